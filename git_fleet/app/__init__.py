@@ -1,0 +1,1 @@
+"""Use cases: functions that return values and never print."""

@@ -1,0 +1,1 @@
+"""click lives here and nowhere else."""

@@ -1,0 +1,267 @@
+"""The values everything else speaks in: plans and tasks as written, and a task's state as stored.
+
+All frozen and already checked: whoever holds one need not validate it again. Times are aware
+datetimes in UTC; durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from git_fleet.core.ids import Oid, TaskId
+
+
+class Overlap(StrEnum):
+    """What two tasks that own a common path may do. For a pair the stricter one holds."""
+
+    SERIALIZE = "serialize"
+    WATCH = "watch"
+    ACCEPT = "accept"
+
+
+class Output(StrEnum):
+    """What a task hands in: a commit, or a report (owns no files, needs a result or artifacts)."""
+
+    COMMIT = "commit"
+    REPORT = "report"
+
+
+class Schedule(StrEnum):
+    """Which ready tasks may be claimed: any, or only those of the lowest unfinished wave."""
+
+    READY = "ready"
+    WAVES = "waves"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as the plan says it, matrix and templates already expanded.
+
+    `files` and `reads` are gitignore-style patterns (core/patterns.py); `files` is None in a draft
+    that does not say yet. `needs` are task ids of the same plan. `branch` and `worktree` are names
+    the plan insists on, else "". `params` are the matrix values this task was expanded from.
+    """
+
+    id: TaskId
+    title: str
+    slug: str
+    files: tuple[str, ...] | None = None
+    reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    worker: str = ""
+    prompt: str = ""
+    accept: tuple[str, ...] = ()
+    estimate_minutes: float = 10.0
+    priority: int = 0
+    hold: bool = False
+    joint: bool = False
+    output: Output = Output.COMMIT
+    overlap: Overlap = Overlap.SERIALIZE
+    branch: str = ""
+    worktree: str = ""
+    remarks: str = ""
+    params: tuple[tuple[str, str], ...] = ()
+    group: str = ""  # the matrix entry's template id: siblings of one matrix share it
+
+    @property
+    def owned(self) -> tuple[str, ...]:
+        """The patterns it owns; empty for a report and for a draft without files."""
+        return self.files or ()
+
+    @property
+    def needs_ids(self) -> tuple[TaskId, ...]:
+        """`needs` as full task ids."""
+        return tuple(TaskId(self.id.plan, need) for need in self.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A coordination plan: an ordered list of tasks on a base branch (a short branch name)."""
+
+    id: str
+    title: str
+    base: str
+    tasks: tuple[Task, ...]
+    schedule: Schedule = Schedule.READY
+
+    def task(self, task_id: TaskId) -> Task | None:
+        """The task of that id, or None."""
+        return next((task for task in self.tasks if task.id == task_id), None)
+
+
+class PlanState(StrEnum):
+    """Where a plan is in its life; it counts for overlaps from `approving` to `closing`."""
+
+    DRAFT = "draft"
+    APPROVING = "approving"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+    @property
+    def counts(self) -> bool:
+        """Whether its tasks' overlaps matter (DESIGN section 5)."""
+        return self not in (PlanState.DRAFT, PlanState.CLOSED)
+
+
+class State(StrEnum):
+    """Where a task is in its life (DESIGN section 4)."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    PROPOSED = "proposed"
+    VERIFIED = "verified"
+    PARKED = "parked"
+    REWORK = "rework"
+    BLOCKED = "blocked"
+    INTEGRATED = "integrated"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+
+    @property
+    def active(self) -> bool:
+        """Whether the task keeps its files to itself."""
+        return self in _ACTIVE
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to it unless a person reopens it."""
+        return self in (State.INTEGRATED, State.REVERTED, State.CANCELLED)
+
+
+_ACTIVE = frozenset(
+    {State.CLAIMED, State.PROPOSED, State.VERIFIED, State.PARKED, State.REWORK, State.BLOCKED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease on a task. `fence` is the claim event's object id; None only while that event is
+    being built. `branch` and `worktree` say where the work happens ("" when without a worktree).
+    `base` is main when the claim was made, `start` the commit the branch starts from."""
+
+    holder: str
+    fence: Oid | None
+    acquired_at: datetime
+    expires_at: datetime
+    attempt: int
+    branch: str = ""
+    worktree: str = ""
+    host: str = ""
+    base: Oid | None = None
+    start: Oid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a worker handed in: `oid` is the proposal commit (artifacts), `commit` the worker's
+    commit, `base` their merge base with main then. A report has no `commit`."""
+
+    number: int
+    oid: Oid
+    worker: str
+    commit: Oid | None = None
+    tree: Oid | None = None
+    base: Oid | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a gate, verifier or person found. Text is untrusted; `source` says whose it is."""
+
+    text: str
+    source: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verifier's answer on one proposal: upheld, refuted or inconclusive (counts as refuted)."""
+
+    lens: str
+    verifier: str
+    verdict: str
+    proposal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the work cost so far, as agents reported it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            round(self.cost_usd + other.cost_usd, 6),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task's whole state after an event.
+
+    `attempt` counts claims for ever, `forgiven` how many of them an unblock has written off.
+    `claim` is the latest claim and stays after the hand-in, so that its holder can be named.
+    `salvages` counts salvage refs; `salvaged` is the commit the next claim starts from.
+    `conflict` says that the last ejection was a conflict with main.
+    """
+
+    state: State = State.PENDING
+    attempt: int = 0
+    forgiven: int = 0
+    claim: Claim | None = None
+    proposal: Proposal | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    summary: str = ""
+    code: str = ""
+    reason: str = ""
+    lifted: bool = False
+    unparked: int = 0
+    salvages: int = 0
+    salvaged: Oid | None = None
+    conflict: bool = False
+    landed: Oid | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def attempts_used(self) -> int:
+        """Claims that count towards `max_attempts`."""
+        return self.attempt - self.forgiven
+
+
+PENDING = TaskState()
+"""A task without a ref."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLog:
+    """A plan's state after an event of its log. `revision` is the notes commit its tasks are read
+    from (None before the first approval), `incoming` the one being approved."""
+
+    state: PlanState = PlanState.DRAFT
+    revision: Oid | None = None
+    incoming: Oid | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadState:
+    """The lead's lease: `fence` is the acquire event (None: nobody leads), `intent` the event that
+    holds an intent not yet completed. `worktree` is the git dir of the worktree it is bound to."""
+
+    holder: str = ""
+    fence: Oid | None = None
+    worktree: str = ""
+    acquired_at: datetime | None = None
+    expires_at: datetime | None = None
+    intent: Oid | None = None
