@@ -1,0 +1,65 @@
+# Needs git, Python >= 3.11 and make; everything else comes into .venv.
+#   make demo    the whole story on a scratch repository
+#   make test    all tests, the slow ones last
+#   make check   format, lint, types, layers
+#   make bench   the measurements of benchmarks/
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test test-fast test-slow check format-check lint types layers format bench clean
+
+demo: $(VENV)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo
+
+test: test-slow
+
+test-fast: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+
+# After the fast ones, so that a plain mistake shows in seconds, with `make -j` too.
+test-slow: test-fast
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+
+check: format-check lint types layers
+
+format-check: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# One stamp per set of requirements, older than pyproject.toml means: install again.
+$(VENV)/.installed: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) install --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+# A half-made environment (Debian without python3-venv) would look finished next time: take it away.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "git-fleet needs Python 3.11 or newer; try: make PYTHON=python3.12 demo" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }

@@ -1,0 +1,39 @@
+"""Where the files beside the code are: hook shims and JSON Schemas.
+
+A wheel carries them inside the package (`_hooks`, `_schemas`); in a checkout and its editable
+install they are the top-level folders `hooks/` and `schemas/`. One place knows both.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+_SUFFIX = ".schema.json"
+
+
+def hooks_dir() -> Path:
+    """The folder of the hook shims, one executable file per git hook, named as git names it."""
+    return _folder("hooks")
+
+
+def schema_names() -> list[str]:
+    """Every name `schema` takes, sorted."""
+    return sorted(path.name.removesuffix(_SUFFIX) for path in _folder("schemas").glob(f"*{_SUFFIX}"))
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema `schemas/NAME.schema.json`. Raises FileNotFoundError: the names are ours, not input."""
+    document: dict[str, Any] = json.loads(
+        (_folder("schemas") / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
+    )
+    return document
+
+
+def _folder(name: str) -> Path:
+    """`git_fleet/_NAME` of a wheel, else `NAME` beside the package. A wheel comes first: what lies
+    beside it is site-packages, where a folder `hooks` could be anybody's."""
+    inside = _PACKAGE / f"_{name}"
+    return inside if inside.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,96 @@
+"""The tests' own tools: a helper that lies would let everything through."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.clock import START, FakeClock
+from tests.support.repo import Entry, GitError, Repo, make_repo
+
+
+def test_a_copied_repository_is_clean_and_has_one_commit_on_main(repo: Repo) -> None:
+    assert repo.status() == []
+    assert repo.run_git("diff-files", "--name-only") == ""
+    assert repo.refs() == {"refs/heads/main": repo.rev("HEAD")}
+
+
+def test_same_files_give_the_same_commit(tmp_path: Path) -> None:
+    one, two = make_repo(tmp_path / "one", {"a": "1"}), make_repo(tmp_path / "two", {"a": "1"})
+    assert one.rev("main") == two.rev("main")
+    assert make_repo(tmp_path / "three", {"a": "2"}).rev("main") != one.rev("main")
+
+
+def test_copies_do_not_share_what_is_written_later(tmp_path: Path) -> None:
+    one, two = make_repo(tmp_path / "one"), make_repo(tmp_path / "two")
+    one.commit("change", {"README.md": "other\n"})
+    assert two.files()["README.md"].content == b"# scratch\n"
+
+
+def test_a_repository_without_files_has_an_unborn_main(tmp_path: Path) -> None:
+    empty = make_repo(tmp_path / "empty", {})
+    assert empty.refs() == {}
+    assert empty.run_git("symbolic-ref", "HEAD") == "refs/heads/main"
+
+
+def test_sha256_repositories_have_long_ids(tmp_path: Path) -> None:
+    assert len(make_repo(tmp_path / "long", object_format="sha256").rev("main")) == 64
+
+
+def test_odd_names_modes_and_bytes_come_back_as_written(repo: Repo) -> None:
+    odd = os.fsdecode(b'a "b"\n\xff')
+    repo.write("run.sh", "#!/bin/sh\n", executable=True)
+    (repo.path / "link").symlink_to("run.sh")
+    repo.run_git("add", "--all")
+    repo.commit("odd", {odd: b"\0\xff", "*": "star", "README.md": None})
+    assert repo.files() == {
+        odd: Entry("100644", b"\0\xff"),
+        "*": Entry("100644", b"star"),
+        "run.sh": Entry("100755", b"#!/bin/sh\n"),
+        "link": Entry("120000", b"run.sh"),
+    }
+
+
+def test_a_commit_takes_only_the_files_it_names(repo: Repo) -> None:
+    repo.write("other", "not yet")
+    repo.commit("one", {"new": "1"})
+    assert repo.status() == ["?? other"]
+
+
+def test_a_worktree_is_on_its_own_branch_of_the_same_repository(repo: Repo, tmp_path: Path) -> None:
+    linked = repo.worktree(tmp_path / "linked", "topic")
+    made = linked.commit("there", {"x": "1"})
+    assert repo.refs("refs/heads/topic") == {"refs/heads/topic": made}
+    assert repo.branch("second", at="topic") == made
+
+
+def test_a_failing_git_is_an_error_with_its_words(repo: Repo) -> None:
+    with pytest.raises(GitError, match="not-a-command"):
+        repo.run_git("not-a-command")
+    with pytest.raises(GitError):
+        repo.rev("no-such-branch")
+
+
+def test_the_clock_moves_only_forward_and_only_when_told(clock: FakeClock) -> None:
+    assert clock() == clock() == START
+    assert (clock.advance(1.5) - START).total_seconds() == 1.5
+    with pytest.raises(ValueError, match="behind"):
+        clock.advance(-1)
+
+
+def test_nothing_of_the_outside_gets_into_a_test(sealed_environment: Path, repo: Repo) -> None:
+    assert Path.home() == sealed_environment
+    listed = repo.run_git("config", "--list", "--show-scope", "--name-only").splitlines()
+    assert {line.split("\t")[0] for line in listed} == {"global", "local"}
+    assert not [name for name in os.environ if name.startswith(("FLEET_", "CLAUDE", "CODEX", "AI_"))]
+    assert time.tzname[0] == "UTC"
+
+
+@given(st.integers())
+def test_property_tests_live_in_the_box_too(_: int) -> None:
+    assert os.environ["GIT_EDITOR"] == "false"
