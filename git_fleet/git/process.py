@@ -1,0 +1,284 @@
+"""The one door to git: every git process of this project starts here.
+
+The environment is scrubbed. git sets GIT_DIR, GIT_INDEX_FILE and a dozen others for its hooks, and a
+git started from a hook (or from a shell that exported them) would work on the wrong repository, index
+or author. What passes is an allow-list: how to reach other machines, and where the user's own
+configuration is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from git_fleet.errors import GitFailed, InvalidInput
+
+MINIMUM_VERSION = (2, 39)
+
+Argument = str | os.PathLike[str]
+
+_PASSED = frozenset(
+    {
+        "GIT_ASKPASS",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_EXEC_PATH",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH_VARIANT",
+    }
+)
+_PASSED_PREFIXES = ("GIT_HTTP_", "GIT_PROXY_", "GIT_SSL_", "GIT_TRACE")
+
+_FIXED = {
+    "LC_ALL": "C",
+    "LANGUAGE": "",
+    "GIT_TERMINAL_PROMPT": "0",  # never hang on a password question
+    "GIT_OPTIONAL_LOCKS": "0",  # `git status` would refresh the index: reading never writes
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+    "GIT_PAGER": "cat",
+    "GIT_NO_REPLACE_OBJECTS": "1",  # the objects themselves, the same through every engine
+}
+
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
+_KEPT_STDERR = 16_384
+
+
+class Result(NamedTuple):
+    """What one git process did: exit code, standard output and standard error as bytes."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+class Git:
+    """git in one directory, with one set of switches.
+
+    `hooks` lets the repository's hooks run. `durable` makes git flush loose objects, packs and
+    references to the disk before it goes on. `git_dir` names the repository instead of letting git
+    look for it from `directory`.
+    """
+
+    def __init__(
+        self, directory: Path, *, hooks: bool = False, durable: bool = False, git_dir: Path | None = None
+    ) -> None:
+        self.directory = directory
+        self._git_dir = git_dir
+        self._switches: list[str] = []
+        if not hooks:
+            self._switches += ["-c", "core.hooksPath=/dev/null"]
+        if durable:
+            self._switches += ["-c", "core.fsync=loose-object,pack,reference"]
+
+    def run(
+        self,
+        *args: Argument,
+        input: bytes | None = None,  # noqa: A002 - subprocess.run's own name
+        ok: tuple[int, ...] = (0,),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Result:
+        """Run git to its end and return what it said.
+
+        `env` is added after scrubbing, so it is the deliberate way to set a GIT_ variable.
+        Raises GitFailed when the exit code is not in `ok`, InvalidInput when git is missing or too
+        old or the directory is.
+        """
+        directory = cwd or self.directory
+        try:
+            done = subprocess.run(
+                self._command(args),
+                input=input,
+                stdin=subprocess.DEVNULL if input is None else None,
+                capture_output=True,
+                cwd=directory,
+                env=self._environment(env),
+                check=False,
+            )
+        except OSError as error:
+            raise _cannot_start(directory, error) from error
+        if done.returncode not in ok:
+            raise failure(args, done.returncode, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def text(
+        self,
+        *args: Argument,
+        input: bytes | None = None,  # noqa: A002 - subprocess.run's own name
+        ok: tuple[int, ...] = (0,),
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """Standard output as text, without white space at its ends. Raises as `run`."""
+        return os.fsdecode(self.run(*args, input=input, ok=ok, env=env).out).strip()
+
+    def paths(
+        self,
+        *args: Argument,
+        input: bytes | None = None,  # noqa: A002 - subprocess.run's own name
+        env: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """The NUL-separated list that a command prints with -z. Any byte survives. Raises as `run`."""
+        out = self.run(*args, input=input, env=env).out
+        return [os.fsdecode(path) for path in out.split(b"\0") if path]
+
+    def spawn(
+        self, *args: Argument, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start a long-lived git with pipes of its own; the caller ends it. Raises InvalidInput as `run`.
+
+        It gets a process group of its own: Ctrl-C in a terminal reaches the whole group, and must not
+        kill a git that is in the middle of moving refs.
+        """
+        try:
+            return subprocess.Popen(
+                self._command(args),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.directory,
+                env=self._environment(env),
+                pass_fds=pass_fds,
+                process_group=0,
+            )
+        except OSError as error:
+            raise _cannot_start(self.directory, error) from error
+
+    def _command(self, args: Sequence[Argument]) -> list[Argument]:
+        return ["git", *self._switches, *args]
+
+    def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if _passes(name)}
+        kept.update(_FIXED)
+        if self._git_dir is not None:
+            kept["GIT_DIR"] = os.fspath(self._git_dir)
+        kept.update(extra or {})
+        return kept
+
+
+class Child:
+    """A long-lived git that is asked and answers through its pipes.
+
+    Its standard error is read along, never waited for, so that warnings cannot fill the pipe and stop it.
+    """
+
+    def __init__(self, git: Git, *args: Argument, pass_fds: Sequence[int] = ()) -> None:
+        self._process = git.spawn(*args, pass_fds=pass_fds)
+        self._args = args
+        self._said = b""
+        self._in = cast(IO[bytes], self._process.stdin)
+        self._out = cast(IO[bytes], self._process.stdout)
+        self._err = cast(IO[bytes], self._process.stderr)
+        os.set_blocking(self._err.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def send(self, data: bytes) -> bool:
+        """Write `data` to it; False when it is gone."""
+        try:
+            self._in.write(data)
+            self._in.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
+    def line(self) -> bytes:
+        """Its next line without the newline; empty when it is gone."""
+        line = self._out.readline()
+        self._listen()
+        return line.removesuffix(b"\n") if line.endswith(b"\n") else b""
+
+    def exactly(self, size: int) -> bytes:
+        """Its next `size` bytes; fewer when it is gone."""
+        return self._out.read(size)
+
+    def end(self) -> int:
+        """Close its input and wait for its end, so that nothing it does comes later. The exit code."""
+        with contextlib.suppress(BrokenPipeError):  # it died first; its code and last words say why
+            self._in.close()
+        code = self._process.wait()
+        self._listen()
+        self._out.close()
+        self._err.close()
+        return code
+
+    def error(self) -> GitFailed:
+        """After `end`: why it ended, as an error to raise."""
+        return failure(self._args, self._process.returncode, self._said)
+
+    def _listen(self) -> None:
+        while chunk := self._err.read():
+            self._said = (self._said + chunk)[-_KEPT_STDERR:]
+
+
+def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
+    """The error for a git that ended with `code`: its last meaningful line, and the next step.
+
+    Raises InvalidInput instead when the git installed is too old: then nothing else it says matters.
+    """
+    said = os.fsdecode(stderr)
+    name = next((os.fspath(arg) for arg in args if not os.fspath(arg).startswith("-")), "git")
+    if any(words in said for words in _FULL):
+        return GitFailed(
+            f"git {name}: no space left on the disk",
+            hint="free some space, then run the same command again",
+        )
+    if any(words in said for words in _READ_ONLY):
+        return GitFailed(
+            f"git {name}: the repository is read-only: {last_words(said)}",
+            hint="make the repository writable for you, then run the same command again",
+        )
+    _check_version()
+    killed = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+    return GitFailed(f"git {name}: {last_words(said) or killed}", hint="git fleet doctor")
+
+
+def last_words(said: str) -> str:
+    """The last meaningful line of git's standard error, without its `fatal:`."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("hint:")]
+    grave = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    if not lines:
+        return ""
+    line = (grave or lines)[-1]
+    return line.removeprefix("fatal:").removeprefix("error:").strip()
+
+
+def git_version() -> tuple[int, ...]:
+    """The installed git's version, such as (2, 39, 5). Raises InvalidInput when there is no git."""
+    try:
+        out = subprocess.run(["git", "version"], capture_output=True, check=False).stdout
+    except OSError as error:
+        raise _cannot_start(Path.cwd(), error) from error
+    word = next((w for w in os.fsdecode(out).split() if w[:1].isdigit()), "0")
+    return tuple(int(part) for part in word.split(".") if part.isdigit())
+
+
+def _check_version() -> None:
+    """Raises InvalidInput when git is too old. Asked only after a failure: it costs a process."""
+    version = git_version()
+    if version[:2] < MINIMUM_VERSION:
+        found, needed = ".".join(map(str, version)), ".".join(map(str, MINIMUM_VERSION))
+        raise InvalidInput(f"git {found} is too old", hint=f"install git {needed} or newer")
+
+
+def _cannot_start(directory: Path, error: OSError) -> InvalidInput:
+    if not directory.is_dir():
+        return InvalidInput(f"no such folder: {directory}", hint="cd to a folder that exists")
+    if isinstance(error, FileNotFoundError):
+        return InvalidInput("git is not installed, or not on PATH", hint="install git 2.39 or newer")
+    return InvalidInput(f"git cannot be started: {error.strerror}", hint="git version")
+
+
+def _passes(name: str) -> bool:
+    return not name.startswith("GIT_") or name in _PASSED or name.startswith(_PASSED_PREFIXES)
