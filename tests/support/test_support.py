@@ -92,5 +92,5 @@ def test_nothing_of_the_outside_gets_into_a_test(sealed_environment: Path, repo:
 
 
 @given(st.integers())
-def test_property_tests_live_in_the_box_too(_: int) -> None:
-    assert os.environ["GIT_EDITOR"] == "false"
+def test_property_tests_live_in_the_box_too(number: int) -> None:
+    assert os.environ["GIT_EDITOR"] == "false", number

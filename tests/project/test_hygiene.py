@@ -1,0 +1,139 @@
+"""What does not belong into the project's files, and calls that belong to one place only."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.project.source import ROOT, dotted, project_files, python_files, uses
+
+# Each has a bracket somewhere, so that this file does not contain what it looks for.
+UNWANTED = {
+    "a package registry's host name": re.compile(
+        r"(?:pypi|pythonhosted|npmjs|golang)[.]org|npmjs[.]com|crates[.]io|(?:docker|ghcr|gcr|quay)[.]io"
+    ),
+    "a path of one machine": re.compile(r"(?<![\w.*}])/(?:work|root|home|Users)/\w|/opt[/](?:wheels|pypi)"),
+    "unfinished work": re.compile(r"\b(?:[T]ODO|[F]IXME|[X]XX|[H]ACK)\b"),
+}
+NOT_OURS = {"LICENSE"}
+
+
+@pytest.mark.parametrize("what", UNWANTED)
+def test_no_file_contains(what: str) -> None:
+    assert list(_lines_with(UNWANTED[what])) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("a package registry's host name", "https://files.pythonhosted_org/x".replace("_", ".")),
+        ("a path of one machine", 'cd "_root/x"'.replace("_", "/")),
+        ("unfinished work", "# TO_DO: later".replace("_", "")),
+    ],
+)
+def test_the_search_finds_what_it_looks_for(what: str, line: str) -> None:
+    assert UNWANTED[what].search(line)
+
+
+def test_tests_neither_sleep_nor_mock() -> None:
+    """A test waits for a condition; the one loop that does so lives in tests/support."""
+    found = [
+        f"{path}:{line}: {name}"
+        for path, tree in python_files("tests")
+        if path.parts[1] != "support"
+        for line, name in uses(tree, {"time.sleep", "unittest.mock", "asyncio.sleep"})
+    ]
+    found += [str(path) for path, tree in python_files("tests") if "unittest.mock" in _imports(tree)]
+    assert found == []
+
+
+def test_nothing_is_left_unimplemented() -> None:
+    found = [
+        f"{path}:{line}"
+        for path, tree in python_files("git_fleet")
+        for line, _ in uses(tree, {"NotImplementedError", "NotImplemented"})
+    ]
+    assert found == []
+
+
+def test_git_is_started_at_one_place() -> None:
+    """One door: git/process.py, with its scrubbed environment. Elsewhere nobody writes ["git", …]."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in python_files("git_fleet")
+        if path.as_posix() != "git_fleet/git/process.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _starts_git(node)
+    ]
+    assert found == []
+
+
+def test_only_faces_and_the_door_to_git_look_at_the_environment() -> None:
+    """Clock, actor, environment and terminal are handed in (STYLE, principle 7)."""
+    found = [
+        f"{path}:{line}: {name}"
+        for path, tree in python_files(
+            "git_fleet/core", "git_fleet/store", "git_fleet/views", "git_fleet/app"
+        )
+        for line, name in uses(tree, {"os.environ", "os.environb", "os.getenv", "pathlib.Path.home"})
+    ]
+    assert found == []
+
+
+def test_the_core_has_no_clock_and_opens_nothing() -> None:
+    clock = {"datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"}
+    found = [
+        f"{path}:{line}: {name}"
+        for path, tree in python_files("git_fleet/core", "git_fleet/views")
+        for line, name in uses(tree, clock | {"open", "print", "input", "os.open", "os.listdir", "os.stat"})
+    ]
+    assert found == []
+
+
+def test_uses_sees_through_import_forms() -> None:
+    tree = ast.parse(
+        "import time as t\nfrom time import sleep as nap\nimport time\nt.sleep\nnap\ntime.sleep\ntime.time"
+    )
+    assert sorted(line for line, _ in uses(tree, {"time.sleep"})) == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "call", ['subprocess.run(["git", "x"])', 'os.execvp("git", [])', 'subprocess.Popen(("git",))']
+)
+def test_a_second_door_to_git_is_seen(call: str) -> None:
+    (expression,) = ast.parse(call).body
+    assert isinstance(expression, ast.Expr)
+    assert isinstance(expression.value, ast.Call)
+    assert _starts_git(expression.value)
+
+
+def _lines_with(pattern: re.Pattern[str]) -> Iterator[str]:
+    for path in project_files():
+        if path.as_posix() in NOT_OURS:
+            continue
+        text = (ROOT / path).read_bytes().decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if pattern.search(line):
+                yield f"{path}:{number}: {line.strip()[:100]}"
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(part.name for part in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update({node.module, *(f"{node.module}.{part.name}" for part in node.names)})
+    return found
+
+
+def _starts_git(node: ast.Call) -> bool:
+    """Whether it calls subprocess or os.exec with "git" as the program."""
+    if not dotted(node.func).startswith(("subprocess.", "os.")):
+        return False
+    first = node.args[0] if node.args else None
+    head = first.elts[0] if isinstance(first, ast.List | ast.Tuple) and first.elts else first
+    return isinstance(head, ast.Constant) and head.value == "git"

@@ -1,0 +1,90 @@
+"""What is shipped, and that it is found again, from a wheel and from an editable install."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_fleet import __version__, resources
+from tests.project.source import ROOT, project_files
+
+# Without site (-S) the environment the tests run in cannot stand in for the installation under test.
+_PROBE = """
+import json, site, sys
+site.addsitedir(sys.argv[1])
+from git_fleet import resources
+print(json.dumps({
+    "module": resources.__file__,
+    "hooks": str(resources.hooks_dir()),
+    "schemas": {name: resources.schema(name) for name in resources.schema_names()},
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, built with what is installed already: no network."""
+    folder = tmp_path_factory.mktemp("dist")
+    _python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_modules_hooks_schemas_and_the_licence(wheel: Path) -> None:
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    expected = {path.as_posix() for path in project_files() if path.parts[0] == "git_fleet"}
+    expected |= {f"git_fleet/_{path}" for path in project_files() if path.parts[0] in {"hooks", "schemas"}}
+    about = f"git_fleet-{__version__}.dist-info"
+    assert {name for name in inside if name.startswith("git_fleet/")} == expected
+    assert f"{about}/licenses/LICENSE" in inside
+    assert {name.split("/")[0] for name in inside} <= {"git_fleet", about, f"git_fleet-{__version__}.data"}
+
+
+@pytest.mark.slow
+def test_the_wheel_gives_git_its_subcommand(wheel: Path) -> None:
+    scripts = configparser.ConfigParser()
+    archive = zipfile.ZipFile(wheel)
+    scripts.read_string(archive.read(f"git_fleet-{__version__}.dist-info/entry_points.txt").decode())
+    assert dict(scripts["console_scripts"]) == {"git-fleet": "git_fleet.cli.main:main"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_an_installation_finds_its_hooks_and_schemas(kind: str, wheel: Path, tmp_path: Path) -> None:
+    what = [str(wheel)] if kind == "wheel" else ["--no-build-isolation", "--editable", str(ROOT)]
+    _python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path), *what)
+    found: dict[str, Any] = json.loads(_python("-I", "-S", "-c", _PROBE, str(tmp_path)))
+    home = ROOT if kind == "editable" else tmp_path
+    assert Path(found["module"]).is_relative_to(home)
+    assert Path(found["hooks"]).is_relative_to(home)
+    assert found["schemas"] == {name: resources.schema(name) for name in resources.schema_names()}
+    ours = [path for path in resources.hooks_dir().iterdir() if path.is_file()]
+    assert ours
+    for hook in ours:
+        copy = Path(found["hooks"]) / hook.name
+        assert copy.read_bytes() == hook.read_bytes()
+        assert os.access(copy, os.X_OK) == os.access(hook, os.X_OK)
+
+
+def test_every_schema_can_be_read_and_is_one() -> None:
+    from jsonschema import Draft202012Validator
+
+    assert resources.schema_names()
+    for name in resources.schema_names():
+        Draft202012Validator.check_schema(resources.schema(name))
+
+
+def _python(*args: str) -> str:
+    """Runs this interpreter away from the checkout, so that only what is installed can be found."""
+    done = subprocess.run([sys.executable, *args], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
