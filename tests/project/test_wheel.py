@@ -38,7 +38,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.mark.slow
 def test_the_wheel_carries_modules_hooks_schemas_and_the_licence(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     expected = {path.as_posix() for path in project_files() if path.parts[0] == "git_fleet"}
@@ -49,7 +48,6 @@ def test_the_wheel_carries_modules_hooks_schemas_and_the_licence(wheel: Path) ->
     assert {name.split("/")[0] for name in inside} <= {"git_fleet", about, f"git_fleet-{__version__}.data"}
 
 
-@pytest.mark.slow
 def test_the_wheel_gives_git_its_subcommand(wheel: Path) -> None:
     scripts = configparser.ConfigParser()
     archive = zipfile.ZipFile(wheel)
@@ -57,7 +55,6 @@ def test_the_wheel_gives_git_its_subcommand(wheel: Path) -> None:
     assert dict(scripts["console_scripts"]) == {"git-fleet": "git_fleet.cli.main:main"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_an_installation_finds_its_hooks_and_schemas(kind: str, wheel: Path, tmp_path: Path) -> None:
     what = [str(wheel)] if kind == "wheel" else ["--no-build-isolation", "--editable", str(ROOT)]

@@ -15,8 +15,8 @@ from tests.support.repo import Entry, GitError, Repo, make_repo
 
 
 def test_a_copied_repository_is_clean_and_has_one_commit_on_main(repo: Repo) -> None:
+    assert repo.run_git("diff-files", "--name-only") == "", "and before anything refreshes the index"
     assert repo.status() == []
-    assert repo.run_git("diff-files", "--name-only") == ""
     assert repo.refs() == {"refs/heads/main": repo.rev("HEAD")}
 
 
