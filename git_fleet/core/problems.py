@@ -1,0 +1,70 @@
+"""What is wrong with a document, collected so that a person sees all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, NamedTuple
+
+from git_fleet.errors import InvalidInput
+
+MAX_SHOWN = 20
+_MAX_VALUE = 80
+
+Lines = Mapping[tuple[int, str], int]
+"""Line numbers, 1-based, by (number of the task's entry, field); field "" is the entry itself and
+entry -1 the plan. What is missing is not known."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where (`task 42`, or "" for the document), field, and what."""
+
+    where: str
+    field: str
+    text: str
+    line: int = 0
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects problems of one document. `source` is what people call it: a file's name."""
+
+    source: str
+    found: dict[Problem, None] = field(default_factory=dict)
+
+    def add(self, text: str, *, where: str = "", field: str = "", line: int = 0) -> None:
+        """Remember one problem; the same one twice counts once."""
+        self.found[Problem(where, field, text, line)] = None
+
+    def raise_if_any(self, *, hint: str = "") -> None:
+        """Raises InvalidInput that names every problem (the first twenty), if there is one."""
+        if not self.found:
+            return
+        shown = [self._line(problem) for problem in islice(self.found, MAX_SHOWN)]
+        hidden = len(self.found) - len(shown)
+        if hidden:
+            shown.append(f"… and {hidden} more")
+        raise InvalidInput("\n".join(shown), hint=hint)
+
+    def _line(self, problem: Problem) -> str:
+        place = f"{self.source}:{problem.line}" if problem.line else self.source
+        return ": ".join(filter(None, (place, problem.where, problem.field, problem.text)))
+
+
+def found(value: Any, allowed: str) -> str:
+    """`found VALUE; allowed: …`, with a value that is not too long to read."""
+    return f"found {show(value)}; allowed: {allowed}"
+
+
+def show(value: Any) -> str:
+    """A value as people wrote it, more or less, and on one line."""
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` for the known word that is most like `word`, else nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
