@@ -15,7 +15,10 @@ UNWANTED = {
     "a package registry's host name": re.compile(
         r"(?:pypi|pythonhosted|npmjs|golang)[.]org|npmjs[.]com|crates[.]io|(?:docker|ghcr|gcr|quay)[.]io"
     ),
-    "a path of one machine": re.compile(r"(?<![\w.*}])/(?:work|root|home|Users)/\w|/opt[/](?:wheels|pypi)"),
+    # `/home/me` is nobody's: an example may say it.
+    "a path of one machine": re.compile(
+        r"(?<![\w.*}])/(?:work|root|(?:home|Users)/(?!me/)\w+)/\w|/opt[/](?:wheels|pypi)"
+    ),
     "unfinished work": re.compile(r"\b(?:[T]ODO|[F]IXME|[X]XX|[H]ACK)\b"),
 }
 NOT_OURS = {"LICENSE"}
