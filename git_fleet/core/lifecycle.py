@@ -189,7 +189,14 @@ def _done(state: TaskState, fields: Fields) -> TaskState:
     usage = state.usage + fields.get("usage", Usage())
     summary = _cut(fields.get("summary") or state.summary)
     return replace(
-        state, proposal=proposal, verdicts=(), findings=(), conflict=False, summary=summary, usage=usage
+        state,
+        proposal=proposal,
+        salvaged=None,  # the proposal is newer than what was saved
+        verdicts=(),
+        findings=(),
+        conflict=False,
+        summary=summary,
+        usage=usage,
     )
 
 

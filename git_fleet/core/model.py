@@ -6,7 +6,7 @@ datetimes in UTC; durations carry their unit in the name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -237,6 +237,12 @@ class TaskState:
     def attempts_used(self) -> int:
         """Claims that count towards `max_attempts`."""
         return self.attempt - self.forgiven
+
+    def fenced(self, event: Oid) -> TaskState:
+        """This state as stored in `event`: a claim event is its own fence."""
+        if self.claim is None or self.claim.fence is not None:
+            return self
+        return replace(self, claim=replace(self.claim, fence=event))
 
 
 PENDING = TaskState()

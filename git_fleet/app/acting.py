@@ -1,0 +1,89 @@
+"""How a command changes a task: read, decide, append one event; if others were faster, once more.
+
+So two processes that do any two commands at the same moment end in one of the two orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from git_fleet.app.session import Session
+from git_fleet.core import lease
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import Held, InvalidInput, LostRace, Stale, StaleClaim
+from git_fleet.store import tasks
+
+_TRIES = 50
+
+Fields = Mapping[str, Any]
+Decide = Callable[[TaskRecord], Fields]
+"""What the event carries, decided on the task as just read. May raise to refuse."""
+
+
+def act(
+    session: Session,
+    snapshot: Snapshot,
+    record: TaskRecord,
+    name: str,
+    decide: Decide,
+    *,
+    actor: str = "",
+    texts: Mapping[str, bytes] | None = None,
+) -> TaskRecord:
+    """Append event `name` to the task's log and return the task as it is then.
+
+    Raises IllegalEvent or StaleClaim when the table refuses, Stale when others were always faster.
+    """
+    for attempt in range(_TRIES):
+        event = Event(name, session.now(), actor or session.actor, decide(record))
+        try:
+            return tasks.append(session.store, record, event, texts)
+        except (Stale, Held):
+            if attempt == _TRIES - 1:
+                raise
+            record = session.reread(record)
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def holder_fence(session: Session, record: TaskRecord) -> Oid:
+    """The fence under which this actor may speak for the task's holder.
+
+    In the task's worktree, or with its environment, what they say counts (and is checked against
+    the log by the table). Elsewhere the actor must be the holder by name. Raises StaleClaim, Held
+    or InvalidInput.
+    """
+    fence = session.fence(record.id)
+    claim = record.state.claim
+    if claim is None or claim.fence is None:
+        raise InvalidInput(f"nobody has claimed {record.id}", hint=f"git fleet claim {record.id}")
+    if fence is None and claim.holder == session.actor:
+        return claim.fence
+    if fence is None:
+        raise Held(
+            f"{record.id} is {claim.holder}'s, and you are {session.actor}",
+            hint=f"act from its worktree (git fleet path {record.id}), or as --worker NAME",
+        )
+    if fence != claim.fence:
+        raise taken_over(record)
+    return fence
+
+
+def taken_over(record: TaskRecord) -> StaleClaim:
+    """What a worker is told whose claim has gone to somebody else."""
+    claim = record.state.claim
+    by = f" by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC" if claim else ""
+    kept = f"refs/fleet/salvage/{record.id}/{record.state.salvages}" if record.state.salvages else "this worktree"
+    return StaleClaim(
+        f"{record.id} was taken over{by}; your work is kept at {kept}",
+        hint=f"stop here; git fleet log {record.id} tells what happened, git fleet claim takes another task",
+    )
+
+
+def renewal(session: Session, record: TaskRecord) -> dict[str, Any]:
+    """The fields of an event by which the holder renews its lease."""
+    fence = holder_fence(session, record)
+    seconds = session.config().lease_seconds
+    return {"fence": fence, "expires_at": lease.expiry(session.now(), seconds)}

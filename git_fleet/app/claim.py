@@ -1,0 +1,290 @@
+"""Claiming: who gets which task (DESIGN section 6).
+
+The protocol is explored whole, every interleaving and crash of small worlds, by
+`tests/races/claim_model.py`; each step below names the rule of the model it is:
+
+    rereading    the plans are read before and after the tasks; if they differ, start over
+    helping      a claim that the guard names but its task's log lacks is appended by whoever sees it
+    guard-first  a task that overlaps another moves the guard, from the value read, to its claim
+                 event; this decides, the task's own log follows
+    approving, revised   (app/approve.py) an approval is announced, then touches every task whose
+                 overlaps it changes, so that a claim computed before is refused by its own ref
+    closing      (here and app/plan.py) after the claim the plan is read again; in a closing plan the
+                 claim is given back
+
+Each step writes one ref by its exact old value, objects first. Losing a candidate is normal.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+
+from git_fleet.app import placing
+from git_fleet.app.session import Session
+from git_fleet.core import lease
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import ATTEMPTS, Event, after
+from git_fleet.core.model import Claim, PlanState, State
+from git_fleet.core.ready import Reason, claimable_state, limit, out_of_attempts, ready_tasks, reasons
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import AnswerIsNo, Busy, Held, IllegalEvent, LostRace, Stale
+from git_fleet.git.objects import parse_commit
+from git_fleet.git.refs import Update
+from git_fleet.store import bucket, guard, log, names, plans, tasks
+from git_fleet.store.base import value
+
+_ROUNDS = 200
+_SPREAD = 16
+_RETRY_SECONDS = {"limit": 30, "waiting": 60, "paused": 300, "complete": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a worker asks for: one task by name, or any ready one with one of `labels`."""
+
+    task: str | None = None
+    labels: tuple[str, ...] = ()
+    worktree: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A task that is now ours. `record` is as after the claim event; its `tip` is the fence."""
+
+    record: TaskRecord
+    salvaged_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingReady:
+    """Nothing to claim: why, a sentence, and when asking again may help (0: never)."""
+
+    reason: str
+    text: str
+    retry_after_seconds: int
+
+
+def claim(session: Session, request: Request) -> Claimed | NothingReady:
+    """Take one task, or say why there is none; never waits.
+
+    Raises InvalidInput or Ambiguous for a task that does not exist, Held for one somebody holds,
+    AnswerIsNo for a named task that is not ready, Busy when others are faster for very long.
+    """
+    for round_number in range(_ROUNDS):
+        snapshot = session.recent_snapshot(fresh=round_number > 0)
+        if help_guard(session, snapshot):
+            continue
+        found = _claim_from(session, snapshot, request)
+        if isinstance(found, NothingReady) and session.long_lived and round_number == 0:
+            continue  # what was kept may be old: look again before saying no
+        if found is not None:
+            return found
+    raise Busy("others are faster again and again", hint="git fleet claim")
+
+
+def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claimed | NothingReady | None:
+    """One pass over what was read; None to start over."""
+    config = session.config()
+    reached = limit(session.unfinished(snapshot), config)
+    if reached is not None:
+        return NothingReady("limit", reached.text, _RETRY_SECONDS["limit"])
+    if request.task is not None:
+        candidates = iter([_named(session, snapshot, request.task, config)])
+    else:
+        candidates = _candidates(session, snapshot, request, config)
+    lost = False
+    for record in candidates:
+        wait_seconds = 0 if lost else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
+        if wait_seconds:
+            return NothingReady("limit", "claims are rate-limited (bucket in fleet.toml)", wait_seconds)
+        got = _attempt(session, snapshot, record, request, config)
+        if got is not None:
+            return got
+        lost = True
+        if session.index(snapshot).overlaps.of(record.id):
+            return None  # the guard has moved: what is left of this snapshot proves nothing
+    return None if lost else _nothing(session, snapshot)
+
+
+def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> TaskRecord:
+    """The task asked for by name. Raises when it cannot be claimed now, with every reason."""
+    record = snapshot.resolve(name)
+    found = list(reasons(record, snapshot, session.index(snapshot), config, host=session.around.host))
+    found = [reason for reason in found if reason.code != ATTEMPTS]
+    if not found:
+        return record
+    text = f"{record.id} cannot be claimed now: " + "; ".join(reason.text for reason in found)
+    kind = Held if found[0].code == "claimed" else AnswerIsNo
+    raise kind(text, hint=next((reason.fix for reason in found if reason.fix), ""))
+
+
+def _candidates(session: Session, snapshot: Snapshot, request: Request, config: Config) -> Iterator[TaskRecord]:
+    """The ready tasks in order, begun at a random one of the first few that are equally good, so
+    that workers who ask at the same moment do not all race for the first."""
+    index, host = session.index(snapshot), session.around.host
+    among = [record.id for record in session.unfinished(snapshot)]
+    found = (
+        record
+        for record in ready_tasks(snapshot, index, config, host=host, among=among)
+        if not request.labels or set(request.labels) & set(record.task.labels)
+    )
+    head = list(islice(found, _SPREAD))
+    equal = sum(record.task.priority == head[0].task.priority for record in head) if head else 0
+    start = random.randrange(equal) if equal else 0  # noqa: S311 - spreading load, not a secret
+    return chain(head[start:equal], head[:start], head[equal:], found)
+
+
+def _attempt(
+    session: Session, snapshot: Snapshot, record: TaskRecord, request: Request, config: Config
+) -> Claimed | None:
+    """Try to take one candidate; None when it was lost (or had no attempts left)."""
+    if session.long_lived:
+        again = session.reread_around(snapshot, record)
+        if again is None or not _still_ready(session, again, record.id, config):
+            return None
+        snapshot, record = again, again.tasks[record.id]
+    try:
+        if out_of_attempts(record, config):
+            _block_exhausted(session, record)
+            return None
+        rescued = placing.rescue(session, record)
+        event = _event(session, snapshot, record, request, config, rescued)
+        taken, guard_now = _take(session, snapshot, record, event)
+    except (LostRace, IllegalEvent):
+        return None
+    session.remember(taken, guard_now)
+    if _closing(session, taken):
+        return None
+    return Claimed(taken, rescued.ref)
+
+
+def _still_ready(session: Session, snapshot: Snapshot, task: TaskId, config: Config) -> bool:
+    record, index = snapshot.tasks[task], session.index(snapshot)
+    found = reasons(record, snapshot, index, config, host=session.around.host)
+    return next((reason for reason in found if reason.code != ATTEMPTS), None) is None
+
+
+def _event(
+    session: Session,
+    snapshot: Snapshot,
+    record: TaskRecord,
+    request: Request,
+    config: Config,
+    rescued: placing.Rescued,
+) -> Event:
+    """The claim event: who, until when, where the work will happen, what it starts from."""
+    attempt = record.state.attempt + 1
+    place = placing.choose(session, snapshot, record, config, attempt, rescued) if request.worktree else None
+    claim_ = Claim(
+        holder=session.actor,
+        fence=None,
+        acquired_at=snapshot.at,
+        expires_at=lease.expiry(snapshot.at, config.lease_seconds),
+        attempt=attempt,
+        branch=place.branch if place else "",
+        worktree=place.worktree if place else "",
+        host=session.around.host,
+        base=place.base if place else None,
+        start=place.start if place else None,
+    )
+    fields: dict[str, object] = {"claim": claim_}
+    if rescued.commit is not None:
+        fields |= {"salvaged": rescued.commit, "salvages": rescued.number}
+    return Event("claim", snapshot.at, session.actor, fields)
+
+
+def _take(
+    session: Session, snapshot: Snapshot, record: TaskRecord, event: Event
+) -> tuple[TaskRecord, Oid | None]:
+    """Guard first where the task overlaps another, then the task's log; the task and the guard as
+    they are then. Raises LostRace."""
+    store = session.store
+    if not session.index(snapshot).overlaps.of(record.id):
+        return tasks.append(store, record, event), snapshot.guard
+    state = after(record.state, event)
+    tip = log.write(
+        store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event)
+    )
+    guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
+    try:
+        store.refs.transact([Update(names.task_log(record.id), value(record.tip), tip)])
+    except LostRace:
+        now = tasks.reread(store, record.task)
+        if now.tip is None or not store.objects.is_ancestor(tip, now.tip):
+            raise
+        return now, guard_now  # somebody has helped, and it may have gone on from there
+    return TaskRecord(record.task, tip, state.fenced(tip)), guard_now
+
+
+def help_guard(session: Session, snapshot: Snapshot) -> bool:
+    """Finish the claim that the guard names, if its own process did not; True to start over.
+
+    It is in its task's log already, or void, unless that log's tip is exactly the event's parent. A
+    claim in a closed plan counts for nobody.
+    """
+    if snapshot.guard is None:
+        return False
+    named = guard.read(session.store, snapshot.guard)
+    record = snapshot.record(named.task)
+    if record is None or not snapshot.plans[named.task.plan].state.counts:
+        return False
+    parent = parse_commit(named.claim, session.store.objects.read(named.claim)[1]).parents
+    if (parent[0] if parent else None) != record.tip:
+        return False
+    try:
+        session.store.refs.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
+    except Stale:
+        pass  # somebody helped, or the claim is void
+    except Held:
+        pass  # the same, for a task's first event
+    return True
+
+
+def _closing(session: Session, taken: TaskRecord) -> bool:
+    """The last rule: if the plan began to close meanwhile, the claim is given back."""
+    tip = session.store.objects.read_ref(names.plan_log(taken.id.plan))
+    state = plans.read_log(session.store, tip[0]).state if tip else PlanState.DRAFT
+    if state not in (PlanState.CLOSING, PlanState.CLOSED):
+        return False
+    fence = taken.state.claim.fence if taken.state.claim else None
+    try:
+        tasks.append(session.store, taken, Event("release", session.now(), session.actor, {"fence": fence}))
+    except (LostRace, IllegalEvent):
+        pass  # closing has seen it, or someone else ended it: it counts for nobody
+    return True
+
+
+def _block_exhausted(session: Session, record: TaskRecord) -> None:
+    """Attempts are used up: the task waits for a person instead of looping for ever."""
+    reason = f"{record.state.attempts_used} attempts without getting there"
+    fields = {"code": ATTEMPTS, "reason": reason}
+    tasks.append(session.store, record, Event("block", session.now(), session.actor, fields))
+
+
+def _nothing(session: Session, snapshot: Snapshot) -> NothingReady:
+    """Why there is nothing to claim, for a worker that may come again."""
+    left = list(session.unfinished(snapshot))
+    if not left:
+        return NothingReady("complete", "every task of every open plan has ended", 0)
+    states = {record.state for record in snapshot.plans.values() if record.state.counts}
+    if states == {PlanState.PAUSED}:
+        return NothingReady("paused", "the plan is paused", _RETRY_SECONDS["paused"])
+    soonest = _soonest_expiry(session, left, snapshot)
+    text = f"{len(left)} tasks are not finished, none of them is ready (git fleet explain TASK says why)"
+    return NothingReady("waiting", text, soonest)
+
+
+def _soonest_expiry(session: Session, left: list[TaskRecord], snapshot: Snapshot) -> int:
+    ends = [
+        (record.state.claim.expires_at - snapshot.at).total_seconds()
+        for record in left
+        if record.state.state is State.CLAIMED and record.state.claim
+    ]
+    most = _RETRY_SECONDS["waiting"]
+    return int(min([most, *(max(1.0, end) for end in ends)]))
+
+

@@ -1,0 +1,273 @@
+"""One actor at work on one repository: the doors to it, who acts, what time it is.
+
+Faces build a session (they alone look at environment and terminal) and hand it to the use cases. A
+long-lived session keeps git children, parsed plans and the last snapshot; a one-shot reads afresh.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from git_fleet.app import documents
+from git_fleet.core import config as configuration
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import PlanState
+from git_fleet.core.ready import Index
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import Denied, InvalidInput, StaleClaim
+from git_fleet.git.objects import Object, open_objects
+from git_fleet.git.refs import Refs
+from git_fleet.git.repository import Repository, discover
+from git_fleet.store import fleet, names, tasks, worktree
+from git_fleet.store.base import Store
+from git_fleet.store.cache import Cache
+from git_fleet.store.worktree import Placement
+
+CONFIG_FILE = "fleet.toml"
+
+AGENT_VARIABLES = (
+    "FLEET_TASK", "AI_AGENT", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CODEX_THREAD_ID",
+    "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION", "CURSOR_AGENT", "AIDER_MODEL",
+)  # fmt: skip
+"""A variable of one of these names says that an agent is at the keyboard, not a person."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a face hands in: the clock (aware, UTC), the environment, this machine's name and the
+    folders for its state and caches."""
+
+    now: Callable[[], datetime]
+    env: Mapping[str, str]
+    host: str
+    state_dir: Path
+    cache_dir: Path
+
+
+@dataclass
+class Session:
+    """An open repository and the one who acts on it."""
+
+    store: Store
+    around: Surroundings
+    actor: str
+    placement: Placement | None
+    long_lived: bool = False
+    _states: fleet.States = field(default_factory=dict)
+    _configs: dict[Oid | None, Config] = field(default_factory=dict)
+    _indexes: dict[tuple[object, ...], Index] = field(default_factory=dict)
+    _recent: Snapshot | None = None
+    _unfinished: list[TaskId] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.refs.close()
+        self.store.objects.close()
+
+    @property
+    def repo(self) -> Repository:
+        """The repository."""
+        return self.store.repo
+
+    def now(self) -> datetime:
+        """The moment, to the millisecond (what is stored must be what was decided on)."""
+        moment = self.around.now()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def snapshot(self) -> Snapshot:
+        """The whole fleet, read now."""
+        return fleet.read_snapshot(self.store, self.now(), known=self._states)
+
+    def recent_snapshot(self, *, fresh: bool) -> Snapshot:
+        """The last snapshot at a new moment where a long-lived session keeps one, else a new one."""
+        if self._recent is None or fresh or not self.long_lived:
+            self._recent = self.snapshot()
+            index = self.index(self._recent)
+            ended = {task for task, record in self._recent.tasks.items() if record.state.state.ended}
+            self._unfinished = [task for task in index.order if task not in ended]
+        self._recent = replace(self._recent, at=self.now())
+        return self._recent
+
+    def unfinished(self, snapshot: Snapshot) -> Iterator[TaskRecord]:
+        """The tasks that had not ended when the recent snapshot was read, in the order of offering."""
+        return (snapshot.tasks[task] for task in self._unfinished if task in snapshot.tasks)
+
+    def remember(self, record: TaskRecord, guard: Oid | None) -> None:
+        """Take our own claim over into the snapshot that is kept."""
+        if self.long_lived and self._recent is not None:
+            self._recent = replace(self._recent.replacing([record]), guard=guard)
+
+    def reread_around(self, snapshot: Snapshot, record: TaskRecord) -> Snapshot | None:
+        """`snapshot` with what a claim of `record` rests on read again: the guard, the task, its
+        overlaps and needs, the plans' logs, in this order, without starting a process.
+
+        None when the guard, a plan or the task itself has moved: then everything is read anew. A
+        plan approved meanwhile that overlaps the task has moved the task (rule *revised*), so the
+        plans that were known are enough to look at.
+        """
+        around = [*sorted(self.index(snapshot).overlaps.of(record.id)), *record.task.needs_ids]
+        others = [found for task in around if (found := snapshot.record(task)) is not None]
+        refs = [names.GUARD, *(names.task_log(found.id) for found in (record, *others))]
+        logs = [plan for plan in snapshot.plans.values() if plan.tip is not None]
+        refs += [names.plan_log(plan.id) for plan in logs]
+        found = list(self.store.objects.read_many(refs))
+        tips = [entry.oid if entry else None for entry in found]
+        held = [snapshot.guard, record.tip]
+        if tips[:2] != held or tips[2 + len(others) :] != [plan.tip for plan in logs]:
+            return None
+        moved = [
+            tasks.from_object(other.task, entry)
+            for other, entry in zip(others, found[2:], strict=False)
+            if (entry.oid if entry else None) != other.tip
+        ]
+        return snapshot.replacing(moved) if moved else snapshot
+
+    @cached_property
+    def main(self) -> str:
+        """The default base: the branch named by `git config fleet.main`, else main or master, else
+        the one the main worktree is on. Raises InvalidInput when there is none yet."""
+        return _main_branch(self.repo)
+
+    def config(self, base: str | None = None) -> Config:
+        """fleet.toml as the tip of `base` (default: main) has it; defaults where there is none."""
+        found = self._config_blob(base or self.main)
+        oid = found.oid if found else None
+        if oid not in self._configs:
+            self._configs[oid] = self._parse_config(found) if found else Config()
+        return self._configs[oid]
+
+    def _config_blob(self, base: str) -> Object | None:
+        return next(self.store.objects.read_many([f"{names.branch(base)}:{CONFIG_FILE}"]))
+
+    def _parse_config(self, found: Object) -> Config:
+        document = self.store.cache.load("config", found.oid)
+        if document is None:
+            return documents.load_config(found.data, CONFIG_FILE)[0]
+        return configuration.from_document(document)
+
+    def keep_config(self, base: str) -> None:
+        """Remember that the configuration of `base` is valid (writing commands call this), so that
+        the commands after it need not load a validator."""
+        found = self._config_blob(base)
+        if found and self.store.cache.load("config", found.oid) is None:
+            documents.load_config(found.data, CONFIG_FILE)
+            self.store.cache.save("config", found.oid, tomllib.loads(found.data.decode()))
+
+    def index(self, snapshot: Snapshot) -> Index:
+        """What follows from the plans that count; kept while their revisions stay the same."""
+        counting = [record for record in snapshot.plans.values() if record.state.counts]
+        generated = self.config().generated_paths
+        key = (generated, *((r.id, r.log.revision, r.log.incoming) for r in counting))
+        if key not in self._indexes:
+            self._indexes.clear()
+            self._indexes[key] = Index(counting, generated)
+        return self._indexes[key]
+
+    def here(self) -> TaskId:
+        """The task of the worktree we stand in. Raises InvalidInput elsewhere."""
+        if self.placement is None:
+            raise InvalidInput(
+                "this is not a task's worktree", hint="name the task, or cd to $(git fleet path TASK)"
+            )
+        return TaskId(self.placement.plan, self.placement.task)
+
+    def fence(self, task: TaskId) -> Oid | None:
+        """The fence this actor holds for `task`: the worktree's and the environment's must agree.
+
+        Raises StaleClaim when they do not. None when neither says anything (the task's holder may
+        still act by name).
+        """
+        found = {Oid(self.placement.fence)} if self.placement and self.here() == task else set()
+        env = self.around.env
+        if env.get("FLEET_FENCE") and env.get("FLEET_PLAN") == task.plan and env.get("FLEET_TASK") == task.task:
+            found.add(Oid(env["FLEET_FENCE"]))
+        if len(found) > 1:
+            raise StaleClaim(
+                f"FLEET_FENCE and this worktree name different claims of {task}", hint=f"git fleet log {task}"
+            )
+        return next(iter(found), None)
+
+    def require_person(self, verb: str) -> None:
+        """Raises Denied when `verb` is a person's and an agent's environment is set."""
+        if verb not in self.config().policy.human:
+            return
+        sign = next((name for name in AGENT_VARIABLES if self.around.env.get(name)), None)
+        if sign:
+            raise Denied(
+                f"{verb} is a person's to do, and {sign} says that an agent is acting",
+                hint="ask the person who owns the plan; policy.human in fleet.toml lists what only they may do",
+            )
+
+    def person(self) -> str:
+        """The person's name, as git knows it, for what a person does."""
+        return self.repo.git().text("config", "user.name", ok=(0, 1)) or self.actor
+
+    def record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:
+        """The task `name`, or the one whose worktree we stand in."""
+        return snapshot.resolve(name) if name else snapshot.resolve(str(self.here()))
+
+    def reread(self, record: TaskRecord) -> TaskRecord:
+        """The task's log as it is now."""
+        return tasks.reread(self.store, record.task)
+
+
+def open_session(start: Path, around: Surroundings, *, worker: str | None, long_lived: bool = False) -> Session:
+    """A session for the repository that `start` is in.
+
+    The actor is `worker`, else FLEET_WORKER, else the worktree's worker, else `git config
+    fleet.worker`, else one generated for this process. Raises InvalidInput outside a repository.
+    """
+    repo = discover(start)
+    store = Store(
+        repo,
+        Refs(repo, durable=True, persistent=long_lived),
+        open_objects(repo, bulk=long_lived, durable=True),
+        Cache(repo.fleet_dir / "cache"),
+    )
+    placement = worktree.read(repo.git_dir)
+    actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
+    actor = actor or repo.git().text("config", "fleet.worker", ok=(0, 1)) or _generated(around)
+    if not actor.isprintable() or len(actor) > 100:
+        raise InvalidInput(f"worker name {actor!r}: printable characters, at most 100")
+    return Session(store, around, actor, placement, long_lived)
+
+
+def _generated(around: Surroundings) -> str:
+    import secrets
+
+    return f"{around.env.get('USER', 'worker')}-{secrets.token_hex(3)}"
+
+
+def _main_branch(repo: Repository) -> str:
+    git = repo.git()
+    configured = git.text("config", "fleet.main", ok=(0, 1))
+    candidates = [configured] if configured else ["main", "master"]
+    refs = [names.branch(name) for name in candidates]
+    found = git.text("for-each-ref", "--format=%(refname)", *refs).splitlines()
+    for name, ref in zip(candidates, refs, strict=True):
+        if ref in found:
+            return name
+    head = git.text("symbolic-ref", "-q", "HEAD", ok=(0, 1))
+    if not configured and head and git.run("rev-parse", "-q", "--verify", head, ok=(0, 1)).code == 0:
+        return head.removeprefix("refs/heads/")
+    raise InvalidInput(
+        f"there is no branch {configured or 'main'} with a commit yet",
+        hint="make a first commit, or name the branch: git config fleet.main BRANCH",
+    )
+
+
+def open_plans(snapshot: Snapshot) -> bool:
+    """Whether any plan is open."""
+    return any(record.state is PlanState.OPEN for record in snapshot.plans.values())

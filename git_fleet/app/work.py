@@ -1,0 +1,174 @@
+"""What happens to a task between the claim and the hand-in, and what a person decides about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from git_fleet.app import placing
+from git_fleet.app.acting import act, holder_fence, renewal
+from git_fleet.app.session import Session
+from git_fleet.core import lease
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import Finding, PlanState, State, Usage
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
+from git_fleet.store import plans
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """The task after the event, and what its actor should be told."""
+
+    record: TaskRecord
+    notes: tuple[str, ...] = ()
+
+
+def _find(session: Session, name: str | None) -> tuple[Snapshot, TaskRecord]:
+    snapshot = session.snapshot()
+    return snapshot, session.record(snapshot, name)
+
+
+def progress(
+    session: Session, name: str | None, status: str, *, log_chunk: bytes = b"", usage: Usage | None = None
+) -> Acted:
+    """Say how it goes; renews the lease. `log_chunk` is kept in the event (its last 64 KiB).
+
+    Raises StaleClaim when the task was taken over.
+    """
+    snapshot, record = _find(session, name)
+
+    def decide(now: TaskRecord) -> dict[str, Any]:
+        return renewal(session, now) | {"status": status} | ({"usage": usage} if usage else {})
+
+    texts = {"log": log_chunk} if log_chunk else None
+    record = act(session, snapshot, record, "progress", decide, texts=texts)
+    return Acted(record, _session_note(session, record))
+
+
+def renew(session: Session, name: str | None) -> Acted:
+    """Renew the lease. Raises StaleClaim when the task was taken over."""
+    snapshot, record = _find(session, name)
+    record = act(session, snapshot, record, "renew", lambda now: renewal(session, now))
+    return Acted(record, _session_note(session, record))
+
+
+def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
+    """Agents drift: past `session_minutes` the worker is told to come to an end."""
+    claim, minutes = record.state.claim, session.config().session_minutes
+    if claim is None or not lease.acquired_past(claim, session.now(), minutes):
+        return ()
+    return (f"this session is longer than {minutes} minutes: hand in (git fleet done) or git fleet release",)
+
+
+def release(session: Session, name: str | None) -> Acted:
+    """Give the task back; what was done is kept, and the next claim starts from it."""
+    snapshot, record = _find(session, name)
+    fence = holder_fence(session, record)
+    rescued = placing.rescue(session, record)
+    fields = {"fence": fence} | rescued.fields()
+    record = act(session, snapshot, record, "release", lambda _: fields)
+    return Acted(record, rescued.notes())
+
+
+def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
+    """Say that the task cannot go on, with a code that siblings may share.
+
+    After `breaker` tasks of the plan are blocked with the same code the plan is paused.
+    """
+    if not code.isidentifier() and not code.replace("-", "_").isidentifier():
+        raise InvalidInput(f"code {code!r}: one word such as missing-api", hint="git fleet block --code CODE REASON")
+    snapshot, record = _find(session, name)
+
+    def decide(now: TaskRecord) -> dict[str, Any]:
+        return {"fence": holder_fence(session, now), "code": code, "reason": reason}
+
+    record = act(session, snapshot, record, "block", decide)
+    return Acted(record, _trip_breaker(session, record, code))
+
+
+def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str, ...]:
+    """Pause the plan when enough siblings met the same wall (DESIGN section 6, Limits)."""
+    limit = session.config().breaker
+    snapshot = session.snapshot()
+    same = [
+        other
+        for other in snapshot.of_plan(record.id.plan)
+        if other.state.state is State.BLOCKED and other.state.code == code
+    ]
+    plan = snapshot.plans[record.id.plan]
+    if len(same) < limit or plan.state is not PlanState.OPEN:
+        return ()
+    reason = f"{len(same)} tasks are blocked with the code {code}"
+    try:
+        plans.append(session.store, plan, Event("pause", session.now(), session.actor, {"reason": reason}))
+    except (LostRace, IllegalEvent):
+        return ()  # somebody paused, closed or re-approved it at this moment
+    return (f"plan {plan.id} is paused: {reason}",)
+
+
+def withdraw(session: Session, name: str | None, reason: str) -> Acted:
+    """Take one's own proposal back into rework."""
+    snapshot, record = _find(session, name)
+
+    def decide(now: TaskRecord) -> dict[str, Any]:
+        return {"fence": holder_fence(session, now), "reason": reason or "withdrawn"}
+
+    return Acted(act(session, snapshot, record, "withdraw", decide))
+
+
+def unblock(session: Session, name: str, reason: str) -> Acted:
+    """Let a blocked task go on; its attempts start anew."""
+    return _simple(session, name, "unblock", {"reason": reason})
+
+
+def reopen(session: Session, name: str) -> Acted:
+    """Bring a cancelled or reverted task back as pending."""
+    return _simple(session, name, "reopen", {})
+
+
+def shelve(session: Session, name: str) -> Acted:
+    """Free the files of a blocked or rework task that nobody takes; its work is kept."""
+    return _put_away(session, name, "shelve", "")
+
+
+def cancel(session: Session, name: str, reason: str) -> Acted:
+    """End a task for good; its work is kept. A running worker is told at its next step."""
+    return _put_away(session, name, "cancel", reason)
+
+
+def _put_away(session: Session, name: str, event: str, reason: str) -> Acted:
+    snapshot, record = _find(session, name)
+    rescued = placing.rescue(session, record)
+    fields = {"reason": reason} | rescued.fields()
+    return Acted(act(session, snapshot, record, event, lambda _: fields), rescued.notes())
+
+
+def _simple(session: Session, name: str, event: str, fields: dict[str, Any]) -> Acted:
+    snapshot, record = _find(session, name)
+    return Acted(act(session, snapshot, record, event, lambda _: fields))
+
+
+def accept(session: Session, name: str, reason: str) -> Acted:
+    """A person's word: lifts a hold, or takes a proposal as verified. Raises Denied for an agent."""
+    session.require_person("accept")
+    snapshot, record = _find(session, name)
+    person = session.person()
+
+    def decide(now: TaskRecord) -> dict[str, Any]:
+        proposal = now.state.proposal
+        return {"by": "person", "reason": reason} | ({"number": proposal.number} if proposal else {})
+
+    return Acted(act(session, snapshot, record, "accept", decide, actor=person))
+
+
+def reject(session: Session, name: str, findings: tuple[str, ...]) -> Acted:
+    """A person's word: the proposal goes back to rework with the findings. Raises Denied for an agent."""
+    session.require_person("reject")
+    if not findings:
+        raise InvalidInput("a rejection needs a reason", hint=f'git fleet reject {name} --finding "…"')
+    snapshot, record = _find(session, name)
+    person = session.person()
+    found = tuple(Finding(text, source=f"person:{person}") for text in findings)
+    fields = {"findings": found, "reason": "rejected"}
+    return Acted(act(session, snapshot, record, "reject", lambda _: fields, actor=person))

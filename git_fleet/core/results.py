@@ -1,0 +1,182 @@
+"""What use cases answer with: frozen values that the views turn into text and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import PlanState, State, Usage
+from git_fleet.core.ready import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One plan in `plan list`."""
+
+    plan: str
+    title: str
+    base: str
+    state: PlanState
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task in `status`. `ahead` counts commits over the base, `dirty` uncommitted paths; both
+    are None when its worktree is not on this machine."""
+
+    id: TaskId
+    title: str
+    state: State
+    holder: str
+    attempt: int
+    expires_at: datetime | None
+    branch: str
+    worktree: str
+    ahead: int | None
+    dirty: int | None
+    files: tuple[str, ...]
+    needs: tuple[TaskId, ...]
+    waits_for: tuple[TaskId, ...]
+    summary: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStatus:
+    """One plan in `status`: how many tasks are in each state, and the tasks in plan order."""
+
+    plan: str
+    title: str
+    base: str
+    state: PlanState
+    reason: str
+    counts: tuple[tuple[State, int], ...]
+    tasks: tuple[TaskRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The fleet at one moment. `main` is the commit of the default base, `next_command` what the
+    one who looks would do next."""
+
+    at: datetime
+    plans: tuple[PlanStatus, ...]
+    main: Oid | None
+    lead: str
+    next_command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyTask:
+    """A task that can be claimed now. `wave` counts from 0."""
+
+    id: TaskId
+    title: str
+    wave: int
+    priority: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a task can or cannot be claimed now."""
+
+    id: TaskId
+    state: State
+    ready: bool
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """What a worker may know of another task of its plan."""
+
+    id: TaskId
+    state: State
+    summary: str
+    holder: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One event of a task's log; `detail` is what it says besides (a reason, findings, a commit)."""
+
+    event: str
+    at: datetime
+    actor: str
+    summary: str
+    oid: Oid
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A task that ended integrated; `commit` is None when there was nothing to commit."""
+
+    id: TaskId
+    commit: Oid | None
+    tree: Oid | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ejected:
+    """A task that went back to rework: `reason` is conflict, gate, scope, needs or verdict."""
+
+    id: TaskId
+    reason: str
+    paths: tuple[str, ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A task that was asked for and left as it is, and why."""
+
+    id: TaskId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """What `integrate` did (or, on a dry run, would do) to main."""
+
+    main_before: Oid
+    main_after: Oid
+    integrated: tuple[Landed, ...]
+    ejected: tuple[Ejected, ...]
+    skipped: tuple[Skipped, ...]
+    gate_runs: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that `doctor` found; `fixed` says that --fix has put it right."""
+
+    code: str
+    text: str
+    fix: str
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All that `doctor` found; `ok` when nothing is left to do."""
+
+    ok: bool
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadView:
+    """Who leads; an empty holder means nobody. `mine` says that this worktree does."""
+
+    holder: str
+    worktree: str
+    acquired_at: datetime | None
+    expires_at: datetime | None
+    mine: bool
+    intent_open: bool

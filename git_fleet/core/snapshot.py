@@ -1,0 +1,100 @@
+"""Everything read at one moment. Views, readiness and claiming work from a snapshot alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import LeadState, Plan, PlanLog, PlanState, Task, TaskState
+from git_fleet.errors import Ambiguous, InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A plan as read: its log's tip and state, the approved revision and, while approving, the
+    incoming one. `note` is the newest notes commit (maybe a draft), `base_commit` what it annotates."""
+
+    id: str
+    log: PlanLog
+    tip: Oid | None
+    note: Oid | None = None
+    base_commit: Oid | None = None
+    approved: Plan | None = None
+    incoming: Plan | None = None
+
+    @property
+    def state(self) -> PlanState:
+        """The plan's state."""
+        return self.log.state
+
+    @property
+    def counting(self) -> tuple[Plan, ...]:
+        """The revisions whose tasks count for overlaps: both while approving (DESIGN section 5)."""
+        if not self.state.counts:
+            return ()
+        return tuple(plan for plan in (self.approved, self.incoming) if plan is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """A task as read. `tip` is its log's newest event, None for a task nobody has touched."""
+
+    task: Task
+    tip: Oid | None
+    state: TaskState
+
+    @property
+    def id(self) -> TaskId:
+        """The task's id."""
+        return self.task.id
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`tasks` holds every task of every plan that is not a draft nor closed, in plan order.
+
+    While a plan is being approved, tasks only its incoming revision has are in `incoming`: they
+    count for overlaps but are not ready.
+    """
+
+    at: datetime
+    plans: Mapping[str, PlanRecord]
+    tasks: Mapping[TaskId, TaskRecord]
+    guard: Oid | None = None
+    lead: LeadState = field(default_factory=LeadState)
+    lead_tip: Oid | None = None
+    incoming: Mapping[TaskId, TaskRecord] = field(default_factory=dict)
+
+    def record(self, task_id: TaskId) -> TaskRecord | None:
+        """The task of that id, also one that only an incoming revision has."""
+        return self.tasks.get(task_id) or self.incoming.get(task_id)
+
+    def replacing(self, records: Iterable[TaskRecord]) -> Snapshot:
+        """A snapshot in which these tasks have been read again."""
+        return replace(self, tasks={**self.tasks, **{record.id: record for record in records}})
+
+    def of_plan(self, plan: str) -> list[TaskRecord]:
+        """The tasks of one plan, in plan order."""
+        return [record for record in self.tasks.values() if record.id.plan == plan]
+
+    def resolve(self, text: str) -> TaskRecord:
+        """The task that `text` names: `plan/task`, or the short form where only one fits.
+
+        Raises InvalidInput for an unknown one and Ambiguous for one that fits several.
+        """
+        plan, slash, short = text.strip().lower().lstrip("#").rpartition("/")
+        fitting = [
+            record
+            for record in self.tasks.values()
+            if record.id.task == short and (not slash or record.id.plan == plan)
+        ]
+        if len(fitting) > 1:
+            names = ", ".join(str(record.id) for record in fitting)
+            raise Ambiguous(f"task {text!r} fits several: {names}", hint="name it plan/task")
+        if not fitting:
+            raise InvalidInput(
+                f"no task {text!r} in an approved plan", hint="git fleet status shows the tasks there are"
+            )
+        return fitting[0]

@@ -1,0 +1,54 @@
+"""What every part of the store works with: the repository, its refs, its objects, the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import LeadState, PlanLog, TaskState
+from git_fleet.git.objects import Objects
+from git_fleet.git.refs import ABSENT, Refs, Update, Value
+from git_fleet.git.repository import Repository
+from git_fleet.store import log
+from git_fleet.store.cache import Cache
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The doors to one repository's fleet state."""
+
+    repo: Repository
+    refs: Refs
+    objects: Objects
+    cache: Cache
+
+    def append(
+        self,
+        ref: str,
+        event: Event,
+        state: TaskState | PlanLog | LeadState,
+        *,
+        parent: Oid | None,
+        subject: str,
+        texts: Mapping[str, bytes] | None = None,
+        attached: Mapping[str, Oid] | None = None,
+    ) -> Oid:
+        """Add one event to the log `ref`, whose tip must still be `parent` (None: no log yet).
+
+        Objects first, then the one ref. Raises Stale, Held or Busy; then nothing has changed.
+        """
+        tip = log.write(self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached)
+        self.refs.transact([Update(ref, value(parent), tip)])
+        return tip
+
+
+def value(oid: Oid | None) -> Value:
+    """A tip as a ref's value: no tip means that the ref must not exist."""
+    return ABSENT if oid is None else oid
+
+
+def tip(found: Value) -> Oid | None:
+    """A ref's value as a tip: the inverse of `value`."""
+    return None if found is ABSENT else found  # type: ignore[return-value]  # ABSENT is the only other value

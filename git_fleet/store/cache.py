@@ -1,0 +1,45 @@
+"""Documents that were parsed and validated once, kept under `<common dir>/fleet/cache`.
+
+Keyed by the object id of what was parsed, so an entry can never be out of date; a missing or broken
+one is made again. Only commands that write anyway save entries (reading never writes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from git_fleet.core.ids import Oid
+
+
+class Cache:
+    """A folder of JSON documents by kind and object id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, kind: str, oid: Oid) -> Path:
+        return self._folder / f"{kind}-{oid}.json"
+
+    def load(self, kind: str, oid: Oid) -> dict[str, Any] | None:
+        """The document, or None when there is none that can be read."""
+        try:
+            document = json.loads(self._path(kind, oid).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+    def save(self, kind: str, oid: Oid, document: Mapping[str, Any]) -> None:
+        """Keep the document; a failure is harmless and ignored (it is only a cache)."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._folder)
+            with os.fdopen(handle, "w") as file:
+                json.dump(document, file)
+            Path(name).replace(self._path(kind, oid))
+        except OSError:
+            return

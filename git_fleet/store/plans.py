@@ -1,0 +1,132 @@
+"""Plans: the text in a note, the log beside it, and the machine's `open` file.
+
+The note stands on the plan's base commit under `refs/notes/fleet/plan/<plan>`; each revision of the
+text is one commit of that ref, so `git notes --ref=fleet/plan/<plan> show <base>` shows it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from git_fleet.core import codec, plandoc
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event, after_plan
+from git_fleet.core.model import Plan, PlanLog
+from git_fleet.core.snapshot import PlanRecord
+from git_fleet.errors import UnknownFormat
+from git_fleet.git import notes
+from git_fleet.git.objects import parse_commit
+from git_fleet.git.refs import Update
+from git_fleet.store import log, names
+from git_fleet.store.base import Store, value
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One stored text of a plan: the notes commit, the commit it annotates, what it says."""
+
+    note: Oid
+    base_commit: Oid
+    plan: Plan
+
+
+def text(store: Store, note: Oid) -> tuple[Oid, bytes]:
+    """The commit a plan's note annotates, and the plan's TOML. Raises UnknownFormat."""
+    found = notes.all_notes(store.objects, note)
+    if len(found) != 1:
+        raise UnknownFormat(f"plan notes {note} annotate {len(found)} objects; expected one")
+    ((target, blob),) = found.items()
+    return target, store.objects.read(blob)[1]
+
+
+def revision(store: Store, plan_id: str, note: Oid) -> Revision:
+    """The plan as notes commit `note` has it, from the cache where it was parsed before."""
+    cached = store.cache.load("plan", note)
+    if cached is not None:
+        try:
+            return Revision(note, Oid(cached["base_commit"]), codec.decode_plan(cached["plan"]))
+        except (KeyError, TypeError, ValueError):
+            pass  # a broken or older cache entry: parse again
+    base_commit, data = text(store, note)
+    plan = plandoc.parse_plan(tomllib.loads(data.decode()), source=f"plan {plan_id}", plan_id=plan_id)
+    return Revision(note, base_commit, plan)
+
+
+def keep(store: Store, found: Revision) -> None:
+    """Put a revision into the cache (writing commands call this)."""
+    store.cache.save(
+        "plan", found.note, {"base_commit": found.base_commit, "plan": codec.encode_plan(found.plan)}
+    )
+
+
+def save_text(
+    store: Store, plan: Plan, toml: str, *, expected: Oid | None, base_commit: Oid, actor: str, at: datetime, subject: str
+) -> Oid:
+    """Store a new revision of the plan's text; the notes ref must still be at `expected`.
+
+    Returns the notes commit. Raises Stale or Held when somebody else was first.
+    """
+    who = log.signature(Event("revision", at, actor))
+    note = notes.with_note(
+        store.objects, expected, base_commit, toml.encode(), author=who, message=log.one_line(subject) + "\n"
+    )
+    store.refs.transact([Update(names.plan_note(plan.id), value(expected), note)])
+    keep(store, Revision(note, base_commit, plan))
+    return note
+
+
+def append(store: Store, record: PlanRecord, event: Event) -> PlanRecord:
+    """Add an event to the plan's log. Raises IllegalEvent, Stale, Held or Busy."""
+    state = after_plan(record.log, event)
+    new = store.append(
+        names.plan_log(record.id),
+        event,
+        state,
+        parent=record.tip,
+        subject=f"{event.name} {record.id} by {event.actor}",
+    )
+    return PlanRecord(record.id, state, new, record.note, record.base_commit)
+
+
+def read_log(store: Store, tip: Oid) -> PlanLog:
+    """The plan's state at `tip` of its log."""
+    kind, data = store.objects.read(tip)
+    if kind != "commit":
+        raise UnknownFormat(f"plan log tip {tip} is a {kind}")
+    return log.from_commit(parse_commit(tip, data)).plan_log
+
+
+def refresh_open_file(store: Store, *, besides: Iterable[tuple[str, str]] = ()) -> None:
+    """Rewrite `<common dir>/fleet/open` from the plan logs: one line for each plan that counts,
+    `<plan> refs/heads/<base>`; no file when none does. `besides` are (plan, base) about to count:
+    the file is made first, the plan counts after.
+
+    The logs are read under the lock, so that of two processes the later one sees both plans.
+    """
+    from filelock import FileLock
+
+    folder = store.repo.fleet_dir
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "open.lock"):
+        lines = {f"{plan} {names.branch(base)}\n" for plan, base in besides}
+        for ref, tip in store.refs.read(names.PLAN_LOGS).items():
+            state = read_log(store, tip)
+            if state.state.counts:
+                plan_id = ref.removeprefix(names.PLAN_LOGS)
+                for note in filter(None, (state.revision, state.incoming)):
+                    lines.add(f"{plan_id} {names.branch(revision(store, plan_id, note).plan.base)}\n")
+        _replace(folder / "open", "".join(sorted(lines)))
+
+
+def _replace(path: Path, content: str) -> None:
+    """Set the file's content in one step; an empty content removes the file."""
+    if not content:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_suffix(".new")
+    new.write_text(content)
+    new.replace(path)
