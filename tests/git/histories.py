@@ -1,0 +1,173 @@
+"""Random histories for tests of merging: trees that change as people change them, written by fast-import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from git_fleet.core.ids import Oid
+from tests.support.repo import Entry, Repo
+
+Tree = dict[str, Entry]
+
+FOLDERS = ("", "a/", "a/b/", "c/", os.fsdecode(b"caf\xe9/"))
+NAMES = ("x", "y", "z z", 'q"q', "n\nl")
+LINES = 12
+
+
+class Step(NamedTuple):
+    """One change of a tree, chosen by small numbers, so that any numbers fit any tree."""
+
+    kind: str
+    which: int
+    where: int
+    value: int
+
+
+class Branch(NamedTuple):
+    """Commits (each a list of steps) on top of an earlier point: `fork` of the commits there are by then.
+
+    With `merges` the branch first merges the newest commit of main, as `git merge -s ours` would: the
+    tree stays, the history has two parents.
+    """
+
+    fork: int
+    commits: tuple[tuple[Step, ...], ...]
+    merges: bool
+
+
+class History(NamedTuple):
+    """A first tree, main's later commits, and branches, as steps."""
+
+    start: tuple[Step, ...]
+    main: tuple[tuple[Step, ...], ...]
+    branches: tuple[Branch, ...]
+
+
+KINDS = (
+    "edit", "edit", "edit", "append", "add", "add", "delete", "rename", "move folder", "mode", "link", "binary",
+)  # fmt: skip
+steps = st.builds(Step, st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 24), st.integers(0, 3))
+commits = st.lists(steps, min_size=1, max_size=3).map(tuple)
+branches = st.builds(
+    Branch, st.integers(0, 5), st.lists(commits, max_size=2).map(tuple), st.sampled_from((False, False, True))
+)
+histories = st.builds(
+    History,
+    st.lists(
+        st.builds(Step, st.sampled_from(("add", "add", "binary")), *[st.integers(0, 24)] * 3),
+        min_size=2,
+        max_size=8,
+    ).map(tuple),
+    st.lists(commits, max_size=2).map(tuple),
+    st.lists(branches, min_size=2, max_size=4).map(tuple),
+)
+
+
+def text(seed: int) -> bytes:
+    """Lines that tell files apart, so that a rename is found and edits far apart merge."""
+    return b"".join(b"%d line %d of %d\n" % (number * seed, number, seed) for number in range(LINES))
+
+
+def changed(tree: Tree, step: Step) -> Tree:
+    """`tree` after one step; a file that takes a folder's place replaces all in it, and the other way round."""
+    place = FOLDERS[step.where % len(FOLDERS)] + NAMES[step.where // len(FOLDERS)]
+    if step.kind in ("add", "binary") or not tree:
+        body = bytes(range(step.value, 200)) * 2 if step.kind == "binary" else text(step.which + step.value)
+        return _put(tree, place, Entry("100644", body))
+    path = sorted(tree)[step.which % len(tree)]
+    mode, content = tree[path]
+    if step.kind == "delete":
+        return {name: entry for name, entry in tree.items() if name != path}
+    if step.kind == "rename":
+        return _put({name: entry for name, entry in tree.items() if name != path}, place, tree[path])
+    if step.kind == "move folder":
+        return _moved(tree, FOLDERS[1 + step.which % 4], FOLDERS[step.where % len(FOLDERS)] + "new/")
+    if step.kind == "link":
+        return _put(tree, path, Entry("120000", b"target %d" % step.value))
+    if mode == "120000":
+        return tree
+    if step.kind == "mode":
+        return _put(tree, path, Entry("100755" if mode == "100644" else "100644", content))
+    lines = content.splitlines(keepends=True)
+    if step.kind == "append":
+        lines.append(b"more %d\n" % step.value)
+    elif lines:
+        lines[step.where % len(lines)] = b"edited %d\n" % step.value
+    return _put(tree, path, Entry(mode, b"".join(lines)))
+
+
+def _put(tree: Tree, path: str, entry: Entry) -> Tree:
+    kept = {
+        name: old
+        for name, old in tree.items()
+        if not name.startswith(f"{path}/") and not path.startswith(f"{name}/")
+    }
+    return {**kept, path: entry}
+
+
+def _moved(tree: Tree, old: str, new: str) -> Tree:
+    found = {name: entry for name, entry in tree.items() if name.startswith(old)}
+    rest = {name: entry for name, entry in tree.items() if name not in found}
+    for name, entry in found.items():
+        rest = _put(rest, new + name.removeprefix(old), entry)
+    return rest
+
+
+def write(repo: Repo, history: History) -> tuple[Oid, list[Oid]]:
+    """Stores the history: main's tip and the tips of the branches. No ref is left to rely on."""
+    out = _Stream()
+    tree: Tree = {"keep": Entry("100644", b"kept\n")}
+    out.commit(_after(tree, history.start), [])
+    for change in history.main:
+        out.commit(_after(out.trees[-1], change), [len(out.trees)])
+    main = len(out.trees)
+    tips = []
+    for branch in history.branches:
+        at = 1 + branch.fork % len(out.trees)
+        if branch.merges:
+            out.commit(out.trees[at - 1], [at, main])
+            at = len(out.trees)
+        for change in branch.commits:
+            out.commit(_after(out.trees[at - 1], change), [at])
+            at = len(out.trees)
+        tips.append(at)
+    marks = out.run(repo)
+    return marks[main], [marks[tip] for tip in tips]
+
+
+def _after(tree: Tree, change: Sequence[Step]) -> Tree:
+    for step in change:
+        tree = changed(tree, step)
+    return tree
+
+
+class _Stream:
+    """A fast-import stream; commit n has mark n and `trees[n - 1]`."""
+
+    def __init__(self) -> None:
+        self.trees: list[Tree] = []
+        self._lines = [b"feature done\n"]
+
+    def commit(self, tree: Tree, parents: Sequence[int]) -> None:
+        self.trees.append(tree)
+        number = len(self.trees)
+        head = b"commit refs/heads/drawn\nmark :%d\ncommitter A U Thor <a@b> %d +0100\n" % (number, number)
+        self._lines += [b"reset refs/heads/drawn\n\n", head, b"data 5\nwork\n\n"]
+        for keyword, parent in zip((b"from", b"merge"), parents, strict=False):
+            self._lines.append(b"%b :%d\n" % (keyword, parent))
+        self._lines.append(b"deleteall\n")
+        for path, (mode, content) in tree.items():
+            quoted = "".join(f"\\{byte:03o}" for byte in os.fsencode(path))
+            self._lines.append(b'M %b inline "%b"\n' % (mode.encode(), quoted.encode()))
+            self._lines.append(b"data %d\n%b\n" % (len(content), content))
+        self._lines.append(b"\n")
+
+    def run(self, repo: Repo) -> dict[int, Oid]:
+        questions = [b"get-mark :%d\n" % (number + 1) for number in range(len(self.trees))]
+        stream = b"".join([*self._lines, *questions, b"done\n"])
+        answers = repo.run_git("fast-import", "--quiet", "--force", "--cat-blob-fd=1", stdin=stream)
+        return {number: Oid(line) for number, line in enumerate(answers.splitlines(), 1)}

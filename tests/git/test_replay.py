@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from git_fleet.core.ids import Oid
+from git_fleet.errors import GitFailed, InvalidInput
+from git_fleet.git.formats import Signature
+from git_fleet.git.objects import Objects, open_objects
+from git_fleet.git.process import Git
+from git_fleet.git.replay import (
+    Candidate,
+    CommitSettings,
+    commit_settings,
+    merge,
+    merge_from,
+    own_commits,
+    replay,
+)
+from git_fleet.git.repository import discover
+from tests.git.histories import History, histories, write
+from tests.support.repo import Content, Repo, make_repo
+
+AUTHOR = Signature("Ädä", "ada@example.invalid", 1_000_000_000, -210)
+LEAD = Signature("Lead", "lead@example.invalid", 1_700_000_000, 60)
+TEXT = "".join(f"line {number}\n" for number in range(12))
+
+
+class Bench:
+    """A repository with the two things that replaying takes."""
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        known = discover(repo.path)
+        self.git: Git = known.git()
+        self.objects: Objects = open_objects(known)
+
+    def side(self, base: str, message: str, files: Mapping[str, Content | None]) -> Oid:
+        """A commit on top of `base`, with HEAD left detached there."""
+        self.repo.run_git("checkout", "--quiet", "--detach", base)
+        return self.repo.commit(message, files)
+
+    def replay(self, onto: Oid, proposal: Oid, *, sign: bool = False, message: str = "work\n") -> Candidate:
+        return replay(
+            self.git,
+            self.objects,
+            onto=onto,
+            proposal=proposal,
+            message=message,
+            author=AUTHOR,
+            committer=LEAD,
+            sign=sign,
+        )
+
+
+@pytest.fixture
+def bench(repo: Repo) -> Iterator[Bench]:
+    made = Bench(repo)
+    repo.commit("text", {"text": TEXT})
+    yield made
+    made.objects.close()
+
+
+def test_a_proposal_becomes_one_commit_with_its_author_and_the_leads_name(bench: Bench) -> None:
+    base = bench.repo.rev("main")
+    bench.side("main", "one", {"a": "1\n"})
+    proposal = bench.side("HEAD", "two", {"a": "2\n", "b": "3\n"})
+    onto = bench.side("main", "other", {"text": TEXT + "more\n"})
+    found = bench.replay(onto, proposal, message="Süb\n\nbody\n")
+    assert found.commit is not None
+    assert bench.repo.run_git(
+        "log", "--format=%P|%an|%ae|%ad|%cn|%cd|%B", "--date=raw", "-1", found.commit
+    ) == (f"{onto}|Ädä|ada@example.invalid|1000000000 -0330|Lead|1700000000 +0100|Süb\n\nbody\n")
+    assert {path: entry.content for path, entry in bench.repo.files(found.commit).items()} == {
+        "README.md": b"# scratch\n",
+        "text": (TEXT + "more\n").encode(),
+        "a": b"2\n",
+        "b": b"3\n",
+    }
+    assert found.tree == bench.repo.run_git("rev-parse", f"{found.commit}^{{tree}}")
+    assert bench.repo.rev("main") == base
+
+
+def test_a_proposal_that_has_landed_before_is_empty(bench: Bench) -> None:
+    proposal = bench.side("main", "one", {"a": "1\n"})
+    onto = bench.side("main", "the same", {"a": "1\n"})
+    found = bench.replay(onto, proposal)
+    assert found == Candidate(None, Oid(bench.repo.run_git("rev-parse", f"{onto}^{{tree}}")))
+    assert found.is_empty
+
+
+def test_a_conflict_names_its_paths_and_makes_no_commit(bench: Bench) -> None:
+    odd = os.fsdecode(b'caf\xe9 \n"')
+    start = bench.side("main", "start", {odd: "1\n", "gone": TEXT})
+    proposal = bench.side(start, "one", {odd: "2\n", "gone": None})
+    onto = bench.side(start, "other", {odd: "3\n", "gone": TEXT + "more\n"})
+    found = bench.replay(onto, proposal)
+    assert (found.commit, found.tree, found.conflicts) == (None, None, (odd, "gone"))
+    assert "CONFLICT (modify/delete): gone deleted" in found.said
+    assert not found.is_empty
+
+
+def test_unrelated_histories_are_refused_with_the_next_step(bench: Bench) -> None:
+    tree = bench.repo.run_git("rev-parse", "main^{tree}")
+    orphan = Oid(bench.repo.run_git("commit-tree", tree, "-m", "x"))
+    with pytest.raises(InvalidInput, match="no common history") as refused:
+        merge(bench.git, bench.repo.rev("main"), orphan)
+    assert "start the task's branch from" in refused.value.hint
+
+
+def test_a_missing_commit_is_not_a_conflict(bench: Bench) -> None:
+    with pytest.raises(GitFailed, match="merge-tree"):
+        merge(bench.git, bench.repo.rev("main"), Oid("1" * 40))
+
+
+def test_several_merge_bases_are_no_hindrance(bench: Bench) -> None:
+    one = bench.side("main", "one", {"one": "1\n"})
+    two = bench.side("main", "two", {"two": "2\n"})
+    bench.repo.run_git("merge", "--quiet", "--no-edit", one)
+    ours = bench.repo.commit("more", {"ours": "3\n"})
+    bench.repo.run_git("checkout", "--quiet", "--detach", one)
+    bench.repo.run_git("merge", "--quiet", "--no-edit", two)
+    theirs = bench.repo.commit("text", {"text": TEXT + "more\n"})
+    assert len(bench.objects.merge_bases(ours, theirs)) == 2
+    found = bench.replay(ours, theirs)
+    assert found.commit is not None
+    assert set(bench.repo.files(found.commit)) == {"README.md", "text", "one", "two", "ours"}
+
+
+def test_own_commits_are_those_main_lacks_oldest_first_without_merges(bench: Bench) -> None:
+    one = bench.side("main", "one", {"one": "1\n"})
+    onto = bench.side("main", "onto", {"onto": "1\n"})
+    bench.repo.run_git("checkout", "--quiet", "--detach", one)
+    bench.repo.run_git("merge", "--quiet", "--no-edit", onto)
+    two = bench.repo.commit("two", {"two": "1\n"})
+    found = own_commits(bench.git, bench.objects, onto=onto, proposal=two)
+    assert [commit.message for commit in found] == ["one\n", "two\n"]
+    assert own_commits(bench.git, bench.objects, onto=two, proposal=onto) == ()
+
+
+def test_an_imposed_base_takes_one_commit_out_again(bench: Bench) -> None:
+    bad = bench.side("main", "bad", {"text": TEXT.replace("line 3", "bad"), "bad": "x\n"})
+    main = bench.side(bad, "good", {"text": TEXT.replace("line 3", "bad").replace("line 9", "good")})
+    found = merge_from(bench.git, bench.objects, base=bad, ours=main, theirs=bench.repo.rev("main"))
+    assert found.tree is not None
+    files = bench.repo.files(found.tree)
+    assert set(files) == {"README.md", "text"}
+    assert files["text"].content == TEXT.replace("line 9", "good").encode()
+
+
+def test_an_imposed_base_finds_conflicts_and_repeats_itself_exactly(bench: Bench) -> None:
+    bad = bench.side("main", "bad", {"text": TEXT.replace("line 3", "bad")})
+    main = bench.side(bad, "worse", {"text": TEXT.replace("line 3", "worse")})
+    ask = {"base": bad, "ours": main, "theirs": bench.repo.rev("main")}
+    found = merge_from(bench.git, bench.objects, **ask)
+    assert (found.tree, found.conflicts) == (None, ("text",))
+    before = bench.repo.run_git("count-objects")
+    assert merge_from(bench.git, bench.objects, **ask) == found
+    assert bench.repo.run_git("count-objects") == before
+
+
+def test_attributes_count_when_git_runs_in_a_checkout_of_the_base(bench: Bench) -> None:
+    start = bench.side("main", "union", {"sub/.gitattributes": "log merge=union\n", "sub/log": "1\n"})
+    proposal = bench.side(start, "one", {"sub/log": "1\ntheirs\n"})
+    onto = bench.side(start, "two", {"sub/log": "1\nours\n"})
+    there = Git(bench.repo.path)
+    found = merge(there, onto, proposal)
+    assert found.tree is not None
+    assert bench.repo.files(found.tree)["sub/log"].content == b"1\nours\ntheirs\n"
+
+
+def test_settings_are_gits_own(bench: Bench) -> None:
+    assert commit_settings(bench.git) == CommitSettings(sign=False, sign_off=False)
+    bench.repo.run_git("config", "commit.gpgSign", "yes")
+    bench.repo.run_git("config", "format.signOff", "1")
+    assert commit_settings(bench.git) == CommitSettings(sign=True, sign_off=True)
+
+
+def test_a_signed_commit_keeps_author_and_message(bench: Bench, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    Repo(tmp_path).run_git("-c", f"alias.k=!ssh-keygen -q -t ed25519 -N '' -f '{key}'", "k")
+    for name, value in {
+        "gpg.format": "ssh",
+        "user.signingKey": str(key),
+        "i18n.commitEncoding": "ISO-8859-1",
+    }.items():
+        bench.repo.run_git("config", name, value)
+    proposal = bench.side("main", "one", {"a": "1\n"})
+    main = bench.repo.rev("main")
+    found = bench.replay(main, proposal, sign=True, message="Süb\n\nbody\n")
+    plain = bench.replay(main, proposal, message="Süb\n\nbody\n")
+    assert found.commit is not None
+    assert plain.commit is not None
+    raw = bench.repo.run_git("cat-file", "commit", found.commit)
+    head, _, tail = raw.partition("\ngpgsig -----BEGIN SSH SIGNATURE-----")
+    unsigned = bench.repo.run_git("cat-file", "commit", plain.commit)
+    assert head == unsigned.partition("\n\n")[0]
+    assert tail.partition("\n\n")[2] == unsigned.partition("\n\n")[2]
+
+
+def test_a_commit_that_cannot_be_signed_is_an_error(bench: Bench) -> None:
+    bench.repo.run_git("config", "gpg.program", "false")
+    proposal = bench.side("main", "one", {"a": "1\n"})
+    with pytest.raises(GitFailed, match="commit-tree"):
+        bench.replay(bench.repo.rev("main"), proposal, sign=True)
+
+
+def test_sha256_repositories_are_replayed_too(tmp_path: Path) -> None:
+    bench = Bench(make_repo(tmp_path / "repo", object_format="sha256"))
+    proposal = bench.side("main", "one", {"a": "1\n"})
+    onto = bench.side("main", "two", {"b": "1\n"})
+    found = bench.replay(onto, proposal)
+    bench.objects.close()
+    assert found.commit is not None
+    assert len(found.commit) == 64
+    assert set(bench.repo.files(found.commit)) == {"README.md", "a", "b"}
+
+
+# --- differential: against `git merge --squash` and `git commit`, one after another --------------
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One repository for all examples, which leave only objects behind."""
+    made = Bench(make_repo(tmp_path_factory.mktemp("replay") / "repo"))
+    yield made
+    made.objects.close()
+
+
+@settings(max_examples=30)
+@given(history=histories)
+def test_replaying_gives_the_trees_and_conflicts_of_squashing_by_hand(
+    scratch: Bench, history: History
+) -> None:
+    _compare(scratch, history)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(history=histories)
+def test_replaying_equals_squashing_on_many_histories(scratch: Bench, history: History) -> None:
+    _compare(scratch, history)
+
+
+def _compare(bench: Bench, history: History) -> None:
+    main, tips = write(bench.repo, history)
+    onto, found = main, []
+    for tip in tips:
+        candidate = bench.replay(onto, tip)
+        onto = candidate.commit or onto
+        found.append((candidate.conflicts, bench.objects.read_commit(onto).tree))
+    assert found == _by_hand(bench.repo, main, tips)
+
+
+def _by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...], str]]:
+    """For each proposal the unmerged paths, and the tree of HEAD after it."""
+    repo.run_git("checkout", "--quiet", "--force", "--detach", main)
+    repo.run_git("clean", "-ffdxq")
+    found = []
+    for tip in tips:
+        conflicts: tuple[str, ...] = ()
+        if repo.try_git("merge", "--squash", "--quiet", tip).returncode:
+            listed = repo.run_git("diff", "--name-only", "--diff-filter=U", "-z")
+            # ort's name for a file whose place is taken ends in the side it comes from
+            paths = {re.sub(rf"~(?:HEAD|{tip})(?:_\d+)?$", "", path) for path in listed.split("\0") if path}
+            conflicts = tuple(sorted(paths, key=os.fsencode))
+            assert conflicts
+            repo.run_git("reset", "--quiet", "--hard")
+            repo.run_git("clean", "-ffdxq")
+        else:
+            repo.try_git("commit", "--quiet", "--message", "squashed")
+        found.append((conflicts, repo.run_git("rev-parse", "HEAD^{tree}")))
+    return found
