@@ -1,0 +1,264 @@
+"""What is in one worktree: changes, ignored files, a snapshot of it all, commits it has seen, processes.
+
+Nothing here changes the worktree, its index or a ref. `markers` are the files that fleet.toml's
+`touch` left behind: as long as they are empty and untracked they are ours, not the worker's, and
+count neither as a change nor as content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from git_fleet.core.ids import Oid
+from git_fleet.git.process import Git
+
+_STATUS = ("status", "--porcelain=v2", "-z", "--no-renames", "--ignore-submodules=none")
+_FIELDS = {b"1": 8, b"2": 9, b"u": 10}
+"""Fields before the path in a line of `status --porcelain=v2`, by its first character."""
+
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase or am",
+    "BISECT_LOG": "bisect",
+}
+_HOLD_COMMITS = (
+    "ORIG_HEAD",
+    "MERGE_HEAD",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "REBASE_HEAD",
+    "MERGE_AUTOSTASH",
+    "rebase-merge/autostash",
+    "rebase-merge/orig-head",
+    "rebase-apply/autostash",
+    "rebase-apply/orig-head",
+)
+_SHOWN = 5  # names in a message
+_OIDS = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")
+
+# Neither the user's line-end worries nor a shared index may stand in the way of saving work.
+_SNAPSHOT_CONFIG = (
+    ("core.safecrlf", "false"),
+    ("core.splitIndex", "false"),
+    ("core.fsmonitor", "false"),
+    ("advice.addEmbeddedRepo", "false"),
+)
+
+
+def git_dir_of(worktree: Path) -> Path:
+    """The worktree's own git dir, absolute. Raises GitFailed when `worktree` is none."""
+    out = Git(worktree).run("rev-parse", "--path-format=absolute", "--git-dir").out
+    return Path(os.fsdecode(out).removesuffix("\n"))
+
+
+def dirty_files(worktree: Path, *, untracked: bool = True, markers: Iterable[str] = ()) -> list[str]:
+    """Paths that differ from HEAD, in the index or in the work tree, conflicts included; sorted.
+
+    Untracked files (not ignored ones) are listed one by one, an embedded repository as `folder/`.
+    """
+    mode = "--untracked-files=all" if untracked else "--untracked-files=no"
+    fields = iter(Git(worktree).run(*_STATUS, mode).out.split(b"\0"))
+    ours = set(markers)
+    found = set()
+    for field in fields:
+        kind = field[:1]
+        if kind == b"?":
+            path = os.fsdecode(field[2:])
+            if not (path in ours and is_marker(worktree, path)):
+                found.add(path)
+        elif kind in _FIELDS:
+            found.add(os.fsdecode(field.split(b" ", _FIELDS[kind])[-1]))
+            if kind == b"2":
+                found.add(os.fsdecode(next(fields)))  # a rename's old name
+    return sorted(found)
+
+
+def listing(names: Iterable[str]) -> str:
+    """A few names for a message, escaped where they hold anything odd, and how many more there are."""
+    every = list(names)
+    shown = ", ".join(
+        name if name.isprintable() and " " not in name else ascii(name) for name in every[:_SHOWN]
+    )
+    return shown + (f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else "")
+
+
+def is_marker(worktree: Path, path: str) -> bool:
+    """Whether `path` is an empty plain file, as `touch` leaves it."""
+    place = worktree / path
+    return place.is_file() and not place.is_symlink() and place.stat().st_size == 0
+
+
+def ignored_files(worktree: Path) -> list[str]:
+    """Files that git ignores, one by one (an embedded repository as `folder/`), sorted."""
+    git = Git(worktree)
+    return sorted(git.paths("ls-files", "--others", "--ignored", "--exclude-standard", "-z"))
+
+
+def unfinished(git_dir: Path) -> str:
+    """What git is in the middle of in that worktree (`merge`, `rebase`, …), or ""."""
+    return next((what for name, what in _UNFINISHED.items() if (git_dir / name).exists()), "")
+
+
+def reflog_commits(git_dir: Path, ref: str = "HEAD") -> list[Oid]:
+    """Every commit that `ref`'s reflog in that worktree names and that still exists, newest first.
+
+    `git_dir` is the worktree's own git dir: its folder may be gone, its HEAD unborn.
+    """
+    log = _log_file(git_dir, ref)
+    if log is not None:
+        lines = log.read_bytes().splitlines()
+        named = [os.fsdecode(word) for line in reversed(lines) for word in reversed(line.split(b" ", 2)[:2])]
+    else:  # refs are in tables, or this one has no log
+        done = Git(git_dir, git_dir=git_dir).run("rev-list", "--walk-reflogs", ref, "--", ok=(0, 128))
+        named = os.fsdecode(done.out).split()
+    return existing_commits(git_dir, named)
+
+
+def _log_file(git_dir: Path, ref: str) -> Path | None:
+    """The reflog as a file. It is read directly because git refuses to show the reflog of a ref that
+    no longer resolves, and because only the file says where a ref moved *from*."""
+    common = git_dir
+    if (git_dir / "commondir").is_file():
+        common = git_dir / (git_dir / "commondir").read_text().strip()
+    log = (git_dir if ref == "HEAD" else common) / "logs" / ref
+    return log if log.is_file() else None
+
+
+def commits_in_hand(git_dir: Path) -> list[Oid]:
+    """Commits that only an unfinished operation or a per-worktree ref of that worktree names."""
+    git = Git(git_dir, git_dir=git_dir)
+    listed = git.text(
+        "for-each-ref", "--format=%(objectname)", "refs/worktree", "refs/bisect", "refs/rewritten"
+    )
+    named = listed.split()
+    for name in _HOLD_COMMITS:
+        place = git_dir / name
+        if place.is_file():
+            named += _OIDS.findall(place.read_text(errors="replace"))
+    return existing_commits(git_dir, named)
+
+
+def existing_commits(git_dir: Path, named: Sequence[str]) -> list[Oid]:
+    """Those of `named` that are commits in the repository, each once, in order."""
+    if not named:
+        return []
+    asked = "\n".join(dict.fromkeys(named)).encode() + b"\n"
+    git = Git(git_dir, git_dir=git_dir)
+    answer = git.run("cat-file", "--batch-check=%(objecttype) %(objectname)", input=asked).out
+    lines = answer.decode().splitlines()
+    return [Oid(line.removeprefix("commit ")) for line in lines if line.startswith("commit ")]
+
+
+def embedded_repositories(worktree: Path) -> list[str]:
+    """Untracked folders (relative, without `/`) that are repositories of their own.
+
+    A snapshot leaves them out: git would store the bare name of a commit that this repository does not have.
+    """
+    return [path.rstrip("/") for path in _untracked(Git(worktree)) if path.endswith("/")]
+
+
+def _untracked(git: Git, env: Mapping[str, str] | None = None) -> list[str]:
+    return git.paths("ls-files", "--others", "--exclude-standard", "-z", env=env)
+
+
+def snapshot_tree(worktree: Path, *, markers: Iterable[str] = ()) -> Oid:
+    """Write the whole work tree as a tree: untracked files included, ignored ones not. The tree's id.
+
+    The index is left alone. Conflicted files are taken as they are, with their markers. Embedded
+    repositories are left out (see `embedded_repositories`); a submodule is the commit it has checked out.
+    Raises GitFailed when a file cannot be read or an object not written.
+    """
+    git = Git(worktree)
+    with _index_copy(worktree) as env:
+        _unhide(git, env)
+        untracked = _untracked(git, env)
+        ours = {path for path in markers if is_marker(worktree, path)}
+        left_out = [path.rstrip("/") for path in untracked if path.endswith("/") or path in ours]
+        specs = [":(top)", *(f":(top,exclude,literal){path}" for path in left_out)]
+        git.run(
+            "add",
+            "--all",
+            "--sparse",
+            "--pathspec-from-file=-",
+            "--pathspec-file-nul",
+            input=b"\0".join(map(os.fsencode, specs)),
+            env=env,
+        )
+        return Oid(git.text("write-tree", env=env))
+
+
+def index_tree(worktree: Path) -> Oid:
+    """Write what is staged as a tree; paths in conflict are left out (their sides are in commits)."""
+    git = Git(worktree)
+    with _index_copy(worktree) as env:
+        lines = git.paths("ls-files", "--unmerged", "-z", env=env)
+        conflicts = sorted({line.split("\t", 1)[1] for line in lines})
+        if conflicts:
+            names = b"\0".join(map(os.fsencode, conflicts)) + b"\0"
+            git.run("update-index", "--force-remove", "-z", "--stdin", input=names, env=env)
+        return Oid(git.text("write-tree", env=env))
+
+
+@contextmanager
+def _index_copy(worktree: Path) -> Iterator[dict[str, str]]:
+    """An environment in which git works on a throw-away copy of the worktree's index.
+
+    It stands in the worktree's git dir, where a split index finds its other half.
+    """
+    git_dir = git_dir_of(worktree)
+    with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
+        copy = Path(folder) / "index"
+        if (git_dir / "index").exists():
+            shutil.copyfile(git_dir / "index", copy)
+        yield {"GIT_INDEX_FILE": str(copy), **config_env(_SNAPSHOT_CONFIG)}
+
+
+def config_env(pairs: Sequence[tuple[str, str]], *, after: int = 0) -> dict[str, str]:
+    """git configuration as environment variables, behind `after` pairs that are there already."""
+    variables = {"GIT_CONFIG_COUNT": str(after + len(pairs))}
+    for number, (key, value) in enumerate(pairs, start=after):
+        variables[f"GIT_CONFIG_KEY_{number}"] = key
+        variables[f"GIT_CONFIG_VALUE_{number}"] = value
+    return variables
+
+
+def _unhide(git: Git, env: Mapping[str, str]) -> None:
+    """Take the `assume-unchanged` flags out of the copied index: they hide changes from `git add`."""
+    flagged = [line[2:] for line in git.paths("ls-files", "-v", "-z", env=env) if line[0].islower()]
+    if flagged:
+        names = b"\0".join(map(os.fsencode, flagged)) + b"\0"
+        git.run("update-index", "--no-assume-unchanged", "-z", "--stdin", input=names, env=env)
+
+
+class Resident(NamedTuple):
+    """A process whose working directory is in a worktree."""
+
+    pid: int
+    name: str
+
+
+def busy(path: Path) -> list[Resident]:
+    """Processes that have their working directory in `path`, ourselves and our ancestors excepted.
+
+    What may not be looked into (another user's process) is not counted.
+    """
+    import psutil  # slow to import, and rarely needed
+
+    place = os.path.realpath(path)
+    us = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter(["cwd", "name"]):
+        cwd = process.info["cwd"]
+        if cwd and process.pid not in us and (cwd == place or cwd.startswith(place + os.sep)):
+            found.append(Resident(process.pid, process.info["name"] or ""))
+    return found

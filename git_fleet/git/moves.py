@@ -1,0 +1,183 @@
+"""Bringing a checked-out branch's worktree from one commit to the next, after (never before) its ref moved.
+
+Three steps, so that nothing is half-done: `plan_move` refuses before the ref moves, `move` follows it, and
+`finish_move` brings to its end what a killed `move` began. Refs are not touched here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from git_fleet.core.ids import Oid
+from git_fleet.errors import Busy, GitFailed, NeedsPerson
+from git_fleet.git import contents, locks, torn
+from git_fleet.git.contents import listing
+from git_fleet.git.process import Git
+from git_fleet.git.repository import Repository, discover
+
+
+class _Change(NamedTuple):
+    """A path that differs between two commits; a mode is 0 where it is absent."""
+
+    path: str
+    old_mode: int
+    new_mode: int
+    new_oid: str
+
+
+def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
+    """Check that `move(worktree, old, new)` would succeed now. Only the index's time stamps may be renewed.
+
+    Raises NeedsPerson when tracked files are changed, when an operation (a merge, say) is unfinished, or
+    when a file that git does not track (ignored or not) is in the way; it names them.
+    """
+    going_on = contents.unfinished(contents.git_dir_of(worktree))
+    if going_on:
+        raise NeedsPerson(f"{worktree} is in the middle of a {going_on}", hint=f"git -C {worktree} status")
+    changed = contents.dirty_files(worktree, untracked=False)
+    if changed:
+        raise NeedsPerson(
+            f"{worktree} has uncommitted changes: {listing(changed)}",
+            hint=f"commit them on another branch, or move them away (git -C {worktree} status)",
+        )
+    _read_tree(worktree, old, new, "-n")
+
+
+def move(worktree: Path, old: Oid, new: Oid) -> None:
+    """Bring index and work tree from `old` to `new`; other files stay as they are.
+
+    Raises NeedsPerson, with nothing changed, when a file is in the way or was changed meanwhile.
+    """
+    _read_tree(worktree, old, new)
+
+
+def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
+    """Finish a `move` that was killed (or never begun): safe to call again and again.
+
+    Every path that differs between `old` and `new` must have its old or its new content in the work tree,
+    or, as a killed git leaves it, be missing or hold only a beginning of the new content. Raises NeedsPerson
+    naming the others, with nothing changed, and Busy while another git may be using the index.
+    """
+    repo = discover(worktree)
+    _clear_index_lock(repo)
+    changed = {tree: torn.differing(repo.git_dir, worktree, tree) for tree in (old, new)}
+    arrived, begun, foreign = [], [], []
+    git = Git(worktree)
+    for change in _changes(git, old, new):
+        if _is_at(worktree, change.path, change.old_mode, changed[old]):
+            continue  # read-tree will move it
+        if _is_at(worktree, change.path, change.new_mode, changed[new]):
+            arrived.append(change)
+        elif change.new_mode and torn.is_beginning(repo.git_dir, worktree, new, change.path):
+            begun.append(change)
+        else:
+            foreign.append(change.path)
+    if foreign:
+        raise NeedsPerson(
+            f"{worktree}: these have neither the content before nor after the move to {new}: {listing(foreign)}",
+            hint=f"move them away, then run the same command again (git -C {worktree} status)",
+        )
+    _record(git, [*arrived, *begun])
+    _rewrite(git, [change.path for change in begun])
+    _read_tree(worktree, old, new)
+
+
+def _clear_index_lock(repo: Repository) -> None:
+    lock = repo.git_dir / "index.lock"
+    locks.clear(repo, [lock])
+    if lock.exists():
+        raise Busy(
+            f"{lock} is there, and a git that may own it is running", hint="wait for it, then try again"
+        )
+
+
+def _read_tree(worktree: Path, old: Oid, new: Oid, *dry: str) -> None:
+    git = Git(worktree)
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed; read-tree will say
+    try:
+        git.run("read-tree", *dry, "-m", "-u", old, new)
+    except GitFailed as error:
+        blocking = _in_the_way(git, worktree, old, new)
+        if blocking:
+            raise NeedsPerson(
+                f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
+                hint="move them away, then run the same command again",
+            ) from error
+        changed = contents.dirty_files(worktree, untracked=False)
+        if changed:
+            raise NeedsPerson(
+                f"{worktree} has uncommitted changes: {listing(changed)}", hint=f"git -C {worktree} status"
+            ) from error
+        raise
+
+
+def _in_the_way(git: Git, worktree: Path, old: Oid, new: Oid) -> list[str]:
+    """Untracked files where `new` brings files or folders."""
+    added = [change.path for change in _changes(git, old, new) if not change.old_mode]
+    tracked = set(git.paths("ls-files", "-z"))
+    found = set()
+    for path in added:
+        parts = path.split("/")
+        for size in range(1, len(parts)):
+            above = "/".join(parts[:size])
+            place = worktree / above
+            if (place.is_symlink() or place.is_file()) and above not in tracked:
+                found.add(above)
+        place = worktree / path
+        if place.is_dir() and not place.is_symlink():
+            below = (
+                os.path.relpath(Path(folder, name), worktree)
+                for folder, _, names in os.walk(place)
+                for name in names
+            )
+            found |= set(below) - tracked
+        elif os.path.lexists(place) and path not in tracked:
+            found.add(path)
+    return sorted(found)
+
+
+def _changes(git: Git, old: Oid, new: Oid) -> list[_Change]:
+    fields = git.paths("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new)
+    changes = []
+    for meta, path in zip(fields[::2], fields[1::2], strict=True):
+        old_mode, new_mode, _, new_oid, _ = meta.removeprefix(":").split(" ")
+        changes.append(_Change(path, int(old_mode, 8), int(new_mode, 8), new_oid))
+    return changes
+
+
+def _is_at(worktree: Path, path: str, mode: int, differing: Iterable[str]) -> bool:
+    """Whether `path` is in the work tree what a commit says it is; mode 0: absent there."""
+    if mode == 0:
+        return not _exists(worktree, path)
+    return path not in differing
+
+
+def _exists(worktree: Path, path: str) -> bool:
+    """Whether there is a file at exactly `path`. A folder there belongs to other paths."""
+    place = worktree / path
+    above = [worktree.joinpath(*Path(path).parts[:size]) for size in range(1, len(Path(path).parts))]
+    if any(folder.is_symlink() for folder in above):
+        return False
+    return place.is_symlink() or (place.exists() and not place.is_dir())
+
+
+def _record(git: Git, changes: Sequence[_Change]) -> None:
+    """Say in the index that these paths are at their new content."""
+    zero = "0" * 40
+    lines = [
+        f"{change.new_mode:o} {change.new_oid if change.new_mode else zero}\t{change.path}"
+        for change in changes
+    ]
+    if lines:
+        stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
+        git.run("update-index", "-z", "--index-info", input=stdin)
+
+
+def _rewrite(git: Git, paths: Sequence[str]) -> None:
+    """Write these from the index, over the beginnings that are there."""
+    if paths:
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        git.run("checkout-index", "--force", "--index", "-z", "--stdin", input=stdin)

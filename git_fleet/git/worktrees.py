@@ -1,0 +1,358 @@
+"""Linked worktrees: listed, added, removed, one at a time.
+
+git's own bookkeeping of worktrees is not made for many at once (measured: 1 to 6 % of concurrent adds fail
+in every version), so every change here holds an exclusive flock on `<common dir>/fleet/worktrees.lock`.
+git inherits it: when Python is killed, the next one waits until that git has ended, too.
+
+A worktree is *half-made* while it has no index: git writes the index last, after all files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from git_fleet.core.ids import Oid
+from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
+from git_fleet.git import contents, torn
+from git_fleet.git.locks import Writers
+from git_fleet.git.process import Git, failure
+from git_fleet.git.refs import ABSENT, Refs, Update
+from git_fleet.git.repository import Repository
+
+LOCK_TIMEOUT_SECONDS = 120.0
+
+
+class Worktree(NamedTuple):
+    """One worktree as git has it on record. `branch` is a full ref name; `head` None while unborn."""
+
+    path: Path
+    head: Oid | None
+    branch: str | None
+    locked: bool
+    lock_reason: str
+    prunable: bool
+    detached: bool
+    bare: bool
+
+
+def list_worktrees(repo: Repository) -> tuple[Worktree, ...]:
+    """Every worktree of the repository, the main one (or the bare repository) first."""
+    out = repo.git().run("worktree", "list", "--porcelain", "-z").out
+    return tuple(_parse(record, repo) for record in out.split(b"\0\0") if record)
+
+
+def _parse(record: bytes, repo: Repository) -> Worktree:
+    lines = (os.fsdecode(line).partition(" ") for line in record.split(b"\0") if line)
+    facts = {key: value for key, _, value in lines}
+    head = facts.get("HEAD", repo.zero)
+    return Worktree(
+        path=Path(facts["worktree"]),
+        head=None if head == repo.zero else Oid(head),
+        branch=facts.get("branch"),
+        locked="locked" in facts,
+        lock_reason=facts.get("locked", ""),
+        prunable="prunable" in facts,
+        detached="detached" in facts,
+        bare="bare" in facts,
+    )
+
+
+def find(repo: Repository, path: Path) -> Worktree | None:
+    """The worktree on record at `path`, whether its folder still exists or not."""
+    place = os.path.realpath(path)
+    return next((tree for tree in list_worktrees(repo) if os.path.realpath(tree.path) == place), None)
+
+
+def git_dir_for(repo: Repository, path: Path) -> Path | None:
+    """The git dir of the linked worktree on record at `path`, even if its folder is gone."""
+    place = os.path.realpath(path)
+    for git_dir, worktree in _linked(repo):
+        if os.path.realpath(worktree) == place:
+            return git_dir
+    return None
+
+
+def _linked(repo: Repository) -> Iterator[tuple[Path, Path]]:
+    """Git dir and folder of every linked worktree."""
+    for link in sorted((repo.common_dir / "worktrees").glob("*/gitdir")):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            target = os.fsdecode(link.read_bytes()).removesuffix("\n")
+            yield link.parent, (link.parent / target).parent  # git ≥ 2.48 may write a relative path
+
+
+def occupied(repo: Repository, branch: str) -> Path | None:
+    """The worktree in which `branch` (full ref name) is checked out, being rebased or bisected."""
+    for tree in list_worktrees(repo):
+        if tree.branch == branch:
+            return tree.path
+    main = repo.main_worktree()
+    places = [(repo.common_dir, main)] if main else []
+    for git_dir, path in (*places, *_linked(repo)):
+        if branch in _set_aside(git_dir):
+            return path
+    return None
+
+
+def _set_aside(git_dir: Path) -> Iterator[str]:
+    """Branches that an unfinished rebase or bisect there will come back to."""
+    for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
+        with contextlib.suppress(OSError):
+            yield os.fsdecode((git_dir / name).read_bytes()).strip()
+    with contextlib.suppress(OSError):
+        yield "refs/heads/" + os.fsdecode((git_dir / "BISECT_START").read_bytes()).strip()
+
+
+# --- adding --------------------------------------------------------------------------------------
+
+
+def add(
+    repo: Repository,
+    path: Path,
+    *,
+    branch: str,
+    start: Oid,
+    reason: str,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+) -> None:
+    """Make the new branch `branch` (full ref name) at `start` and a locked worktree for it at `path`.
+
+    Either both exist afterwards or neither. `path` must not exist yet, or be an empty folder.
+    Raises Held when branch or folder is taken, Busy when other adds take too long, GitFailed.
+    """
+    with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
+        _require_room(path)
+        _make_branch(refs, branch, start)
+        _checkout_new(repo, path, branch, reason, lock, undo=Update(branch, start, ABSENT))
+
+
+def add_existing(
+    repo: Repository,
+    path: Path,
+    branch: str,
+    *,
+    reason: str,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+) -> None:
+    """A locked worktree at `path` for a branch that exists. Raises as `add`; the branch stays in any case."""
+    with one_at_a_time(repo, lock_timeout_seconds) as lock:
+        _require_room(path)
+        _require_free(repo, branch)
+        _checkout_new(repo, path, branch, reason, lock, undo=None)
+
+
+def ensure(
+    repo: Repository,
+    path: Path,
+    *,
+    branch: str,
+    start: Oid,
+    reason: str,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+) -> bool:
+    """`add`, but what an earlier call with the same arguments has made already is kept or finished.
+
+    A half-made worktree with the same lock reason is taken down (see git/torn.py) and made again. A branch
+    that is there already is used as it is, provided that it contains `start`. True when the worktree was
+    made now, False when it was there. Raises as `add`.
+    """
+    with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
+        if _keep_or_take_down(repo, path, branch, reason):
+            return False
+        _require_room(path)
+        undo = None
+        if refs.get(branch) is ABSENT:
+            _make_branch(refs, branch, start)
+            undo = Update(branch, start, ABSENT)
+        else:
+            _require_continuation(repo, branch, start)
+        _checkout_new(repo, path, branch, reason, lock, undo=undo)
+        return True
+
+
+def _keep_or_take_down(repo: Repository, path: Path, branch: str, reason: str) -> bool:
+    """True when the finished worktree is there; a half-made one of ours is gone afterwards."""
+    torn.sweep_beginnings(repo, reason)
+    git_dir = git_dir_for(repo, path)
+    if git_dir is None:
+        return False
+    if (git_dir / "index").exists():
+        tree = find(repo, path)
+        if tree is None or branch != tree.branch:
+            where = (tree and tree.branch) or "no branch"
+            raise Held(f"{path} is a worktree on {where}, not on {branch}", hint="git worktree list")
+        return path.is_dir() or _forget(repo, path)
+    if torn.lock_reason(git_dir) != reason:
+        raise Held(f"{path} is a half-made worktree of somebody else", hint="git worktree list")
+    torn.take_down(git_dir, path)
+    return False
+
+
+def _require_room(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        raise Held(f"{path} exists already", hint="move it away, or choose another worktree name")
+
+
+def _require_free(repo: Repository, branch: str) -> None:
+    where = occupied(repo, branch)
+    if where is not None:
+        raise Held(f"{branch} is checked out in {where}", hint=f"git -C {where} status")
+
+
+def _require_continuation(repo: Repository, branch: str, start: Oid) -> None:
+    _require_free(repo, branch)
+    if repo.git().run("merge-base", "--is-ancestor", start, branch, ok=(0, 1)).code:
+        raise Held(f"{branch} exists already and does not contain {start}", hint=f"git log {branch}")
+
+
+def _make_branch(refs: Refs, branch: str, start: Oid) -> None:
+    """By exact value, and so that nothing is written to git's configuration (as `worktree add -b` may)."""
+    refs.transact([Update(branch, ABSENT, start)], message="git-fleet: branch of a task")
+
+
+def _checkout_new(
+    repo: Repository, path: Path, branch: str, reason: str, lock: int, *, undo: Update | None
+) -> None:
+    """Add the worktree; when that fails, what it left and the branch (by `undo`) go away again."""
+    created = not path.exists()
+    try:
+        _run_add(repo, path, branch, reason, lock)
+    except FleetError:
+        git_dir = git_dir_for(repo, path)
+        if git_dir is not None and not (git_dir / "index").exists():
+            torn.take_down(git_dir, path)
+        if created:
+            with contextlib.suppress(OSError):  # it is gone, or not empty and then not ours
+                path.rmdir()
+        if undo is not None:
+            # If somebody has moved it in the meantime it is theirs now, and stays.
+            with contextlib.suppress(Stale), Refs(repo) as refs:
+                refs.transact([undo])
+        raise
+
+
+def _run_add(repo: Repository, path: Path, branch: str, reason: str, lock: int) -> None:
+    """`git worktree add`, which inherits our lock and counts as a writer of refs (see git/locks.py)."""
+    args = ("worktree", "add", "--quiet", "--lock", "--reason", reason, "--", path, _short(branch))
+    writers = Writers(repo)
+    writers.share()
+    try:
+        process = repo.git().spawn(*args, pass_fds=(lock, writers.fd))
+        _, said = process.communicate()
+    finally:
+        writers.close()
+    if process.returncode:
+        raise failure(args, process.returncode, said)
+
+
+def _short(branch: str) -> str:
+    return branch.removeprefix("refs/heads/")
+
+
+@contextlib.contextmanager
+def one_at_a_time(repo: Repository, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[int]:
+    """Hold the lock for changes of worktrees; gives its descriptor, for a child to inherit.
+
+    Raises Busy after `timeout_seconds`, GitFailed when the repository cannot be written.
+    """
+    place = repo.fleet_dir / "worktrees.lock"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise GitFailed(
+            f"cannot write {place}: {error.strerror}", hint="make the repository writable, or free some space"
+        ) from error
+    try:
+        _wait_for(fd, place, timeout_seconds)
+        yield fd
+    finally:
+        os.close(fd)  # which lets go, unless a git that outlives us inherited it
+
+
+def _wait_for(fd: int, place: Path, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Busy(
+                    f"others have been changing worktrees for {timeout_seconds:g} s ({place})",
+                    hint="try again; `git worktree list` shows what is there",
+                ) from None
+            time.sleep(random.uniform(0.005, 0.03))  # noqa: S311 - jitter
+
+
+# --- taking away ---------------------------------------------------------------------------------
+
+
+def remove(repo: Repository, path: Path, *, markers: Iterable[str] = ()) -> None:
+    """Remove a linked worktree, its ignored files too, but never one with changes (see `dirty_files`).
+
+    Empty untracked `markers` go with it. A half-made one is taken down (see git/torn.py). If git refuses, the worktree stays, locked as before. Raises
+    NeedsPerson naming the changes, InvalidInput for what is no linked worktree, GitFailed.
+    """
+    markers = tuple(markers)
+    with one_at_a_time(repo):
+        tree = _require_linked(repo, path)
+        git_dir = git_dir_for(repo, path)
+        if git_dir is not None and not (git_dir / "index").exists():
+            torn.take_down(git_dir, path)
+            return
+        changed = contents.dirty_files(path, markers=markers)
+        if changed:
+            raise NeedsPerson(
+                f"{path} has uncommitted changes: {contents.listing(changed)}", hint=f"git -C {path} status"
+            )
+        for marker in markers:
+            if contents.is_marker(path, marker) and not _is_tracked(path, marker):
+                (path / marker).unlink()
+        _unlocked(repo, tree, "remove")
+
+
+def _unlocked(repo: Repository, tree: Worktree, *command: str) -> None:
+    git = repo.git()
+    if tree.locked:
+        git.run("worktree", "unlock", "--", tree.path)
+    try:
+        git.run("worktree", *command, "--", tree.path)
+    except GitFailed:
+        if tree.locked and tree.path.exists():
+            git.run("worktree", "lock", "--reason", tree.lock_reason, "--", tree.path)
+        raise
+
+
+def forget(repo: Repository, path: Path) -> None:
+    """Take a worktree whose folder was deleted off git's record: that one alone, never a `prune` of all.
+
+    Raises InvalidInput for what is no linked worktree, NeedsPerson when the folder exists.
+    """
+    with one_at_a_time(repo):
+        _require_linked(repo, path)
+        _forget(repo, path)
+
+
+def _forget(repo: Repository, path: Path) -> bool:
+    if os.path.lexists(path):
+        raise NeedsPerson(f"{path} is not a folder, or exists again", hint=f"ls -ld {path}")
+    _unlocked(repo, _require_linked(repo, path), "remove")
+    return False
+
+
+def _require_linked(repo: Repository, path: Path) -> Worktree:
+    tree = find(repo, path)
+    if tree is None or git_dir_for(repo, path) is None:
+        raise InvalidInput(f"{path} is not a linked worktree of this repository", hint="git worktree list")
+    return tree
+
+
+def _is_tracked(worktree: Path, path: str) -> bool:
+    return bool(Git(worktree).paths("--literal-pathspecs", "ls-files", "-z", "--", path))
