@@ -1,0 +1,124 @@
+"""What a task's worktree knows about itself: three files in its own git dir, never in the work tree.
+
+`fleet.json`, one JSON object, format version 1:
+
+    {"v":1,"plan":"p","task":"t","fence":"<oid of the claim event>","worker":"w1","slot":3,
+     "branch":"feature/42-count","base":"main","mode":"branch","files":["cli.py"],"reads":[],
+     "regexes":["…"],"generated_regexes":["…"],"output":"commit","claimed_at":"2026-01-01T12:00:00Z"}
+
+`regexes` are `files` as Python regular expressions, so that a hook matches with the standard library
+alone. `fleet-branch` holds `refs/heads/<branch>` and a newline, `fleet-task` likewise `<plan>/<task>`,
+so that a shell hook can decide without Python. A reader refuses a version it does not know; unknown
+keys of version 1 are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from git_fleet.errors import GitFailed, InvalidInput, UnknownFormat
+
+VERSION = 1
+FILE = "fleet.json"
+BRANCH_FILE = "fleet-branch"
+TASK_FILE = "fleet-task"
+_LISTS = ("files", "reads", "regexes", "generated_regexes")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Which task is worked on here, by which claim, and what it may touch.
+
+    `fence` is the claim event's object id, `branch` and `base` are short branch names, `mode` is
+    `branch` or `lead-commits`, `output` is `commit` or `report`, `claimed_at` ISO 8601 in UTC.
+    """
+
+    plan: str
+    task: str
+    fence: str
+    worker: str
+    slot: int
+    branch: str
+    base: str
+    mode: str
+    files: tuple[str, ...]
+    reads: tuple[str, ...]
+    regexes: tuple[str, ...]
+    generated_regexes: tuple[str, ...]
+    output: str
+    claimed_at: str
+
+
+def read(git_dir: Path) -> Placement | None:
+    """The placement of the worktree whose own git dir this is; None when it is no task's worktree.
+
+    Raises UnknownFormat for another version, InvalidInput for a file that cannot be read as one.
+    """
+    place = git_dir / FILE
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(place, str(error)) from error
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise _broken(place, str(error)) from error
+    return _parse(document, place)
+
+
+def _parse(document: Any, place: Path) -> Placement:
+    if not isinstance(document, dict):
+        raise _broken(place, "not a JSON object")
+    if document.get("v") != VERSION:
+        raise UnknownFormat(
+            f"{place} has format version {document.get('v')!r}, this git-fleet knows {VERSION}",
+            hint="git fleet doctor",
+        )
+    known: dict[str, Any] = {}
+    for field in fields(Placement):
+        value = document.get(field.name)
+        wanted = list if field.name in _LISTS else int if field.name == "slot" else str
+        if not isinstance(value, wanted):
+            raise _broken(place, f"{field.name} is {value!r}")
+        known[field.name] = tuple(map(str, value)) if isinstance(value, list) else value
+    return Placement(**known)
+
+
+def _broken(place: Path, why: str) -> InvalidInput:
+    return InvalidInput(f"{place} cannot be used: {why}", hint="git fleet claim --resume writes it anew")
+
+
+def write(git_dir: Path, placement: Placement) -> None:
+    """Store the placement; `fleet.json` comes last, whole or not at all. Raises GitFailed."""
+    document = {"v": VERSION, **asdict(placement)}
+    try:
+        _replace(git_dir / BRANCH_FILE, os.fsencode(f"refs/heads/{placement.branch}\n"))
+        _replace(git_dir / TASK_FILE, os.fsencode(f"{placement.plan}/{placement.task}\n"))
+        _replace(git_dir / FILE, json.dumps(document).encode() + b"\n")
+    except OSError as error:
+        raise GitFailed(
+            f"cannot write {error.filename or git_dir}: {error.strerror}",
+            hint="make the repository writable for you, or free some space; then run the command again",
+        ) from error
+
+
+def _replace(place: Path, data: bytes) -> None:
+    """Write a file under another name first, so that a reader (or a crash) never meets half of it."""
+    handle, name = tempfile.mkstemp(prefix=f"{place.name}.", dir=place.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o644)  # as git's own files there; mkstemp makes private ones
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
