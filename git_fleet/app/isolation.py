@@ -1,0 +1,163 @@
+"""A worktree ready to work in: the checkout, its `fleet.json`, what it gets beside the tracked files, its slot
+and the environment for whoever works there.
+
+`prepare` comes after the claim, so a crash leaves a claim whose worktree is not finished; calling it again
+with the same arguments goes on where it was. `fleet.json` is written last: without it nobody works there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from git_fleet.app import includes, slots
+from git_fleet.app.salvage import salvage_worktree
+from git_fleet.app.slots import Slot
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.git import contents, worktrees
+from git_fleet.git.repository import Repository
+from git_fleet.store import names, worktree
+from git_fleet.store.base import Store
+from git_fleet.store.worktree import Placement
+
+GIT_CONFIG = (("rebase.autoStash", "false"), ("merge.autoStash", "false"))
+"""The stash is shared by all worktrees: git must not fill it behind a worker's back."""
+
+_LOCK_REASON = "git-fleet: "
+_PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
+_COMPOSE_LENGTH = 63  # as long as a host name's part
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A worktree to work in. `env` is what its worker's environment gets; `included` are the files copied
+    from the main worktree just now; `visible` are markers that git does not ignore there."""
+
+    path: Path
+    placement: Placement
+    slot: Slot
+    env: Mapping[str, str]
+    included: tuple[str, ...]
+    visible: tuple[str, ...]
+
+
+def prepare(
+    store: Store,
+    placement: Placement,
+    *,
+    path: Path,
+    start: Oid,
+    config: Config,
+    state_dir: Path,
+    cache_dir: Path,
+    now: datetime,
+    inherited: Mapping[str, str],
+) -> Prepared:
+    """Make (or finish, or hand over) the worktree at `path` for the claim that `placement` names.
+
+    The branch starts from `start` if it is new. `placement.slot` is filled in here. `inherited` is the
+    environment that `env` will be added to. A worktree whose folder was deleted by hand has its commits
+    pinned before it is made again. Raises Held when branch or folder is somebody else's, NeedsPerson,
+    InvalidInput and GitFailed as the steps do; every step may be done again.
+    """
+    repo, task = store.repo, TaskId(placement.plan, placement.task)
+    markers = includes.check_markers(config.touch)
+    if not _is_placed(store, path, placement):
+        if not path.exists():
+            salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
+        branch = names.branch(placement.branch)
+        worktrees.ensure(repo, path, branch=branch, start=start, reason=lock_reason(task))
+    included = includes.include(repo.main_worktree(), path)
+    visible = includes.touch(path, markers)
+    slot = slots.allocate(
+        state_dir=state_dir,
+        cache_dir=cache_dir,
+        common_dir=repo.common_dir,
+        worktree=path,
+        task=task,
+        port_count=config.ports_per_task,
+    )
+    placed = replace(placement, slot=slot.number)
+    worktree.write(contents.git_dir_of(path), placed)
+    env = environment(placed, slot, config, inherited)
+    return Prepared(path, placed, slot, env, tuple(included), tuple(visible))
+
+
+def _is_placed(store: Store, path: Path, placement: Placement) -> bool:
+    """Whether this very claim has its worktree already. Its worker may have left the branch since."""
+    git_dir = worktrees.git_dir_for(store.repo, path)
+    if git_dir is None or not path.is_dir():
+        return False
+    placed = worktree.read(git_dir)
+    return placed is not None and placed.fence == placement.fence
+
+
+def lock_reason(task: TaskId) -> str:
+    """Why git must not prune a task's worktree; also how a half-made one is known as the task's."""
+    return f"{_LOCK_REASON}{task}"
+
+
+def is_fleet_lock(reason: str) -> bool:
+    """Whether a worktree's lock is the fleet's, not a person's."""
+    return reason.startswith(_LOCK_REASON)
+
+
+def reusable(repo: Repository, path: Path, branch: str, markers: Iterable[str]) -> bool:
+    """Whether rework may go on in this worktree: it is there and on `branch` (short name), clean, at rest,
+    and no process works in it."""
+    tree = worktrees.find(repo, path)
+    if tree is None or tree.branch != names.branch(branch) or not path.is_dir():
+        return False
+    if contents.unfinished(contents.git_dir_of(path)) or contents.dirty_files(path, markers=markers):
+        return False
+    return not contents.busy(path)
+
+
+def environment(
+    placement: Placement, slot: Slot, config: Config, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables a task's worker gets: the fleet's, those of `[env]`, and git's configuration.
+
+    Git's pairs are added behind those that `inherited` has already. The fleet's own names win over `[env]`.
+    """
+    fleet = {
+        "FLEET_PLAN": placement.plan,
+        "FLEET_TASK": placement.task,
+        "FLEET_FENCE": placement.fence,
+        "FLEET_WORKER": placement.worker,
+        "FLEET_SLOT": str(slot.number),
+        "FLEET_PORT_BASE": str(slot.port_base),
+        "FLEET_PORT_COUNT": str(slot.port_count),
+        "FLEET_SCRATCH": slot.scratch,
+        "TMPDIR": str(Path(slot.scratch, "tmp")),
+        "COMPOSE_PROJECT_NAME": compose_name(placement, slot),
+    }
+    values = {
+        "slot": str(slot.number),
+        "task": placement.task,
+        "plan": placement.plan,
+        "port": str(slot.port_base),
+    }
+    own = {name: _PLACEHOLDER.sub(lambda match: values[match[1]], text) for name, text in config.env}
+    return own | fleet | _git_config(inherited)
+
+
+def compose_name(placement: Placement, slot: Slot) -> str:
+    """A project name for Docker Compose, which takes lower-case letters, digits, `-` and `_`."""
+    end = f"-{slot.number}"
+    name = re.sub(r"[^a-z0-9_-]", "-", f"fleet-{placement.plan}-{placement.task}".lower())
+    return name[: _COMPOSE_LENGTH - len(end)] + end
+
+
+def _git_config(inherited: Mapping[str, str]) -> dict[str, str]:
+    """GIT_CONFIG_* that add our pairs to the inherited ones; a worker's worker has them already."""
+    count = inherited.get("GIT_CONFIG_COUNT", "")
+    after = int(count) if count.isdecimal() else 0
+    there = {
+        (inherited.get(f"GIT_CONFIG_KEY_{n}"), inherited.get(f"GIT_CONFIG_VALUE_{n}")) for n in range(after)
+    }
+    return contents.config_env([pair for pair in GIT_CONFIG if pair not in there], after=after)
