@@ -12,8 +12,8 @@ from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
-from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Held, InvalidInput, LostRace, Stale, StaleClaim
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.errors import Held, InvalidInput, Stale, StaleClaim
 from git_fleet.store import tasks
 
 _TRIES = 50
@@ -25,7 +25,6 @@ Decide = Callable[[TaskRecord], Fields]
 
 def act(
     session: Session,
-    snapshot: Snapshot,
     record: TaskRecord,
     name: str,
     decide: Decide,
@@ -75,7 +74,11 @@ def taken_over(record: TaskRecord) -> StaleClaim:
     """What a worker is told whose claim has gone to somebody else."""
     claim = record.state.claim
     by = f" by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC" if claim else ""
-    kept = f"refs/fleet/salvage/{record.id}/{record.state.salvages}" if record.state.salvages else "this worktree"
+    kept = (
+        f"refs/fleet/salvage/{record.id}/{record.state.salvages}"
+        if record.state.salvages
+        else "this worktree"
+    )
     return StaleClaim(
         f"{record.id} was taken over{by}; your work is kept at {kept}",
         hint=f"stop here; git fleet log {record.id} tells what happened, git fleet claim takes another task",

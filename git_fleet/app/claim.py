@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from git_fleet.app import placing
@@ -29,7 +30,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
-from git_fleet.core.ready import Reason, claimable_state, limit, out_of_attempts, ready_tasks, reasons
+from git_fleet.core.ready import limit, out_of_attempts, ready_tasks, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, Busy, Held, IllegalEvent, LostRace, Stale
 from git_fleet.git.objects import parse_commit
@@ -122,7 +123,9 @@ def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> T
     raise kind(text, hint=next((reason.fix for reason in found if reason.fix), ""))
 
 
-def _candidates(session: Session, snapshot: Snapshot, request: Request, config: Config) -> Iterator[TaskRecord]:
+def _candidates(
+    session: Session, snapshot: Snapshot, request: Request, config: Config
+) -> Iterator[TaskRecord]:
     """The ready tasks in order, begun at a random one of the first few that are equally good, so
     that workers who ask at the same moment do not all race for the first."""
     index, host = session.index(snapshot), session.around.host
@@ -190,10 +193,10 @@ def _event(
         host=session.around.host,
         base=place.base if place else None,
         start=place.start if place else None,
+        merge=place.merge if place else False,
     )
     fields: dict[str, object] = {"claim": claim_}
-    if rescued.commit is not None:
-        fields |= {"salvaged": rescued.commit, "salvages": rescued.number}
+    fields |= rescued.fields()
     return Event("claim", snapshot.at, session.actor, fields)
 
 
@@ -206,9 +209,7 @@ def _take(
     if not session.index(snapshot).overlaps.of(record.id):
         return tasks.append(store, record, event), snapshot.guard
     state = after(record.state, event)
-    tip = log.write(
-        store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event)
-    )
+    tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
     guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
     try:
         store.refs.transact([Update(names.task_log(record.id), value(record.tip), tip)])
@@ -235,12 +236,8 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     parent = parse_commit(named.claim, session.store.objects.read(named.claim)[1]).parents
     if (parent[0] if parent else None) != record.tip:
         return False
-    try:
+    with suppress(Stale, Held):  # somebody has helped, or the claim is void
         session.store.refs.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
-    except Stale:
-        pass  # somebody helped, or the claim is void
-    except Held:
-        pass  # the same, for a task's first event
     return True
 
 
@@ -251,10 +248,8 @@ def _closing(session: Session, taken: TaskRecord) -> bool:
     if state not in (PlanState.CLOSING, PlanState.CLOSED):
         return False
     fence = taken.state.claim.fence if taken.state.claim else None
-    try:
+    with suppress(LostRace, IllegalEvent):  # someone ended it already: it counts for nobody
         tasks.append(session.store, taken, Event("release", session.now(), session.actor, {"fence": fence}))
-    except (LostRace, IllegalEvent):
-        pass  # closing has seen it, or someone else ended it: it counts for nobody
     return True
 
 
@@ -273,12 +268,12 @@ def _nothing(session: Session, snapshot: Snapshot) -> NothingReady:
     states = {record.state for record in snapshot.plans.values() if record.state.counts}
     if states == {PlanState.PAUSED}:
         return NothingReady("paused", "the plan is paused", _RETRY_SECONDS["paused"])
-    soonest = _soonest_expiry(session, left, snapshot)
+    soonest = _soonest_expiry(left, snapshot)
     text = f"{len(left)} tasks are not finished, none of them is ready (git fleet explain TASK says why)"
     return NothingReady("waiting", text, soonest)
 
 
-def _soonest_expiry(session: Session, left: list[TaskRecord], snapshot: Snapshot) -> int:
+def _soonest_expiry(left: list[TaskRecord], snapshot: Snapshot) -> int:
     ends = [
         (record.state.claim.expires_at - snapshot.at).total_seconds()
         for record in left
@@ -286,5 +281,3 @@ def _soonest_expiry(session: Session, left: list[TaskRecord], snapshot: Snapshot
     ]
     most = _RETRY_SECONDS["waiting"]
     return int(min([most, *(max(1.0, end) for end in ends)]))
-
-

@@ -122,14 +122,14 @@ class Session:
         refs = [names.GUARD, *(names.task_log(found.id) for found in (record, *others))]
         logs = [plan for plan in snapshot.plans.values() if plan.tip is not None]
         refs += [names.plan_log(plan.id) for plan in logs]
-        found = list(self.store.objects.read_many(refs))
-        tips = [entry.oid if entry else None for entry in found]
+        read = list(self.store.objects.read_many(refs))
+        tips = [entry.oid if entry else None for entry in read]
         held = [snapshot.guard, record.tip]
         if tips[:2] != held or tips[2 + len(others) :] != [plan.tip for plan in logs]:
             return None
         moved = [
             tasks.from_object(other.task, entry)
-            for other, entry in zip(others, found[2:], strict=False)
+            for other, entry in zip(others, read[2:], strict=False)
             if (entry.oid if entry else None) != other.tip
         ]
         return snapshot.replacing(moved) if moved else snapshot
@@ -191,7 +191,11 @@ class Session:
         """
         found = {Oid(self.placement.fence)} if self.placement and self.here() == task else set()
         env = self.around.env
-        if env.get("FLEET_FENCE") and env.get("FLEET_PLAN") == task.plan and env.get("FLEET_TASK") == task.task:
+        if (
+            env.get("FLEET_FENCE")
+            and env.get("FLEET_PLAN") == task.plan
+            and env.get("FLEET_TASK") == task.task
+        ):
             found.add(Oid(env["FLEET_FENCE"]))
         if len(found) > 1:
             raise StaleClaim(
@@ -223,7 +227,9 @@ class Session:
         return tasks.reread(self.store, record.task)
 
 
-def open_session(start: Path, around: Surroundings, *, worker: str | None, long_lived: bool = False) -> Session:
+def open_session(
+    start: Path, around: Surroundings, *, worker: str | None, long_lived: bool = False
+) -> Session:
     """A session for the repository that `start` is in.
 
     The actor is `worker`, else FLEET_WORKER, else the worktree's worker, else `git config

@@ -11,7 +11,7 @@ from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
-from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
 from git_fleet.store import plans
 
@@ -24,9 +24,8 @@ class Acted:
     notes: tuple[str, ...] = ()
 
 
-def _find(session: Session, name: str | None) -> tuple[Snapshot, TaskRecord]:
-    snapshot = session.snapshot()
-    return snapshot, session.record(snapshot, name)
+def _find(session: Session, name: str | None) -> TaskRecord:
+    return session.record(session.snapshot(), name)
 
 
 def progress(
@@ -36,20 +35,20 @@ def progress(
 
     Raises StaleClaim when the task was taken over.
     """
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return renewal(session, now) | {"status": status} | ({"usage": usage} if usage else {})
 
     texts = {"log": log_chunk} if log_chunk else None
-    record = act(session, snapshot, record, "progress", decide, texts=texts)
+    record = act(session, record, "progress", decide, texts=texts)
     return Acted(record, _session_note(session, record))
 
 
 def renew(session: Session, name: str | None) -> Acted:
     """Renew the lease. Raises StaleClaim when the task was taken over."""
-    snapshot, record = _find(session, name)
-    record = act(session, snapshot, record, "renew", lambda now: renewal(session, now))
+    record = _find(session, name)
+    record = act(session, record, "renew", lambda now: renewal(session, now))
     return Acted(record, _session_note(session, record))
 
 
@@ -63,11 +62,11 @@ def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
 
 def release(session: Session, name: str | None) -> Acted:
     """Give the task back; what was done is kept, and the next claim starts from it."""
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
     fence = holder_fence(session, record)
     rescued = placing.rescue(session, record)
     fields = {"fence": fence} | rescued.fields()
-    record = act(session, snapshot, record, "release", lambda _: fields)
+    record = act(session, record, "release", lambda _: fields)
     return Acted(record, rescued.notes())
 
 
@@ -77,13 +76,15 @@ def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
     After `breaker` tasks of the plan are blocked with the same code the plan is paused.
     """
     if not code.isidentifier() and not code.replace("-", "_").isidentifier():
-        raise InvalidInput(f"code {code!r}: one word such as missing-api", hint="git fleet block --code CODE REASON")
-    snapshot, record = _find(session, name)
+        raise InvalidInput(
+            f"code {code!r}: one word such as missing-api", hint="git fleet block --code CODE REASON"
+        )
+    record = _find(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return {"fence": holder_fence(session, now), "code": code, "reason": reason}
 
-    record = act(session, snapshot, record, "block", decide)
+    record = act(session, record, "block", decide)
     return Acted(record, _trip_breaker(session, record, code))
 
 
@@ -109,12 +110,12 @@ def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str,
 
 def withdraw(session: Session, name: str | None, reason: str) -> Acted:
     """Take one's own proposal back into rework."""
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return {"fence": holder_fence(session, now), "reason": reason or "withdrawn"}
 
-    return Acted(act(session, snapshot, record, "withdraw", decide))
+    return Acted(act(session, record, "withdraw", decide))
 
 
 def unblock(session: Session, name: str, reason: str) -> Acted:
@@ -138,28 +139,28 @@ def cancel(session: Session, name: str, reason: str) -> Acted:
 
 
 def _put_away(session: Session, name: str, event: str, reason: str) -> Acted:
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
     rescued = placing.rescue(session, record)
     fields = {"reason": reason} | rescued.fields()
-    return Acted(act(session, snapshot, record, event, lambda _: fields), rescued.notes())
+    return Acted(act(session, record, event, lambda _: fields), rescued.notes())
 
 
 def _simple(session: Session, name: str, event: str, fields: dict[str, Any]) -> Acted:
-    snapshot, record = _find(session, name)
-    return Acted(act(session, snapshot, record, event, lambda _: fields))
+    record = _find(session, name)
+    return Acted(act(session, record, event, lambda _: fields))
 
 
 def accept(session: Session, name: str, reason: str) -> Acted:
     """A person's word: lifts a hold, or takes a proposal as verified. Raises Denied for an agent."""
     session.require_person("accept")
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
     person = session.person()
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         proposal = now.state.proposal
         return {"by": "person", "reason": reason} | ({"number": proposal.number} if proposal else {})
 
-    return Acted(act(session, snapshot, record, "accept", decide, actor=person))
+    return Acted(act(session, record, "accept", decide, actor=person))
 
 
 def reject(session: Session, name: str, findings: tuple[str, ...]) -> Acted:
@@ -167,8 +168,8 @@ def reject(session: Session, name: str, findings: tuple[str, ...]) -> Acted:
     session.require_person("reject")
     if not findings:
         raise InvalidInput("a rejection needs a reason", hint=f'git fleet reject {name} --finding "…"')
-    snapshot, record = _find(session, name)
+    record = _find(session, name)
     person = session.person()
     found = tuple(Finding(text, source=f"person:{person}") for text in findings)
     fields = {"findings": found, "reason": "rejected"}
-    return Acted(act(session, snapshot, record, "reject", lambda _: fields, actor=person))
+    return Acted(act(session, record, "reject", lambda _: fields, actor=person))

@@ -58,7 +58,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return format_time(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(v) for f in dataclasses.fields(value) if (v := getattr(value, f.name)) != _default(f)}
+        return {
+            f.name: _plain(v)
+            for f in dataclasses.fields(value)
+            if (v := getattr(value, f.name)) != _default(f)
+        }
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -161,9 +165,7 @@ def parse_document(line: bytes | str, where: str) -> dict[str, Any]:
         document = json.loads(line)
         version = document["v"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UnknownFormat(
-            f"{where} is not a document of git-fleet", hint="git fleet doctor"
-        ) from error
+        raise UnknownFormat(f"{where} is not a document of git-fleet", hint="git fleet doctor") from error
     if version != VERSION:
         raise UnknownFormat(
             f"{where} has format version {version}; this program knows {VERSION}", hint="git fleet doctor"
@@ -185,7 +187,9 @@ def decode_plan(document: Mapping[str, Any]) -> Plan:
 
 
 def _decode_task(document: Mapping[str, Any]) -> Task:
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in document.items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+    }
     fields["id"] = TaskId(*document["id"])
     if "params" in fields:
         fields["params"] = tuple((key, value) for key, value in document["params"])

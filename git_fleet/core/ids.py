@@ -26,9 +26,14 @@ class TaskId(NamedTuple):
         return f"{self.plan}/{self.task}"
 
 
+def is_oid(text: str) -> bool:
+    """Whether `text` is an object id: 40 or 64 lower-case hex digits."""
+    return _OID.fullmatch(text) is not None
+
+
 def oid(text: str) -> Oid:
-    """`text` as an object id. Raises InvalidInput unless it is 40 or 64 lower-case hex digits."""
-    if not _OID.fullmatch(text):
+    """`text` as an object id. Raises InvalidInput when it is none."""
+    if not is_oid(text):
         raise InvalidInput(f"not an object id: {text!r}")
     return Oid(text)
 

@@ -142,7 +142,9 @@ def next_state(state: TaskState, event: Event) -> State:
     entry = TABLE[state.state].get(event.name)
     if entry is None:
         allowed = ", ".join(sorted(TABLE[state.state]))
-        raise IllegalEvent(f"{event.name} is not possible while the task is {state.state} (possible: {allowed})")
+        raise IllegalEvent(
+            f"{event.name} is not possible while the task is {state.state} (possible: {allowed})"
+        )
     if event.name in HOLDER_EVENTS:
         _require_fence(state, event)
     return entry if isinstance(entry, State) else entry(state, event)
@@ -220,7 +222,7 @@ def _back(state: TaskState, fields: Fields) -> TaskState:
     )
 
 
-def _accept(state: TaskState, fields: Fields) -> TaskState:
+def _accept(state: TaskState, _: Fields) -> TaskState:
     """Lifts a hold on a pending task; of a proposal it remembers that it need not be parked again."""
     if state.state is State.PENDING:
         return replace(state, lifted=True)
@@ -241,7 +243,7 @@ def _unblock(state: TaskState, _: Fields) -> TaskState:
 
 
 def _landed(state: TaskState, fields: Fields) -> TaskState:
-    return replace(state, landed=fields.get("commit"), conflict=False)
+    return replace(state, landed=fields.get("commit"), conflict=False, **_kept(fields))
 
 
 def _reopened(state: TaskState, _: Fields) -> TaskState:
@@ -269,7 +271,7 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
     "shelve": _saved,
     "cancel": lambda state, fields: replace(state, reason=_cut(fields.get("reason", "")), **_kept(fields)),
     "integrate": _landed,
-    "revert": lambda state, fields: replace(state, landed=None),
+    "revert": lambda state, _: replace(state, landed=None),
     "reopen": _reopened,
 }
 

@@ -142,7 +142,8 @@ _ACTIVE = frozenset(
 class Claim:
     """A lease on a task. `fence` is the claim event's object id; None only while that event is
     being built. `branch` and `worktree` say where the work happens ("" when without a worktree).
-    `base` is main when the claim was made, `start` the commit the branch starts from."""
+    `base` is main when the claim was made, `start` the commit the branch starts from, `merge` says
+    that main is to be merged into it before work begins."""
 
     holder: str
     fence: Oid | None
@@ -154,6 +155,7 @@ class Claim:
     host: str = ""
     base: Oid | None = None
     start: Oid | None = None
+    merge: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,9 @@ def _turn_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> Itera
         if index.wave.get(other.id, 0) < mine and other.state.state not in (State.INTEGRATED, State.CANCELLED)
     ]
     if earlier:
-        yield Reason("turn", f"wave {mine + 1} waits for {', '.join(map(str, earlier[:5]))} of earlier waves", "")
+        yield Reason(
+            "turn", f"wave {mine + 1} waits for {', '.join(map(str, earlier[:5]))} of earlier waves", ""
+        )
 
 
 def limit(records: Iterable[TaskRecord], config: Config) -> Reason | None:
@@ -203,7 +205,9 @@ def limit(records: Iterable[TaskRecord], config: Config) -> Reason | None:
     states = Counter(record.state.state for record in records)
     claimed, waiting = states[State.CLAIMED], states[State.PROPOSED] + states[State.VERIFIED]
     if claimed >= config.max_active:
-        return Reason("limit", f"{claimed} tasks are claimed, max_active is {config.max_active}", "git fleet status")
+        return Reason(
+            "limit", f"{claimed} tasks are claimed, max_active is {config.max_active}", "git fleet status"
+        )
     if waiting >= config.max_review:
         return Reason(
             "limit", f"{waiting} proposals wait, max_review is {config.max_review}", "git fleet integrate"

@@ -102,8 +102,24 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
+class WorktreeRow:
+    """One task's worktree on this machine. `current` says that it belongs to the task's latest claim,
+    `dirty` counts uncommitted paths (None: the folder is gone or cannot be read), `slot` is 0 without
+    one. `state` is None when nobody knows the task any more."""
+
+    id: TaskId
+    path: str
+    branch: str
+    worker: str
+    slot: int
+    state: State | None
+    current: bool
+    dirty: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogLine:
-    """One event of a task's log; `detail` is what it says besides (a reason, findings, a commit)."""
+    """One event of a log; `summary` is what it says in a few words (a reason, a finding, a commit)."""
 
     event: str
     at: datetime
@@ -164,10 +180,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All that `doctor` found; `ok` when nothing is left to do."""
+    """All that `doctor` found; `ok` when no problem is left. `notes` are worth knowing, not wrong."""
 
     ok: bool
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

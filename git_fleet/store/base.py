@@ -39,7 +39,9 @@ class Store:
 
         Objects first, then the one ref. Raises Stale, Held or Busy; then nothing has changed.
         """
-        tip = log.write(self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached)
+        tip = log.write(
+            self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached
+        )
         self.refs.transact([Update(ref, value(parent), tip)])
         return tip
 
@@ -51,4 +53,4 @@ def value(oid: Oid | None) -> Value:
 
 def tip(found: Value) -> Oid | None:
     """A ref's value as a tip: the inverse of `value`."""
-    return None if found is ABSENT else found  # type: ignore[return-value]  # ABSENT is the only other value
+    return None if found is ABSENT else found

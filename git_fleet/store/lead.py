@@ -77,7 +77,9 @@ def _append(store: Store, record: LeadRecord, event: Event, state: LeadState) ->
     return LeadRecord(tip, replace(state, fence=tip) if event.name == "acquire" else state)
 
 
-def acquire(store: Store, record: LeadRecord, *, actor: str, worktree: str, now: datetime, expires_at: datetime) -> LeadRecord:
+def acquire(
+    store: Store, record: LeadRecord, *, actor: str, worktree: str, now: datetime, expires_at: datetime
+) -> LeadRecord:
     """Take the lead for the worktree whose git dir is `worktree`.
 
     Raises Held while another worktree's lease runs; Stale when somebody was faster. An intent that

@@ -132,8 +132,9 @@ def cut_texts(texts: Mapping[str, bytes]) -> dict[str, bytes]:
     for name, data in texts.items():
         if len(data) > share:
             note = b"[%d bytes cut here]\n" % (len(data) - share)
-            data = note + data[-(share - len(note)) :]
-        cut[name] = data
+            cut[name] = note + data[-(share - len(note)) :]
+        else:
+            cut[name] = data
     return cut
 
 

@@ -1,16 +1,16 @@
 """Where everything is stored: the ref names of format version 1 (DESIGN section 3).
 
-    refs/notes/fleet/plan/<plan>             note on the plan's base commit: the plan as TOML
-    refs/fleet/plan/<plan>                   log of the plan
-    refs/fleet/task/<plan>/<task>            log of the task; the tip is its state
-    refs/fleet/proposal/<plan>/<task>/<n>    the n-th proposal
-    refs/fleet/guard                         the last claim of a task that overlaps another
-    refs/fleet/lead                          the lead's lease and intents (log)
-    refs/fleet/bucket                        the claim token bucket
-    refs/fleet/snapshot/<plan>/<task>        the last saved work tree of a claimed task
-    refs/fleet/salvage/<plan>/<task>/<n>     work kept from a lost or abandoned claim
-    refs/fleet/archive/<plan>                logs of a closed plan, folded
-    refs/notes/fleet/evidence                notes on integrated commits
+refs/notes/fleet/plan/<plan>             note on the plan's base commit: the plan as TOML
+refs/fleet/plan/<plan>                   log of the plan
+refs/fleet/task/<plan>/<task>            log of the task; the tip is its state
+refs/fleet/proposal/<plan>/<task>/<n>    the n-th proposal
+refs/fleet/guard                         the last claim of a task that overlaps another
+refs/fleet/lead                          the lead's lease and intents (log)
+refs/fleet/bucket                        the claim token bucket
+refs/fleet/snapshot/<plan>/<task>        the last saved work tree of a claimed task
+refs/fleet/salvage/<plan>/<task>/<n>     work kept from a lost or abandoned claim
+refs/fleet/archive/<plan>                logs of a closed plan, folded
+refs/notes/fleet/evidence                notes on integrated commits
 """
 
 from __future__ import annotations

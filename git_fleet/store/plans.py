@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from git_fleet.core import codec, plandoc
-from git_fleet.core.ids import Oid
+from git_fleet.core.ids import Oid, is_oid
 from git_fleet.core.lifecycle import Event, after_plan
 from git_fleet.core.model import Plan, PlanLog
 from git_fleet.core.snapshot import PlanRecord
@@ -35,12 +35,14 @@ class Revision:
 
 
 def text(store: Store, note: Oid) -> tuple[Oid, bytes]:
-    """The commit a plan's note annotates, and the plan's TOML. Raises UnknownFormat."""
-    found = notes.all_notes(store.objects, note)
-    if len(found) != 1:
-        raise UnknownFormat(f"plan notes {note} annotate {len(found)} objects; expected one")
-    ((target, blob),) = found.items()
-    return target, store.objects.read(blob)[1]
+    """The commit a plan's note annotates, and the plan's TOML. Raises UnknownFormat.
+
+    A plan's notes ref holds one note, so its tree has no fan-out.
+    """
+    entries = store.objects.read_tree(store.objects.read_commit(note).tree)
+    if len(entries) != 1 or not is_oid(entries[0].name):
+        raise UnknownFormat(f"plan notes {note} annotate {len(entries)} objects; expected one commit")
+    return Oid(entries[0].name), store.objects.read(entries[0].oid)[1]
 
 
 def revision(store: Store, plan_id: str, note: Oid) -> Revision:
@@ -64,7 +66,15 @@ def keep(store: Store, found: Revision) -> None:
 
 
 def save_text(
-    store: Store, plan: Plan, toml: str, *, expected: Oid | None, base_commit: Oid, actor: str, at: datetime, subject: str
+    store: Store,
+    plan: Plan,
+    toml: str,
+    *,
+    expected: Oid | None,
+    base_commit: Oid,
+    actor: str,
+    at: datetime,
+    subject: str,
 ) -> Oid:
     """Store a new revision of the plan's text; the notes ref must still be at `expected`.
 

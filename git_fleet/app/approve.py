@@ -1,0 +1,200 @@
+"""Approving a plan: three kinds of writes, in an order that claims made meanwhile cannot slip through
+(DESIGN section 5; the rules *approving* and *revised* of the claim model).
+
+    approving   in the plan's log: from here on the old and the new revision both count for overlaps
+    revised     in the log of every task, of any plan that counts, whose files, needs or set of
+                overlapping tasks change: a claim computed before is refused by its own task's ref
+    approve     in the plan's log: the new revision is what tasks are read from
+
+All reading and refusing is done again after `approving`; a refusal then goes back to the previous
+revision, or to draft. Interrupted anywhere, the plan is approved again by the same command.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from git_fleet.app import plan as planning
+from git_fleet.app.acting import act
+from git_fleet.app.session import Session
+from git_fleet.core import plandoc
+from git_fleet.core.check import PlanCheck
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import TABLE, Event
+from git_fleet.core.model import Plan, PlanState, Task
+from git_fleet.core.overlaps import Overlaps
+from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.errors import IllegalEvent, InvalidInput
+from git_fleet.store import log, names, plans
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What approving means: the plan's check, every command that will run, how many worktrees and
+    how many bytes of disk they take, and what the person should know besides."""
+
+    plan: str
+    check: PlanCheck
+    commands: tuple[str, ...]
+    worktrees: int
+    disk_bytes: int
+    warnings: tuple[str, ...]
+
+
+def preview(session: Session, plan_id: str) -> Preview:
+    """What `approve` would do, without doing it. Raises InvalidInput for a plan with errors."""
+    snapshot = session.snapshot()
+    revision = planning.newest(session, snapshot, plan_id)
+    _refuse_errors(session, snapshot, revision.plan)
+    config = session.config(revision.plan.base)
+    checked = planning.check(session, plan_id)
+    gates = [gate.run if isinstance(gate.run, str) else " ".join(gate.run) for gate in config.gates]
+    accepts = [command for task in revision.plan.tasks for command in task.accept]
+    warnings = () if config.gates or config.gates_none else ("no gate is declared: integrate will refuse",)
+    size = planning.checkout_bytes(session, revision.plan.base)
+    at_once = min(len(revision.plan.tasks), config.max_active)
+    return Preview(
+        plan_id, checked, tuple(dict.fromkeys([*gates, *accepts])), at_once, size * at_once, warnings
+    )
+
+
+def approve(session: Session, plan_id: str) -> PlanRecord:
+    """Approve the newest revision of the plan; a paused plan stays paused.
+
+    Raises InvalidInput for a plan with errors, or one that removes or re-scopes an active task or
+    makes two active tasks overlap; Denied for an agent; Stale when somebody else acts on the plan.
+    """
+    session.require_person("approve")
+    person = session.person()
+    snapshot = session.snapshot()
+    revision = planning.newest(session, snapshot, plan_id)
+    _refuse_errors(session, snapshot, revision.plan)
+    session.keep_config(revision.plan.base)
+    plans.keep(session.store, revision)
+    plans.refresh_open_file(session.store, besides=[(plan_id, revision.plan.base)])
+    record = snapshot.plans[plan_id]
+    paused = was_paused(session, record)
+    fields = {"incoming": revision.note, "paused": paused}
+    record = plans.append(session.store, record, Event("approving", session.now(), person, fields))
+    try:
+        _revise(session, session.snapshot(), revision.plan, revision.note, person)
+        fields = {"revision": revision.note, "paused": paused}
+        record = plans.append(session.store, record, Event("approve", session.now(), person, fields))
+    except InvalidInput as refusal:
+        _go_back(session, record, person, paused, str(refusal))
+        raise
+    finally:
+        plans.refresh_open_file(session.store)
+    return session.snapshot().plans[plan_id]
+
+
+def was_paused(session: Session, record: PlanRecord) -> bool:
+    """Whether the plan is paused, or was when the approval began that is being finished."""
+    if record.state is PlanState.APPROVING and record.tip is not None:
+        return bool(log.read(session.store.objects, record.tip).event.fields.get("paused"))
+    return record.state is PlanState.PAUSED
+
+
+def _go_back(session: Session, record: PlanRecord, person: str, paused: bool, reason: str) -> None:
+    """The refusal of an approval that had begun: the previous revision counts again, or none does."""
+    name, fields = "draft", dict[str, object](reason=reason)
+    if record.log.revision is not None:
+        name, fields = "approve", {"revision": record.log.revision, "paused": paused, "reason": reason}
+    plans.append(session.store, record, Event(name, session.now(), person, fields))
+
+
+def _refuse_errors(session: Session, snapshot: Snapshot, plan: Plan) -> None:
+    """Raises InvalidInput with everything that stands against approving `plan`."""
+    problems = [*plandoc.approval_problems(plan), *_against_active(session, snapshot, plan)]
+    if not session.store.refs.read(names.branch(plan.base)):
+        problems.append(f"base {plan.base!r}: there is no such branch")
+    if problems:
+        raise InvalidInput(
+            f"plan {plan.id} cannot be approved: " + "; ".join(problems),
+            hint=f"git fleet plan edit {plan.id}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The plan's tasks before and after, and who overlaps whom before and after, among the tasks of
+    all plans that count (those about to count included)."""
+
+    old: dict[TaskId, Task]
+    new: dict[TaskId, Task]
+    others: tuple[Task, ...]
+    before: Overlaps
+    after: Overlaps
+
+    def rescopes(self, task: TaskId) -> bool:
+        """Whether a task of the plan is removed, or owns, needs or overlaps by other rules."""
+        return task in self.old and (task not in self.new or _scope(self.old[task]) != _scope(self.new[task]))
+
+
+def _change(session: Session, snapshot: Snapshot, plan: Plan) -> _Change:
+    record = snapshot.plans.get(plan.id)
+    old = record.approved.tasks if record and record.approved else ()
+    counting = [*snapshot.tasks.values(), *snapshot.incoming.values()]
+    others = tuple(found.task for found in counting if found.id.plan != plan.id)
+    generated = session.config().generated_paths
+    return _Change(
+        {task.id: task for task in old},
+        {task.id: task for task in plan.tasks},
+        others,
+        Overlaps([*others, *old], generated),
+        Overlaps([*others, *plan.tasks], generated),
+    )
+
+
+def _against_active(session: Session, snapshot: Snapshot, plan: Plan) -> list[str]:
+    """How the new revision would pull the rug from under active tasks."""
+    change = _change(session, snapshot, plan)
+    active = {task_id for task_id, found in snapshot.tasks.items() if found.state.state.active}
+    problems = [
+        f"{task_id} is active and would be {'re-scoped' if task_id in change.new else 'removed'}"
+        for task_id in sorted(active)
+        if change.rescopes(task_id)
+    ]
+    problems += [
+        f"{a} and {b} are both active and would overlap"
+        for a in sorted(active)
+        for b in sorted(change.after.of(a) - change.before.of(a))
+        if a < b and b in active
+    ]
+    return problems
+
+
+def _scope(task: Task) -> tuple[object, ...]:
+    return task.owned, task.needs, task.output, task.overlap, task.joint
+
+
+def _revise(session: Session, snapshot: Snapshot, plan: Plan, note: Oid, person: str) -> None:
+    """Touch the log of every task that the approval changes; refuse now what has become active."""
+    _refuse_errors(session, snapshot, plan)
+    change = _change(session, snapshot, plan)
+
+    def decide(now: TaskRecord) -> dict[str, object]:
+        if now.state.state.active and change.rescopes(now.id):
+            raise InvalidInput(f"plan {plan.id} cannot be approved: {now.id} has just been claimed")
+        return {"revision": note, "reason": f"plan {plan.id} is being approved"}
+
+    for task in _touched(change):
+        record = snapshot.record(task.id)
+        removed = task.id in change.old and task.id not in change.new
+        name = "cancel" if removed else "revised"
+        if record is None or name not in TABLE[record.state.state]:
+            continue
+        with suppress(IllegalEvent):  # it moved on to a state from which no claim is possible
+            act(session, record, name, decide, actor=person)
+
+
+def _touched(change: _Change) -> list[Task]:
+    """The tasks whose files, needs or set of overlapping tasks the new revision changes. Of one that
+    is new no claim can have been computed, so there is nothing to be refused."""
+    known = [*change.others, *change.old.values()]
+    return [
+        task
+        for task in known
+        if change.rescopes(task.id) or change.before.of(task.id) != change.after.of(task.id)
+    ]

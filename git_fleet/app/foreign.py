@@ -1,0 +1,59 @@
+"""Commits on main that no integration made (DESIGN section 8: hooks are a guard-rail, this is the proof)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
+from git_fleet.core.snapshot import Snapshot
+from git_fleet.core.trailers import one_line, read_stamp
+from git_fleet.store import names
+
+_SHOWN = 3
+
+
+class Foreign(NamedTuple):
+    """A commit without the trailers of an integration."""
+
+    oid: Oid
+    subject: str
+
+
+def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, ...]:
+    """The commits that came onto `base` since its open plans began and that no integration made,
+    newest first. Those the branch's remote-tracking branch has are upstream's and not named."""
+    began = [
+        record.base_commit
+        for record in snapshot.plans.values()
+        if record.approved is not None and record.approved.base == base and record.base_commit is not None
+    ]
+    git, ref = session.repo.git(), names.branch(base)
+    if not began:
+        return ()
+    upstream = git.text("for-each-ref", "--format=%(upstream)", ref)
+    known = [oid for oid in dict.fromkeys(began) if session.store.objects.exists(oid)]
+    excluded = [*(f"^{oid}" for oid in known), *([f"^{upstream}"] if _exists(session, upstream) else [])]
+    out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out
+    found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]
+    return tuple(
+        Foreign(Oid(oid), one_line(message.split("\n", 1)[0]))
+        for oid, _, message in found
+        if not read_stamp(message)
+    )
+
+
+def _exists(session: Session, ref: str) -> bool:
+    return bool(ref) and bool(session.store.refs.read(ref))
+
+
+def warnings(session: Session, snapshot: Snapshot, base: str) -> tuple[str, ...]:
+    """What `integrate` says about them: one line, or nothing."""
+    found: Sequence[Foreign] = commits(session, snapshot, base)
+    if not found:
+        return ()
+    shown = "; ".join(f"{commit.oid[:12]} {commit.subject}" for commit in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    told = f"{base} has {len(found)} commits that no integration made: {shown}{more}"
+    return (f"{told}; if they are not yours, look at them (git log {base})",)

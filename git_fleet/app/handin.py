@@ -1,0 +1,288 @@
+"""Handing in: a worker's result becomes a proposal (DESIGN sections 3, 4 and 8).
+
+The proposal ref first, then the task's event, which names it: a crash in between leaves a proposal
+that counts for nobody, and the same command run again makes the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from git_fleet.app import placing
+from git_fleet.app import plan as planning
+from git_fleet.app.acting import act, holder_fence, taken_over
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid, TaskId, slugify
+from git_fleet.core.model import Output, Proposal, State, Usage
+from git_fleet.core.patterns import Matcher, parse
+from git_fleet.core.scope import outside
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import AnswerIsNo, Denied, InvalidInput, LostRace
+from git_fleet.git import contents
+from git_fleet.git.objects import Signature
+from git_fleet.git.process import Git
+from git_fleet.store import names, proposals
+
+MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
+_MODE_LEAD_COMMITS = "lead-commits"
+
+
+@dataclass(frozen=True, slots=True)
+class Handin:
+    """What a worker says with its work. `message` becomes the commit's, `result` is for people;
+    `commit` names a revision where there is no worktree; `artifacts` are paths in the worktree."""
+
+    message: str = ""
+    result: str = ""
+    all_changes: bool = False
+    artifacts: tuple[str, ...] = ()
+    commit: str = ""
+    follow_ups: tuple[str, ...] = ()
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """The proposal made; `outside` are the changed paths that the task does not own (the scope gate
+    will refuse them), `follow_ups` the draft tasks made of what the worker noticed."""
+
+    record: TaskRecord
+    proposal: Proposal
+    outside: tuple[str, ...]
+    follow_ups: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
+    """Hand in the task's work.
+
+    Raises StaleClaim when the task was taken over (the work stays where it is), Denied for
+    uncommitted changes in `branch` mode (they are named), InvalidInput for a commit, artifact or
+    report that cannot be used.
+    """
+    snapshot = session.snapshot()
+    record = session.record(snapshot, name)
+    holder_fence(session, record)
+    if record.state.state is not State.CLAIMED:
+        raise _not_claimed(record)
+    base = placing.base_commit(session, snapshot, record.id)
+    artifacts = _artifacts(session, record, handin.artifacts)
+    commit = _commit(session, record, handin, base)
+    if record.task.output is Output.REPORT and not (handin.result or artifacts):
+        raise InvalidInput("a report needs a result or an artifact", hint='git fleet done --result "…"')
+    proposal = _propose(session, record, handin, commit, base, artifacts)
+    fields: dict[str, Any] = {"proposal": proposal, "summary": handin.result or handin.message}
+    if handin.usage:
+        fields["usage"] = handin.usage
+    now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
+    drafted = _follow_ups(session, record.id, handin.follow_ups)
+    beyond = _outside(session, record, proposal)
+    return HandedIn(now, proposal, beyond, drafted, ())
+
+
+def _not_claimed(record: TaskRecord) -> Exception:
+    if record.state.state in (State.PROPOSED, State.VERIFIED, State.INTEGRATED):
+        return AnswerIsNo(
+            f"{record.id} is handed in already and {record.state.state}", hint=f"git fleet log {record.id}"
+        )
+    return taken_over(record)
+
+
+def _propose(
+    session: Session,
+    record: TaskRecord,
+    handin: Handin,
+    commit: Oid | None,
+    base: Oid,
+    artifacts: dict[str, bytes],
+) -> Proposal:
+    store, worker = session.store, record.state.claim.holder if record.state.claim else session.actor
+    number, oid = proposals.add(
+        store,
+        record.id,
+        commit=commit,
+        worker=worker,
+        result=handin.result,
+        artifacts=artifacts,
+        at=session.now(),
+    )
+    tree = store.objects.read_commit(commit).tree if commit else None
+    bases = store.objects.merge_bases(base, commit) if commit else []
+    return Proposal(number, oid, worker, commit, tree, bases[0] if bases else None, handin.message)
+
+
+def _commit(session: Session, record: TaskRecord, handin: Handin, base: Oid) -> Oid | None:
+    """The worker's commit; None for a report. Raises when the work is not in one."""
+    if record.task.output is Output.REPORT:
+        return None
+    claim = record.state.claim
+    if handin.commit or claim is None or not claim.worktree:
+        commit = _named_commit(session, handin.commit or "HEAD")
+    elif not Path(claim.worktree).is_dir():
+        raise InvalidInput(
+            f"the worktree {claim.worktree} of {record.id} is not on this machine, or was deleted",
+            hint=f"git fleet claim --resume makes it again; git fleet done --commit {claim.branch} hands in the branch",
+        )
+    elif session.config().mode == _MODE_LEAD_COMMITS:
+        commit = _from_work_tree(session, record, Path(claim.worktree), handin.message)
+    else:
+        commit = _from_branch(session, record, Path(claim.worktree), handin)
+    if not session.store.objects.merge_bases(base, commit):
+        raise InvalidInput(
+            f"{commit[:12]} has no history in common with {base[:12]}"
+            + (" (this is a shallow clone)" if session.repo.is_shallow else ""),
+            hint="git fetch --unshallow" if session.repo.is_shallow else "commit on the task's own branch",
+        )
+    return commit
+
+
+def _named_commit(session: Session, revision: str) -> Oid:
+    git = session.repo.git(session.repo.worktree or session.repo.common_dir)
+    found = git.text(
+        "rev-parse", "-q", "--verify", "--end-of-options", f"{revision}^{{commit}}", ok=(0, 1, 128)
+    )
+    if not found:
+        raise InvalidInput(f"{revision!r} names no commit", hint="git fleet done --commit BRANCH")
+    return Oid(found)
+
+
+def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handin) -> Oid:
+    """HEAD of the task's worktree. It must contain the branch: a detached HEAD beside it, or another
+    branch, would leave work behind that nobody has looked at."""
+    claim, git = record.state.claim, Git(path, hooks=True)
+    changed = contents.dirty_files(path, markers=session.config().touch)
+    if changed and handin.all_changes:
+        _commit_all(record, path, changed, handin.message)
+    elif changed:
+        raise Denied(
+            f"uncommitted changes in {path}: {contents.listing(changed)}",
+            hint="commit them, or git fleet done --all commits those inside the task's files",
+        )
+    head = Oid(git.text("rev-parse", "HEAD"))
+    branch = names.branch(claim.branch) if claim else ""
+    behind = git.run("merge-base", "--is-ancestor", branch, head, ok=(0, 1, 128)).code
+    if behind == 1:
+        raise InvalidInput(
+            f"HEAD of {path} does not contain the task's branch {claim.branch if claim else ''}",
+            hint="git switch to the branch (git merge what is to go with it), then git fleet done",
+        )
+    return head
+
+
+def _commit_all(record: TaskRecord, path: Path, changed: Sequence[str], message: str) -> None:
+    """Commit the changes inside the task's files, untracked ones included; others are left and named."""
+    owned = Matcher(parse(text) for text in record.task.owned)
+    inside = [name for name in changed if owned.match(name)]
+    rest = [name for name in changed if not owned.match(name)]
+    git = Git(path, hooks=True)
+    if inside:
+        listed = b"\0".join(name.encode("utf-8", "surrogateescape") for name in inside)
+        spec = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        git.run("--literal-pathspecs", "add", "--all", *spec, input=listed)
+        git.run("--literal-pathspecs", "commit", "--quiet", "-m", message or record.task.title, input=None)
+    if rest:
+        raise Denied(
+            f"changed, but not {record.id}'s: {contents.listing(rest)}",
+            hint="undo these changes or ask the lead for the files; the task's own files are committed now",
+        )
+
+
+def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: str) -> Oid:
+    """`lead-commits` mode: the work tree as one commit on HEAD, the index untouched. While a merge is
+    being concluded MERGE_HEAD stays a parent, so that the same conflict does not come back."""
+    git = Git(path)
+    tree = contents.snapshot_tree(path, markers=session.config().touch)
+    head = Oid(git.text("rev-parse", "HEAD"))
+    merging = git.text("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1))
+    conflicted = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
+    marked = [name for name in conflicted if _has_markers(path / name)]
+    if marked:
+        raise Denied(
+            f"conflicts are not resolved in {contents.listing(marked)}",
+            hint="resolve them, then git fleet done",
+        )
+    if tree == session.store.objects.read_commit(head).tree and not merging:
+        return head
+    worker = record.state.claim.holder if record.state.claim else session.actor
+    email = git.text("config", "user.email", ok=(0, 1)) or f"{slugify(worker)}@fleet.invalid"
+    who = Signature(worker, email, int(session.now().timestamp()))
+    return session.store.objects.write_commit(
+        tree=tree,
+        parents=[head, *([Oid(merging)] if merging else [])],
+        author=who,
+        committer=who,
+        message=f"{message or record.task.title}\n",
+    )
+
+
+def _has_markers(path: Path) -> bool:
+    return path.is_file() and any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines())
+
+
+def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> dict[str, bytes]:
+    """The contents of the artifact files. Raises InvalidInput for one outside the worktree."""
+    if not paths:
+        return {}
+    claim = record.state.claim
+    root = Path(claim.worktree) if claim and claim.worktree else session.repo.worktree
+    if root is None:
+        raise InvalidInput(
+            "artifacts are files of a worktree, and there is none here", hint="cd to the worktree"
+        )
+    scratch = session.around.env.get("FLEET_SCRATCH")
+    allowed = [folder.resolve() for folder in (root, *([Path(scratch)] if scratch else []))]
+    found: dict[str, bytes] = {}
+    for text in paths:
+        path = (root / text).resolve()
+        home = next((folder for folder in allowed if path.is_relative_to(folder)), None)
+        if home is None or not path.is_file():
+            raise InvalidInput(
+                f"artifact {text!r} is no file in the worktree", hint=f"the worktree is {root}"
+            )
+        found[str(path.relative_to(home))] = path.read_bytes()
+    if sum(map(len, found.values())) > MAX_ARTIFACT_BYTES:
+        raise InvalidInput(
+            f"artifacts have more than {MAX_ARTIFACT_BYTES >> 20} MiB", hint="hand in fewer or smaller ones"
+        )
+    return found
+
+
+def _outside(session: Session, record: TaskRecord, proposal: Proposal) -> tuple[str, ...]:
+    """What the scope gate will object to, so that the worker hears it now."""
+    if proposal.commit is None or proposal.base is None:
+        return ()
+    config = session.config()
+    changes = session.store.objects.changed_paths(proposal.base, proposal.commit)
+    return outside(
+        [change.path for change in changes],
+        record.task.owned,
+        generated=config.generated_paths,
+        protected=config.protected,
+    )
+
+
+def _follow_ups(session: Session, task: TaskId, titles: Sequence[str]) -> tuple[str, ...]:
+    """Draft a task in the plan's text for each thing the worker noticed and left alone."""
+    drafted = []
+    for title in titles:
+        for _ in range(20):
+            number = _free_id(session, session.snapshot(), task)
+            fields = {"id": number, "title": title, "prompt": f"Noticed while working on {task}: {title}"}
+            try:
+                planning.add_task(session, task.plan, fields)
+                drafted.append(f"{task.plan}/{number}")
+                break
+            except LostRace:
+                continue  # somebody edited the plan at this moment
+    return tuple(drafted)
+
+
+def _free_id(session: Session, snapshot: Snapshot, task: TaskId) -> str:
+    used = {entry.id.task for entry in planning.newest(session, snapshot, task.plan).plan.tasks}
+    count = 1
+    while f"{task.task}-follow-up-{count}" in used:
+        count += 1
+    return f"{task.task}-follow-up-{count}"

@@ -1,0 +1,148 @@
+"""Moving main (DESIGN section 3, *commit point*, and section 10, step 4).
+
+    intent      every change, old and new, as an event of the lead's log; all objects exist by now
+    main        alone, by its exact old value, with a `verify` of the lead's log at the intent
+    checkout    the worktree that has main checked out follows
+    events      the tasks' `integrate` events and the evidence notes
+    complete    the intent is closed
+
+Main is the commit point. Whoever next holds the lead finishes an open intent whose commits are in
+main and voids one whose are not, so a process may die anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from git_fleet.app import placing
+from git_fleet.app.lead import Leading, lost_lead
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import State
+from git_fleet.core.snapshot import Snapshot
+from git_fleet.errors import LostRace
+from git_fleet.git import moves, worktrees
+from git_fleet.git.refs import Absent, Update
+from git_fleet.store import evidence, names, tasks
+from git_fleet.store import lead as log
+from git_fleet.store.base import tip
+from git_fleet.store.lead import Intent, Landing
+
+_TRIES = 20
+
+
+def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Landing]) -> None:
+    """Move `ref` from `old` to `new`, and the tasks with it.
+
+    Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
+    Stale when `ref` is not at `old` any more (the intent is void then), StaleClaim when the lead was
+    lost; nothing has moved in these cases.
+    """
+    session = leading.session
+    checkout = worktrees.occupied(session.repo, ref)
+    if checkout is not None:
+        moves.plan_move(checkout, old, new)
+    intent = Intent(ref, old, new, str(checkout or ""), tuple(landings))
+    try:
+        leading.record = log.begin(
+            session.store, leading.record, intent, actor=session.person(), now=session.now()
+        )
+    except LostRace as lost:
+        raise lost_lead() from lost
+    fence = leading.record.tip
+    if fence is None:
+        raise AssertionError("an intent is an event of the lead's log")
+    who = ", ".join(str(landing.task) for landing in landings[:3])
+    try:
+        session.store.refs.transact(
+            [Update(ref, old, new), Update(names.LEAD, fence, fence)], message=f"git-fleet: integrate {who}"
+        )
+    except LostRace:
+        if tip(session.store.refs.get(names.LEAD)) != fence:
+            raise lost_lead() from None
+        settle(leading)
+        raise
+    settle(leading)
+
+
+def settle(leading: Leading) -> str:
+    """Close the open intent: complete it if main has its commits, else void it.
+
+    "complete", "void", or "" when none is open. Every step may be done again. Raises NeedsPerson when
+    the worktree of main holds files that are neither the old nor the new ones.
+    """
+    session, record = leading.session, leading.record
+    if record.state.intent is None:
+        return ""
+    intent = log.read_intent(session.store, record.state.intent)
+    main = session.store.refs.get(intent.ref)
+    landed = [
+        landing
+        for landing in intent.landings
+        if not isinstance(main, Absent) and session.store.objects.is_ancestor(landing.commit, main)
+    ]
+    if landed:
+        _finish_checkout(session, intent, main)
+        _finish_tasks(session, landed)
+        evidence.add(
+            session.store,
+            {landing.commit: landing.note for landing in landed},
+            actor=session.person(),
+            at=session.now(),
+        )
+    name = "complete" if landed else "void"
+    try:
+        leading.record = log.close(session.store, record, name, actor=session.person(), now=session.now())
+    except LostRace as lost:
+        raise lost_lead() from lost
+    return name
+
+
+def _finish_checkout(session: Session, intent: Intent, main: Oid | Absent) -> None:
+    """Bring the worktree of main along, unless it has left the branch or main has gone on since."""
+    path = Path(intent.checkout) if intent.checkout else None
+    if path is None or main != intent.new or worktrees.occupied(session.repo, intent.ref) != path:
+        return
+    moves.finish_move(path, intent.old, intent.new)
+
+
+def _finish_tasks(session: Session, landed: Sequence[Landing]) -> None:
+    """Append the tasks' events: those prepared where nothing happened since, else new ones."""
+    refs = session.store.refs
+    now = refs.read(*(names.task_log(landing.task) for landing in landed))
+    waiting = [landing for landing in landed if now.get(names.task_log(landing.task)) == landing.tip]
+    others = [
+        landing
+        for landing in landed
+        if now.get(names.task_log(landing.task)) not in (None, landing.tip, landing.event)
+    ]
+    try:
+        refs.transact([Update(names.task_log(each.task), each.tip, each.event) for each in waiting])
+    except LostRace:
+        others += waiting
+    if others:
+        snapshot = session.snapshot()
+        for landing in others:
+            _complete(session, snapshot, landing)
+
+
+def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
+    """The task moved after its integration was decided: main wins, whatever it is now. Whoever holds
+    it is told at its next step, and its work is kept."""
+    record = snapshot.record(landing.task)
+    if record is None:
+        return  # its plan was closed
+    for attempt in range(_TRIES):
+        record = session.reread(record)
+        if record.state.state is State.INTEGRATED:
+            return
+        fields = {"commit": landing.commit, "number": landing.proposal, "completing": True}
+        fields |= placing.rescue(session, record).fields()
+        try:
+            tasks.append(session.store, record, Event("integrate", session.now(), session.person(), fields))
+            return
+        except LostRace:
+            if attempt == _TRIES - 1:
+                raise

@@ -1,0 +1,135 @@
+"""Leading: who alone moves main (DESIGN sections 3 and 8).
+
+The lead is bound to one worktree, by the fence of its acquire event in `<git dir>/fleet-lead`; hooks
+compare that file with the lead's log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_fleet.app.session import Session
+from git_fleet.core import lease
+from git_fleet.core.ids import Oid
+from git_fleet.core.results import LeadView
+from git_fleet.errors import Denied, Held, IllegalEvent, LostRace, StaleClaim
+from git_fleet.store import lead as log
+from git_fleet.store.lead import LeadRecord
+
+FENCE_FILE = "fleet-lead"
+_LOCK_FILE = "fleet-integrate.lock"
+
+
+def show(session: Session) -> LeadView:
+    """Who leads now."""
+    state = log.read(session.store).state
+    if state.fence is None:
+        return LeadView("", "", None, None, mine=False, intent_open=state.intent is not None)
+    return LeadView(
+        state.holder,
+        state.worktree,
+        state.acquired_at,
+        state.expires_at,
+        mine=_is_mine(session, state.fence),
+        intent_open=state.intent is not None,
+    )
+
+
+def acquire(session: Session) -> LeadRecord:
+    """Lead from this worktree; renews the lease when it leads already.
+
+    Raises Held while another worktree leads, Denied in a task's worktree (a worker never leads).
+    """
+    if session.placement is not None:
+        raise Denied("a task's worktree cannot lead", hint="lead from the main worktree")
+    record = log.read(session.store)
+    person, now = session.person(), session.now()
+    until = lease.expiry(now, session.config().lease_seconds)
+    if record.state.fence is not None and _is_mine(session, record.state.fence):
+        return log.renew(session.store, record, actor=person, now=now, expires_at=until)
+    record = log.acquire(
+        session.store, record, actor=person, worktree=str(session.repo.git_dir), now=now, expires_at=until
+    )
+    _fence_file(session).write_text(f"{record.state.fence}\n")
+    return record
+
+
+def release(session: Session) -> LeadRecord:
+    """Give the lead up. Raises Held when another worktree leads, IllegalEvent while main is moving."""
+    record = log.read(session.store)
+    if record.state.fence is None:
+        return record
+    if not _is_mine(session, record.state.fence):
+        raise Held(
+            f"{record.state.holder} leads from {record.state.worktree}, not this worktree",
+            hint="git fleet lead show",
+        )
+    record = log.release(session.store, record, actor=session.person(), now=session.now())
+    _fence_file(session).unlink(missing_ok=True)
+    return record
+
+
+def _fence_file(session: Session) -> Path:
+    return session.repo.git_dir / FENCE_FILE
+
+
+def _is_mine(session: Session, fence: Oid) -> bool:
+    with suppress(FileNotFoundError):
+        return _fence_file(session).read_text().strip() == fence
+    return False
+
+
+@dataclass
+class Leading:
+    """The lead while it integrates: its log as last written."""
+
+    session: Session
+    record: LeadRecord
+
+    def keep(self) -> None:
+        """Renew the lease when half of it has gone. Raises StaleClaim when the lead was taken over."""
+        state, now = self.record.state, self.session.now()
+        seconds = self.session.config().lease_seconds
+        if state.expires_at is None or (state.expires_at - now).total_seconds() > seconds / 2:
+            return
+        until = lease.expiry(now, seconds)
+        try:
+            self.record = log.renew(
+                self.session.store, self.record, actor=self.session.person(), now=now, expires_at=until
+            )
+        except LostRace as lost:
+            raise lost_lead() from lost
+
+
+def lost_lead() -> StaleClaim:
+    """What a lead is told that is none any more."""
+    return StaleClaim("the lead was taken over; main was left as it is", hint="git fleet lead show")
+
+
+@contextmanager
+def leading(session: Session) -> Iterator[Leading]:
+    """Lead for as long as the block runs; a lead that was free before is free after.
+
+    One block at a time in one worktree. Raises Held.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(session.repo.git_dir / _LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as busy:
+        raise Held("another integration is running in this worktree", hint="git fleet status") from busy
+    try:
+        view = show(session)
+        held = Leading(session, acquire(session))
+        try:
+            yield held
+        finally:
+            if not view.mine:
+                with suppress(LostRace, IllegalEvent):  # taken over, or an intent is left for the next one
+                    release(session)
+    finally:
+        lock.release()

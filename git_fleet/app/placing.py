@@ -1,0 +1,243 @@
+"""Where a task is worked on: names chosen before the claim, the worktree made after it, and the work
+of an earlier attempt kept before anybody else may have the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from git_fleet.app import isolation, naming, salvage
+from git_fleet.app.acting import taken_over
+from git_fleet.app.session import Session
+from git_fleet.core import codec, patterns
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import Claim, State
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import AnswerIsNo, InvalidInput
+from git_fleet.git import contents, worktrees
+from git_fleet.git.process import Git
+from git_fleet.store import names
+from git_fleet.store.base import tip
+from git_fleet.store.worktree import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names and commits a claim event records. `worktree` is an absolute path."""
+
+    branch: str
+    worktree: str
+    base: Oid
+    start: Oid
+    merge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """What was kept of earlier work: the commit to go on from and the ref that holds everything."""
+
+    commit: Oid | None = None
+    number: int = 0
+    ref: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """As an event's fields."""
+        return {"salvaged": self.commit, "salvages": self.number} if self.commit else {}
+
+    def notes(self) -> tuple[str, ...]:
+        """What its actor is told."""
+        return (f"the work is kept at {self.ref}",) if self.commit else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A claimed task and its worktree (None without one); `env` is what its worker's processes get."""
+
+    record: TaskRecord
+    path: Path | None
+    env: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def rescue(session: Session, record: TaskRecord) -> Rescued:
+    """Pin what the task's present worktree on this machine holds, if anything is worth it.
+
+    Called before a take-over, a release, a shelving or a cancelling is written: nothing a worker
+    wrote may hang on a worktree alone once the task is not its any more.
+    """
+    claim = record.state.claim
+    if claim is None or not claim.worktree or claim.host != session.around.host:
+        return Rescued()
+    if record.state.state not in (State.CLAIMED, State.REWORK, State.BLOCKED):
+        return Rescued()
+    found = salvage.salvage_worktree(
+        session.store,
+        Path(claim.worktree),
+        record.id,
+        base=claim.base,
+        actor=claim.holder,
+        now=session.now(),
+        markers=session.config().touch,
+    )
+    return Rescued(found.start, found.number, found.ref) if found else Rescued()
+
+
+def choose(
+    session: Session, snapshot: Snapshot, record: TaskRecord, config: Config, attempt: int, rescued: Rescued
+) -> Place:
+    """Branch, worktree and start of the next claim of `record`.
+
+    Work goes on from what was saved last, else from the last proposal, else from the base. Main is
+    merged in where the proposal met a conflict with it, and where the task was put aside meanwhile.
+    Raises InvalidInput for names that cannot be used, and when the base does not exist.
+    """
+    base = base_commit(session, snapshot, record.id)
+    state = record.state
+    kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
+    merge = kept is not None and (state.conflict or state.state is State.PENDING)
+    reused = _reusable(session, record, config) if rescued.commit in (None, kept) else None
+    if reused is not None and state.claim is not None:
+        return Place(state.claim.branch, state.claim.worktree, base, reused, merge)
+    used = {other.state.claim.branch: other.id for other in snapshot.tasks.values() if other.state.claim}
+    free = naming.free_names(session.repo, record.task, config, attempt=attempt, used=used)
+    return Place(free.branch, str(free.worktree), base, kept or base, merge)
+
+
+def base_commit(session: Session, snapshot: Snapshot, task: TaskId) -> Oid:
+    """The tip of the branch that the task's plan is integrated onto. Raises InvalidInput."""
+    plan = snapshot.plans[task.plan].approved
+    if plan is None:
+        raise InvalidInput(f"plan {task.plan} is not approved", hint=f"git fleet plan approve {task.plan}")
+    found = tip(session.store.refs.get(names.branch(plan.base)))
+    if found is None:
+        raise InvalidInput(
+            f"plan {plan.id} is to go onto {plan.base}, and there is no such branch",
+            hint=f"git branch {plan.base} makes it; git fleet plan edit {plan.id} names another",
+        )
+    return found
+
+
+def plan_base(session: Session, task: TaskId) -> str:
+    """The short name of the branch that the task's plan is integrated onto."""
+    plan = session.snapshot().plans[task.plan].approved
+    return plan.base if plan else session.main
+
+
+def _reusable(session: Session, record: TaskRecord, config: Config) -> Oid | None:
+    """HEAD of the worktree a rework can go on in: its last one, on this machine, on its branch,
+    clean, and with no process in it; else None."""
+    state, claim = record.state, record.state.claim
+    if state.state is not State.REWORK or claim is None or claim.host != session.around.host:
+        return None
+    path = Path(claim.worktree) if claim.worktree else None
+    if path is None or not isolation.reusable(session.repo, path, claim.branch, config.touch):
+        return None
+    tree = worktrees.find(session.repo, path)
+    return tree.head if tree else None
+
+
+def place(session: Session, record: TaskRecord) -> Placed:
+    """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it.
+
+    Every step can be done again, so a claim whose process died in between is finished by
+    `claim --resume`. Raises Held when the names were taken after all, GitFailed.
+    """
+    claim = record.state.claim
+    if claim is None or not claim.worktree:
+        return Placed(record, None, _bare_env(record, claim))
+    config = session.config()
+    made = isolation.prepare(
+        session.store,
+        placement(session, record, claim),
+        path=Path(claim.worktree),
+        start=claim.start or session.store.repo.empty_tree,
+        config=config,
+        state_dir=session.around.state_dir,
+        cache_dir=session.around.cache_dir,
+        now=session.now(),
+        inherited=session.around.env,
+    )
+    notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
+    notes += _merge_base(made.path, claim) if claim.merge and claim.base else ()
+    return Placed(record, made.path, made.env, tuple(notes))
+
+
+def placement(session: Session, record: TaskRecord, claim: Claim) -> Placement:
+    """What the worktree of `claim` knows about itself; its slot is filled in when it is made."""
+    config = session.config()
+    return Placement(
+        plan=record.id.plan,
+        task=record.id.task,
+        fence=str(claim.fence),
+        worker=claim.holder,
+        slot=0,
+        branch=claim.branch,
+        base=plan_base(session, record.id),
+        mode=config.mode,
+        files=record.task.owned,
+        reads=record.task.reads,
+        regexes=tuple(patterns.regexes(map(patterns.parse, record.task.owned))),
+        generated_regexes=tuple(patterns.regexes(map(patterns.parse, config.generated_paths))),
+        output=str(record.task.output),
+        claimed_at=codec.format_time(claim.acquired_at),
+    )
+
+
+def _bare_env(record: TaskRecord, claim: Claim | None) -> dict[str, str]:
+    """The environment of a claim without a worktree: who and what, no slot."""
+    return {
+        "FLEET_PLAN": record.id.plan,
+        "FLEET_TASK": record.id.task,
+        "FLEET_FENCE": (claim.fence if claim else None) or "",
+        "FLEET_WORKER": claim.holder if claim else "",
+    }
+
+
+def _merge_base(path: Path, claim: Claim) -> tuple[str, ...]:
+    """Merge main into the task's branch, in its worktree; a conflict stays there, marked.
+
+    Nothing is done when main is in already, or while a merge is going on (this claim's own, begun
+    before a crash).
+    """
+    git = Git(path)
+    merging = git.run("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1)).code == 0
+    contained = git.run("merge-base", "--is-ancestor", str(claim.base), "HEAD", ok=(0, 1)).code == 0
+    if merging or contained:
+        return ()
+    message = f"Merge {claim.base} into {claim.branch}"
+    done = git.run("merge", "--no-edit", "--no-ff", "-m", message, str(claim.base), ok=(0, 1))
+    if done.code == 0:
+        return ("main was merged into the branch",)
+    paths = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
+    return (f"main was merged into the branch; resolve the conflicts in {contents.listing(paths)}",)
+
+
+def resume(session: Session, name: str | None) -> Placed:
+    """The task this actor holds, its worktree finished where a crash left it half-made.
+
+    Raises AnswerIsNo when it holds none (or several, without a name), StaleClaim when it was taken over.
+    """
+    snapshot = session.snapshot()
+    mine = [
+        record
+        for record in snapshot.tasks.values()
+        if record.state.state is State.CLAIMED
+        and record.state.claim
+        and record.state.claim.holder == session.actor
+    ]
+    if name or session.placement:
+        record = session.record(snapshot, name)
+        if record not in mine:
+            raise taken_over(record)
+        mine = [record]
+    if len(mine) != 1:
+        held = ", ".join(str(record.id) for record in mine) or "no task"
+        raise AnswerIsNo(f"{session.actor} holds {held}", hint="git fleet claim, or name the task to resume")
+    fence = session.fence(mine[0].id)
+    claim = mine[0].state.claim
+    if fence is not None and claim is not None and fence != claim.fence:
+        raise taken_over(mine[0])
+    return place(session, mine[0])

@@ -1,0 +1,277 @@
+"""Plans before and between approvals: imported, edited, checked, paused, closed.
+
+Storing a text never changes what runs: tasks are read from the revision the plan's log names as
+approved (app/approve.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from git_fleet.app import documents
+from git_fleet.app.session import Session
+from git_fleet.core import check as checking
+from git_fleet.core.check import PlanCheck
+from git_fleet.core.ids import Oid, check_id
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import Plan, PlanState
+from git_fleet.core.results import PlanRow
+from git_fleet.core.snapshot import PlanRecord, Snapshot
+from git_fleet.errors import IllegalEvent, InvalidInput
+from git_fleet.store import archive, names, plans
+from git_fleet.store.base import tip
+from git_fleet.store.plans import Revision
+
+_HISTORY_COMMITS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A stored revision of a plan: `note` is the notes commit, `created` says the plan is new."""
+
+    plan: Plan
+    note: Oid
+    created: bool
+
+
+def import_plan(
+    session: Session, text: bytes, *, name: str, format_name: str | None, plan_id: str | None
+) -> Imported:
+    """Store the plan that `text` holds as a draft, or as the next revision of a plan there is.
+
+    `name` is the file's, for messages and for the id of a plan that has none. Raises InvalidInput
+    for anything wrong in it; then nothing is stored.
+    """
+    plan, toml = documents.load_plan(
+        text, name=name, format=format_name, plan_id=plan_id, default_base=session.main
+    )
+    return _store(session, plan, toml, f"import {plan.id} from {name}")
+
+
+def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -> Imported:
+    """Store an edited text of the plan. Raises Stale when it was changed since `expected` was read."""
+    plan, toml = documents.load_plan(
+        toml.encode(), name=f"plan {plan_id}", format="toml", plan_id=plan_id, default_base=session.main
+    )
+    return _store(session, plan, toml, f"edit {plan.id}", expected=expected)
+
+
+def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
+    """Add one task (keys as in a plan file) to the plan's newest text."""
+    import tomllib
+
+    import tomli_w
+
+    note, toml = text_of(session, plan_id)
+    entry = tomli_w.dumps({"task": [dict(fields)]})
+    combined = f"{toml.rstrip()}\n\n{entry}"
+    tomllib.loads(combined)
+    return save_text(session, plan_id, combined, note)
+
+
+def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid | None = None) -> Imported:
+    store = session.store
+    before = tip(store.refs.get(names.plan_note(plan.id)))
+    if expected is not None:
+        before = expected
+    state = _state(session, plan.id)
+    if state is PlanState.CLOSED:
+        raise InvalidInput(
+            f"plan {plan.id} is closed, and its id is never used again",
+            hint="git fleet plan import FILE --plan ID",
+        )
+    base_commit = plans.text(store, before)[0] if before else _base_commit(session, plan)
+    note = plans.save_text(
+        store,
+        plan,
+        toml,
+        expected=before,
+        base_commit=base_commit,
+        actor=session.person(),
+        at=session.now(),
+        subject=subject,
+    )
+    return Imported(plan, note, before is None)
+
+
+def _base_commit(session: Session, plan: Plan) -> Oid:
+    found = tip(session.store.refs.get(names.branch(plan.base)))
+    if found is None:
+        raise InvalidInput(
+            f"plan {plan.id}: base {plan.base!r}: there is no such branch",
+            hint='base = "…" in the plan names it',
+        )
+    return found
+
+
+def _state(session: Session, plan_id: str) -> PlanState:
+    found = tip(session.store.refs.get(names.plan_log(plan_id)))
+    return plans.read_log(session.store, found).state if found else PlanState.DRAFT
+
+
+def template(session: Session, plan_id: str) -> str:
+    """A commented plan to begin with."""
+    return _TEMPLATE.format(plan=check_id(plan_id, "plan id"), base=session.main)
+
+
+_TEMPLATE = """\
+version = 1
+plan = "{plan}"
+title = ""
+base = "{base}"
+
+# One entry a task. `files` are gitignore-style patterns: what the task may change, and nobody else
+# while it is active. `needs` are ids of tasks that must be integrated first.
+
+[[task]]
+id = "1"
+title = "What is to be done, as a commit subject"
+files = ["src/**"]
+needs = []
+prompt = \"\"\"
+What the worker has to know.
+\"\"\"
+accept = []            # commands that must pass, beside the repository's gates
+estimate_minutes = 10
+
+# One entry, many tasks:
+# [[task]]
+# id = "bump-{{cluster}}"
+# title = "Bump the operator on {{cluster}}"
+# files = ["live/{{cluster}}/**"]
+# matrix.cluster = ["dev", "staging"]
+"""
+
+
+def text_of(session: Session, plan_id: str) -> tuple[Oid, str]:
+    """The newest text of the plan and the notes commit that holds it. Raises InvalidInput."""
+    note = tip(session.store.refs.get(names.plan_note(check_id(plan_id, "plan id"))))
+    if note is None:
+        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
+    return note, plans.text(session.store, note)[1].decode()
+
+
+def newest(session: Session, snapshot: Snapshot, plan_id: str) -> Revision:
+    """The newest revision of the plan, approved or not. Raises InvalidInput."""
+    record = snapshot.plans.get(plan_id)
+    if record is None or record.note is None:
+        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
+    return plans.revision(session.store, plan_id, record.note)
+
+
+def only(session: Session) -> str:
+    """The id of the one plan that is not closed. Raises InvalidInput when there is not exactly one."""
+    found = [
+        record.id for record in session.snapshot().plans.values() if record.state is not PlanState.CLOSED
+    ]
+    if len(found) != 1:
+        raise InvalidInput(
+            f"name the plan: there are {', '.join(found)}" if found else "there is no plan yet",
+            hint="git fleet plan list" if found else "git fleet plan new, or git fleet plan import FILE",
+        )
+    return found[0]
+
+
+def check(session: Session, plan_id: str, workers: int | None = None) -> PlanCheck:
+    """What can be said about the plan before anyone starts, from it and the repository alone."""
+    plan = newest(session, session.snapshot(), plan_id).plan
+    git = session.repo.git()
+    base = names.branch(plan.base)
+    tracked = git.paths("ls-tree", "-r", "-z", "--name-only", base)
+    return checking.check_plan(
+        plan,
+        tracked=tracked,
+        config=session.config(plan.base),
+        history=_history(session, base),
+        workers=workers,
+    )
+
+
+def _history(session: Session, base: str) -> Iterator[frozenset[str]]:
+    """The paths that each recent commit changed, for what history shows changing together."""
+    out = (
+        session.repo.git()
+        .run(
+            "log",
+            f"-{_HISTORY_COMMITS}",
+            "--no-merges",
+            "--no-renames",
+            "--name-only",
+            "-z",
+            "--format=%x01",
+            base,
+        )
+        .out
+    )
+    for commit in out.split(b"\x01"):
+        paths = frozenset(part.lstrip(b"\n") for part in commit.split(b"\0")) - {b""}
+        yield frozenset(path.decode("utf-8", "surrogateescape") for path in paths)
+
+
+def checkout_bytes(session: Session, base: str) -> int:
+    """How much disk one worktree of `base` takes, by the sizes of its files."""
+    lines = session.repo.git().paths("ls-tree", "-r", "-l", "-z", names.branch(base))
+    sizes = (line.partition("\t")[0].split()[-1] for line in lines)
+    return sum(int(size) for size in sizes if size.isdigit())
+
+
+def list_plans(session: Session) -> tuple[PlanRow, ...]:
+    """Every plan there is, closed ones included."""
+    return tuple(_row(session, record) for record in session.snapshot().plans.values())
+
+
+def _row(session: Session, record: PlanRecord) -> PlanRow:
+    plan = record.approved
+    if plan is None and record.note is not None:
+        plan = plans.revision(session.store, record.id, record.note).plan
+    if plan is None:
+        return PlanRow(record.id, "", "", record.state, 0)
+    return PlanRow(record.id, plan.title, plan.base, record.state, len(plan.tasks))
+
+
+def _record(session: Session, plan_id: str) -> PlanRecord:
+    record = session.snapshot().plans.get(plan_id)
+    if record is None:
+        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
+    return record
+
+
+def pause(session: Session, plan_id: str, reason: str = "") -> PlanRecord:
+    """No new claims until `resume`; what is claimed goes on."""
+    return _append(session, plan_id, "pause", {"reason": reason})
+
+
+def resume(session: Session, plan_id: str) -> PlanRecord:
+    """Let a paused plan go on."""
+    return _append(session, plan_id, "resume", {})
+
+
+def _append(session: Session, plan_id: str, name: str, fields: Mapping[str, Any]) -> PlanRecord:
+    event = Event(name, session.now(), session.person(), fields)
+    return plans.append(session.store, _record(session, plan_id), event)
+
+
+def close(session: Session, plan_id: str) -> PlanRecord:
+    """End a plan none of whose tasks is active; its logs are folded into the archive.
+
+    First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
+    by its claimer (rule *closing* of the claim model). Raises IllegalEvent when a task is active.
+    """
+    person = session.person()
+    record = _record(session, plan_id)
+    fields = {"paused": record.state is PlanState.PAUSED}
+    record = plans.append(session.store, record, Event("closing", session.now(), person, fields))
+    snapshot = session.snapshot()
+    active = [str(task.id) for task in snapshot.of_plan(plan_id) if task.state.state.active]
+    if active:
+        plans.append(session.store, record, Event("reopen-plan", session.now(), person, fields))
+        raise IllegalEvent(
+            f"plan {plan_id} cannot be closed: {', '.join(active[:5])} {'is' if len(active) == 1 else 'are'} active",
+            hint="git fleet status",
+        )
+    record = plans.append(session.store, record, Event("close", session.now(), person, {}))
+    archive.fold(session.store, plan_id, actor=person, at=session.now())
+    plans.refresh_open_file(session.store)
+    return record

@@ -1,0 +1,72 @@
+"""Folding the logs of a closed plan, so that old refs do not pile up.
+
+`refs/fleet/archive/<plan>` is a commit that has every log's tip among its ancestors; its tree's file
+`logs.json` (format version 1) says which tip was which log's: `{"v":1,"logs":{"plan/task":oid}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from git_fleet.core import codec
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
+from git_fleet.git.refs import ABSENT, Update
+from git_fleet.store import log, names
+from git_fleet.store.base import Store, tip, value
+
+_FILE = "logs.json"
+_PARENTS = 64
+_AT_ONCE = 500
+
+
+def fold(store: Store, plan_id: str, *, actor: str, at: datetime) -> int:
+    """Put every task log of the closed plan under its archive ref, then remove the logs' refs.
+
+    Done again after a crash, or when a log reappeared, it adds what is left to what is there. How
+    many logs were folded. Raises Stale when a log moved meanwhile.
+    """
+    prefix = f"{names.TASK_LOGS}{plan_id}/"
+    found = store.refs.read(prefix)
+    if not found:
+        return 0
+    before = tip(store.refs.get(names.archive(plan_id)))
+    known = read(store, plan_id) if before else {}
+    logs = known | {str(names.task_of_log(ref)): oid for ref, oid in found.items()}
+    new = _write(store, plan_id, before, logs, list(found.values()), Event("archive", at, actor))
+    store.refs.transact([Update(names.archive(plan_id), value(before), new)])
+    rest = [Update(ref, oid, ABSENT) for ref, oid in found.items()]
+    while rest:
+        store.refs.transact(rest[:_AT_ONCE])
+        rest = rest[_AT_ONCE:]
+    return len(found)
+
+
+def _write(
+    store: Store, plan_id: str, before: Oid | None, logs: dict[str, Oid], tips: Sequence[Oid], event: Event
+) -> Oid:
+    """The archive commit; so many tips that a commit with them all would be unwieldy are gathered
+    in commits in between."""
+    who = log.signature(event)
+    document = codec.canonical({"v": codec.VERSION, "logs": logs}).encode()
+
+    def commit(parents: Sequence[Oid], tree: Oid) -> Oid:
+        return store.objects.write_commit(
+            tree=tree, parents=parents, author=who, committer=who, message=f"archive of plan {plan_id}\n"
+        )
+
+    level = list(tips)
+    while len(level) > _PARENTS:
+        groups = [level[start : start + _PARENTS] for start in range(0, len(level), _PARENTS)]
+        level = [commit(group, log.empty_tree(store.objects)) for group in groups]
+    return commit([*filter(None, [before]), *level], store.objects.write_files({_FILE: document}))
+
+
+def read(store: Store, plan_id: str) -> dict[str, Oid]:
+    """The tips of the folded logs, by `plan/task`; empty without an archive."""
+    found = next(store.objects.read_many([f"{names.archive(plan_id)}:{_FILE}"]))
+    if found is None:
+        return {}
+    document = codec.parse_document(found.data, names.archive(plan_id))
+    return {task: Oid(oid) for task, oid in document["logs"].items()}

@@ -1,0 +1,78 @@
+"""Proposals: what workers hand in.
+
+`refs/fleet/proposal/<plan>/<task>/<n>` is a commit whose parent is the worker's commit (a report has
+none) and whose tree holds the artifacts. Its message is a subject, a blank line and one line of
+canonical JSON, format version 1: `{"v":1,"task":"plan/task","number":n,"worker":…,"result":…}`.
+The ref is made first, the `done` event that names it after: a number that no event names is the
+trace of a hand-in that did not get there, and the next one takes the next number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from git_fleet.core import codec
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import Event
+from git_fleet.errors import Busy, Held
+from git_fleet.git.refs import ABSENT, Update
+from git_fleet.store import log, names
+from git_fleet.store.base import Store
+
+_TRIES = 50
+
+
+def add(
+    store: Store,
+    task: TaskId,
+    *,
+    commit: Oid | None,
+    worker: str,
+    result: str,
+    artifacts: Mapping[str, bytes],
+    at: datetime,
+) -> tuple[int, Oid]:
+    """Store a proposal under the task's next free number; the number and the proposal's commit."""
+    who = log.signature(Event("proposal", at, worker))
+    tree = store.objects.write_files(artifacts) if artifacts else log.empty_tree(store.objects)
+    for _ in range(_TRIES):
+        number = max(numbers(store, task), default=0) + 1
+        document = {
+            "v": codec.VERSION,
+            "task": str(task),
+            "number": number,
+            "worker": worker,
+            "result": result,
+        }
+        oid = store.objects.write_commit(
+            tree=tree,
+            parents=(commit,) if commit else (),
+            author=who,
+            committer=who,
+            message=f"proposal {number} of {task}\n\n{codec.canonical(document)}\n",
+        )
+        try:
+            store.refs.transact([Update(names.proposal(task, number), ABSENT, oid)])
+            return number, oid
+        except Held:
+            continue  # a second hand-in of the same task at this moment took the number
+    raise Busy(f"others keep handing in {task}", hint="git fleet done")
+
+
+def numbers(store: Store, task: TaskId) -> list[int]:
+    """The numbers of the task's proposals, lowest first."""
+    refs = store.refs.read(f"{names.PROPOSALS}{task}")
+    return sorted(int(number) for ref in refs if (number := ref.rpartition("/")[2]).isdecimal())
+
+
+def commits(store: Store, task: TaskId) -> frozenset[Oid]:
+    """The workers' commits of all the task's proposals."""
+    found = store.refs.read(f"{names.PROPOSALS}{task}").values()
+    return frozenset(parent for oid in found for parent in store.objects.read_commit(oid).parents)
+
+
+def result(store: Store, oid: Oid) -> str:
+    """What the worker said of the proposal whose commit is `oid`."""
+    line = store.objects.read_commit(oid).message.rstrip("\n").rpartition("\n")[2]
+    return str(codec.parse_document(line, f"proposal {oid}")["result"])
