@@ -17,7 +17,7 @@ from git_fleet.core.ids import TaskId, check_id, slugify
 from git_fleet.core.matrix import MAX_TASKS, combinations, fill, placeholders
 from git_fleet.core.model import Output, Overlap, Plan, Schedule, Task
 from git_fleet.core.needs import Draft, resolve_needs
-from git_fleet.core.problems import Lines, Problems, found
+from git_fleet.core.problems import Lines, Problems, found, line_of
 from git_fleet.errors import InvalidInput, UnknownFormat
 
 VERSION = 1
@@ -109,7 +109,7 @@ class _Head:
         return Fields(self.document, (), self._report)
 
     def _report(self, field: str, text: str) -> None:
-        self.problems.add(text, field=field, line=self.lines.get((-1, field), 0))
+        self.problems.add(text, field=field, line=line_of(self.lines, (field,)))
 
     def plan_id(self, override: str | None) -> str:
         value = self.document.get("plan") if override is None else override
@@ -147,8 +147,7 @@ def _entry(table: Mapping[str, Any], index: int, head: _Head, plan_id: str) -> I
     name = table.get("id")
 
     def report(field: str, text: str, where: str = "") -> None:
-        lines = head.lines
-        line = lines.get((index, field.partition(".")[0])) or lines.get((index, ""), 0)
+        line = line_of(head.lines, ("task", index, *field.split(".")))
         shown = name if isinstance(name, str) else index + 1
         head.problems.add(text, where=where or f"task {shown}", field=field, line=line)
 

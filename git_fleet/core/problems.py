@@ -13,9 +13,17 @@ from git_fleet.errors import InvalidInput
 MAX_SHOWN = 20
 _MAX_VALUE = 80
 
-Lines = Mapping[tuple[int, str], int]
-"""Line numbers, 1-based, by (number of the task's entry, field); field "" is the entry itself and
-entry -1 the plan. What is missing is not known."""
+Path = tuple[str | int, ...]
+"""A place in a document: `("task", 0, "files")`."""
+
+Lines = Mapping[Path, int]
+"""Line numbers, 1-based, of the places whose line is known."""
+
+
+def line_of(lines: Lines, path: Path) -> int:
+    """The line of a place, else of the nearest thing around it, else 0."""
+    around = (path[:length] for length in range(len(path), 0, -1))
+    return next((lines[place] for place in around if place in lines), 0)
 
 
 class Problem(NamedTuple):

@@ -295,7 +295,7 @@ def test_all_problems_are_told_at_once_with_their_lines_where_known() -> None:
         parse_plan(
             document(entry("a", branch="-x", files=[]), entry("b", hold=3), base="-b"),
             source="plan.toml",
-            lines={(-1, "base"): 2, (0, ""): 4, (0, "branch"): 7},
+            lines={("base",): 2, ("task", 0): 4, ("task", 0, "branch"): 7},
         )
     assert caught.value.message.splitlines() == [
         "plan.toml:2: base: found '-b'; it must not begin with '-'",
