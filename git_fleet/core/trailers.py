@@ -63,7 +63,7 @@ class Contribution(NamedTuple):
     message: str
 
 
-class Landed(NamedTuple):
+class Stamp(NamedTuple):
     """What an integrated commit says about itself."""
 
     task: TaskId
@@ -90,7 +90,8 @@ def parse(message: str) -> Message:
 
     The block is the last paragraph, never the first, and holds only trailers and their continuation
     lines; or it holds a line that git itself writes, and at least a quarter of it are trailers
-    (git-interpret-trailers(1)). Lines of such a mixed block that are no trailers count as body.
+    (git-interpret-trailers(1)). Lines of such a mixed block that are no trailers count as body. Unlike
+    git we do not look above comments and scissors at a message's end, which `message_for` never leaves.
     """
     paragraphs = _paragraphs(message)
     if not paragraphs:
@@ -109,7 +110,7 @@ def build(message: Message) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def landed(message: str) -> Landed | None:
+def read_stamp(message: str) -> Stamp | None:
     """The task a commit on main was made for; None unless each Fleet trailer is there once and valid."""
     found: dict[str, list[str]] = {}
     for trailer in parse(message).trailers:
@@ -119,7 +120,7 @@ def landed(message: str) -> Landed | None:
         return None
     plan, task, worker, proposal = (value[0] for value in values)
     try:
-        return Landed(TaskId(check_id(plan), check_id(task)), worker, oid(proposal))
+        return Stamp(TaskId(check_id(plan), check_id(task)), worker, oid(proposal))
     except InvalidInput:
         return None
 
@@ -218,24 +219,39 @@ def _paragraphs(message: str) -> list[list[str]]:
 
 def _block(lines: Sequence[str]) -> tuple[list[Trailer], list[str]]:
     """The trailers of a message's last paragraph and its other lines; no trailers if it is no block."""
+    if not _is_block(lines):
+        return [], list(lines)
     trailers: list[Trailer] = []
     others: list[str] = []
     follows = False  # whether the line before was a trailer, which an indented line continues
     for line in lines:
         match = _TRAILER.fullmatch(line)
+        follows = bool(match) or (follows and line[0] in " \t")
         if match:
             trailers.append(Trailer(match[1], match[2].strip()))
-        elif line[0] in " \t" and follows:
+        elif follows:
             trailers[-1] = Trailer(trailers[-1].key, f"{trailers[-1].value} {line.strip()}".strip())
         else:
             others.append(line)
-        follows = bool(match) or (follows and line[0] in " \t")
-    foreign = sum(not line.startswith(("#", _PICKED)) for line in others)
-    good = len(trailers) + sum(line.startswith(_PICKED) for line in others)
-    git_made = any(line.startswith((_SIGNED, _PICKED)) for line in lines)
-    if (good and not foreign) or (git_made and good * 3 >= foreign):
-        return trailers, others
-    return [], list(lines)
+    return trailers, others
+
+
+def _is_block(lines: Sequence[str]) -> bool:
+    """git's own count: an indented line belongs to the line above it, comments count for nothing."""
+    good = foreign = indented = 0
+    git_made = False
+    for line in reversed(lines):
+        if line[0] in " \t":
+            indented += 1
+            continue
+        if line.startswith(_PICKED) or _TRAILER.fullmatch(line):
+            good += 1
+            git_made = git_made or line.startswith((_SIGNED, _PICKED))
+        else:
+            foreign += indented + (not line.startswith("#"))
+        indented = 0
+    foreign += indented
+    return bool(good and not foreign) or (git_made and good * 3 >= foreign)
 
 
 def _harmless(character: str) -> str:
