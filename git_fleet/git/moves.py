@@ -7,6 +7,7 @@ Three steps, so that nothing is half-done: `plan_move` refuses before the ref mo
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,10 +40,7 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
         raise NeedsPerson(f"{worktree} is in the middle of a {going_on}", hint=f"git -C {worktree} status")
     changed = contents.dirty_files(worktree, untracked=False)
     if changed:
-        raise NeedsPerson(
-            f"{worktree} has uncommitted changes: {listing(changed)}",
-            hint=f"commit them on another branch, or move them away (git -C {worktree} status)",
-        )
+        raise _dirty(worktree, changed)
     _read_tree(worktree, old, new, "-n")
 
 
@@ -80,9 +78,32 @@ def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
             f"{worktree}: these have neither the content before nor after the move to {new}: {listing(foreign)}",
             hint=f"move them away, then run the same command again (git -C {worktree} status)",
         )
-    _record(git, [*arrived, *begun])
+    there = _index_info([*arrived, *begun], repo.zero)
+    git.run("update-index", "-z", "--index-info", input=there)
     _rewrite(git, [change.path for change in begun])
-    _read_tree(worktree, old, new)
+    _read_tree(worktree, _part_way(repo, old, there), new)
+
+
+def _index_info(changes: Sequence[_Change], zero: str) -> bytes:
+    """What `update-index --index-info` reads: these paths as they are after the move."""
+    return b"".join(
+        os.fsencode(f"{change.new_mode:o} {change.new_oid if change.new_mode else zero}\t{change.path}\0")
+        for change in changes
+    )
+
+
+def _part_way(repo: Repository, old: Oid, there: bytes) -> Oid:
+    """The tree between: `old` with what has arrived already.
+
+    From here, not from `old`: read-tree would take a new file for an untracked one where it has replaced
+    a folder.
+    """
+    git = repo.git()
+    with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=repo.git_dir) as folder:
+        env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git.run("read-tree", old, env=env)
+        git.run("update-index", "-z", "--index-info", input=there, env=env)
+        return Oid(git.text("write-tree", env=env))
 
 
 def _clear_index_lock(repo: Repository) -> None:
@@ -95,23 +116,30 @@ def _clear_index_lock(repo: Repository) -> None:
 
 
 def _read_tree(worktree: Path, old: Oid, new: Oid, *dry: str) -> None:
+    """`read-tree -m -u`, which refuses to lose changes and untracked files, and before it our own look
+    at files in the way, because git lets ignored ones go."""
     git = Git(worktree)
+    blocking = _in_the_way(git, worktree, old, new)
+    if blocking:
+        raise NeedsPerson(
+            f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
+            hint="move them away, then run the same command again",
+        )
     git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed; read-tree will say
     try:
         git.run("read-tree", *dry, "-m", "-u", old, new)
     except GitFailed as error:
-        blocking = _in_the_way(git, worktree, old, new)
-        if blocking:
-            raise NeedsPerson(
-                f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
-                hint="move them away, then run the same command again",
-            ) from error
         changed = contents.dirty_files(worktree, untracked=False)
-        if changed:
-            raise NeedsPerson(
-                f"{worktree} has uncommitted changes: {listing(changed)}", hint=f"git -C {worktree} status"
-            ) from error
-        raise
+        if not changed:
+            raise
+        raise _dirty(worktree, changed) from error
+
+
+def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
+    return NeedsPerson(
+        f"{worktree} has uncommitted changes: {listing(changed)}",
+        hint=f"commit them on another branch, or move them away (git -C {worktree} status)",
+    )
 
 
 def _in_the_way(git: Git, worktree: Path, old: Oid, new: Oid) -> list[str]:
@@ -121,22 +149,22 @@ def _in_the_way(git: Git, worktree: Path, old: Oid, new: Oid) -> list[str]:
     found = set()
     for path in added:
         parts = path.split("/")
-        for size in range(1, len(parts)):
-            above = "/".join(parts[:size])
-            place = worktree / above
-            if (place.is_symlink() or place.is_file()) and above not in tracked:
-                found.add(above)
+        found |= {
+            above
+            for above in ("/".join(parts[:size]) for size in range(1, len(parts)))
+            if _is_file(worktree / above) and above not in tracked
+        }
         place = worktree / path
-        if place.is_dir() and not place.is_symlink():
-            below = (
-                os.path.relpath(Path(folder, name), worktree)
-                for folder, _, names in os.walk(place)
-                for name in names
-            )
-            found |= set(below) - tracked
-        elif os.path.lexists(place) and path not in tracked:
-            found.add(path)
+        if _is_file(place):
+            found |= {path} - tracked
+        elif place.is_dir():
+            found |= {f"{path}/{name}" for name in torn.files_below(place)} - tracked
     return sorted(found)
+
+
+def _is_file(place: Path) -> bool:
+    """Whether there is anything at `place` but a folder."""
+    return place.is_symlink() or (place.exists() and not place.is_dir())
 
 
 def _changes(git: Git, old: Oid, new: Oid) -> list[_Change]:
@@ -157,23 +185,7 @@ def _is_at(worktree: Path, path: str, mode: int, differing: Iterable[str]) -> bo
 
 def _exists(worktree: Path, path: str) -> bool:
     """Whether there is a file at exactly `path`. A folder there belongs to other paths."""
-    place = worktree / path
-    above = [worktree.joinpath(*Path(path).parts[:size]) for size in range(1, len(Path(path).parts))]
-    if any(folder.is_symlink() for folder in above):
-        return False
-    return place.is_symlink() or (place.exists() and not place.is_dir())
-
-
-def _record(git: Git, changes: Sequence[_Change]) -> None:
-    """Say in the index that these paths are at their new content."""
-    zero = "0" * 40
-    lines = [
-        f"{change.new_mode:o} {change.new_oid if change.new_mode else zero}\t{change.path}"
-        for change in changes
-    ]
-    if lines:
-        stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
-        git.run("update-index", "-z", "--index-info", input=stdin)
+    return torn.real_folders(worktree, path) and _is_file(worktree / path)
 
 
 def _rewrite(git: Git, paths: Sequence[str]) -> None:

@@ -38,9 +38,11 @@ def differing(git_dir: Path, worktree: Path, tree: Oid) -> set[str]:
 
 def is_beginning(git_dir: Path, worktree: Path, tree: Oid, path: str) -> bool:
     """Whether the file at `path` holds nothing that `tree` has not there: it is missing, whole or cut short."""
+    if not real_folders(worktree, path):
+        return False
     try:
         kind = (worktree / path).lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return True
     if not stat.S_ISREG(kind):  # a link is made at once, and a folder is no file's beginning
         return False
@@ -51,6 +53,12 @@ def is_beginning(git_dir: Path, worktree: Path, tree: Oid, path: str) -> bool:
         if done.code == 0 and done.out.startswith(data):
             return True
     return False
+
+
+def real_folders(worktree: Path, path: str) -> bool:
+    """Whether no file and no link stands where `path` has a folder; missing folders are fine."""
+    above = [worktree / folder for folder in Path(path).parents][:-1]
+    return not any(place.is_symlink() or place.is_file() for place in above)
 
 
 def foreign_files(git_dir: Path, worktree: Path, tree: Oid | None, paths: Iterable[str]) -> list[str]:

@@ -210,7 +210,9 @@ def test_sha256_repositories_are_looked_at_the_same_way(tmp_path: Path) -> None:
     assert contents.reflog_commits(contents.git_dir_of(linked.path)) == [long.rev("main")]
 
 
-def test_only_other_processes_that_are_inside_make_it_busy(linked: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_other_processes_that_are_inside_make_it_busy(
+    linked: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (linked.path / "below").mkdir()
     monkeypatch.chdir(linked.path)
     assert contents.busy(linked.path) == []
@@ -218,7 +220,8 @@ def test_only_other_processes_that_are_inside_make_it_busy(linked: Repo, monkeyp
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd="below", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
-        assert child.stdout and child.stdout.readline()
+        assert child.stdout
+        child.stdout.readline()
         assert [resident.pid for resident in contents.busy(linked.path)] == [child.pid]
         assert contents.busy(linked.path.parent / "link") == []
         child.communicate()

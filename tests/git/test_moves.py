@@ -1,0 +1,231 @@
+"""Moving a checked-out main: refused before, or done wholly, and finished after a kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from git_fleet.core.ids import Oid
+from git_fleet.errors import GitFailed, NeedsPerson
+from git_fleet.git import moves
+from tests.support.repo import Repo, make_repo
+
+ODD = os.fsdecode(b'a "b"\n\xff')
+
+
+def two_commits(repo: Repo) -> tuple[Oid, Oid]:
+    """An old main (checked out) and a new one that adds, changes, deletes and swaps kinds."""
+    repo.write("run", "#!/bin/sh\n")
+    old = repo.commit(
+        "old",
+        {"kept": "1", "changed": "old\n", "deleted": "1", "run": "#!/bin/sh\n", "file": "1", "dir/in": "1"},
+    )
+    (repo.path / "file").unlink()
+    (repo.path / "dir" / "in").unlink()
+    (repo.path / "dir").rmdir()
+    repo.write("run", "#!/bin/sh\n", executable=True)
+    repo.write("file/now", "a folder")
+    repo.write("dir", "a file")
+    (repo.path / "deleted").unlink()
+    (repo.path / "link").symlink_to("kept")
+    repo.write("changed", "new content\n")
+    repo.write("added/" + ODD, "1")
+    repo.run_git("add", "--all")
+    new = repo.commit("new")
+    repo.run_git("reset", "-q", "--hard", old)
+    return old, new
+
+
+def arrive(repo: Repo, new: Oid) -> None:
+    """What integrate does in between: the ref moves, the checkout does not."""
+    repo.run_git("update-ref", "refs/heads/main", new)
+
+
+def test_a_clean_checkout_moves_and_is_clean_again(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    repo.write("mine", "untracked, not in the way")
+    os.utime(repo.path / "kept", (1, 1))  # only its time differs
+    moves.plan_move(repo.path, old, new)
+    assert repo.status() == ["?? mine"]
+    arrive(repo, new)
+    moves.move(repo.path, old, new)
+    assert repo.status() == ["?? mine"]
+    assert (repo.path / "changed").read_text() == "new content\n"
+    assert (repo.path / "link").is_symlink()
+
+
+def test_changes_of_tracked_files_are_refused_by_name(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    repo.write("changed", "mine\n")
+    repo.write("kept", "staged\n")
+    repo.run_git("add", "kept")
+    with pytest.raises(NeedsPerson, match="changed, kept"):
+        moves.plan_move(repo.path, old, new)
+
+
+def test_an_unfinished_merge_is_refused(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    repo.run_git("merge", "-q", "--no-commit", "--no-ff", new)
+    with pytest.raises(NeedsPerson, match="in the middle of a merge"):
+        moves.plan_move(repo.path, old, new)
+
+
+@pytest.mark.parametrize("path", ["added", "added/" + ODD, "link/below", "link"])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_file_in_the_way_is_named_and_survives(repo: Repo, path: str, ignored: bool) -> None:
+    old, new = two_commits(repo)
+    repo.write(path, "mine")
+    if ignored:
+        (repo.path / ".git" / "info" / "exclude").write_text("/added\n/link\n")
+    with pytest.raises(NeedsPerson) as refused:
+        moves.plan_move(repo.path, old, new)
+    assert (path if path.isprintable() else "added") in refused.value.message
+    with pytest.raises(NeedsPerson):
+        moves.move(repo.path, old, new)
+    assert (repo.path / path).read_text() == "mine"
+    assert not repo.run_git("diff", "--name-only", old)
+
+
+def test_a_move_that_never_began_is_finished(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    arrive(repo, new)
+    moves.finish_move(repo.path, old, new)
+    assert repo.status() == []
+    moves.finish_move(repo.path, old, new)
+    assert repo.status() == []
+
+
+def test_a_move_whose_index_was_not_written_is_finished_beside_its_dead_lock(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    index = repo.path / ".git" / "index"
+    before = index.read_bytes()
+    arrive(repo, new)
+    moves.move(repo.path, old, new)
+    index.write_bytes(before)
+    (repo.path / ".git" / "index.lock").write_text("left behind")
+    moves.finish_move(repo.path, old, new)
+    assert repo.status() == []
+    assert not (repo.path / ".git" / "index.lock").exists()
+
+
+def test_a_git_that_was_killed_while_it_moved_files_is_finished(repo: Repo) -> None:
+    repo.run_git("config", "filter.kill.smudge", "kill -9 $PPID")
+    repo.commit("filter", {".gitattributes": "*.enc filter=kill\n"})
+    old, _ = two_commits(repo)
+    middle = repo.commit("middle", {"m.enc": "1\n", "zz": "last\n", "changed": "newer\n"})
+    repo.run_git("config", "filter.kill.smudge", "cat")
+    repo.run_git("reset", "-q", "--hard", old)
+    repo.run_git("config", "filter.kill.smudge", "kill -9 $PPID")
+    arrive(repo, middle)
+    with pytest.raises(GitFailed, match="signal 9"):
+        moves.move(repo.path, old, middle)
+    assert (repo.path / ".git" / "index.lock").exists()
+    assert (repo.path / "changed").read_text() == "newer\n"
+    assert not (repo.path / "zz").exists()
+    repo.run_git("config", "filter.kill.smudge", "cat")
+    moves.finish_move(repo.path, old, middle)
+    assert repo.status() == []
+
+
+def test_a_file_cut_short_is_written_whole(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    arrive(repo, new)
+    for content in ("", "new con", None):
+        (repo.path / "changed").unlink()
+        if content is not None:
+            repo.write("changed", content)
+        moves.finish_move(repo.path, old, new)
+        assert repo.status() == []
+        assert (repo.path / "changed").read_text() == "new content\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("changed", "mine\n"), ("added/" + ODD, "mine"), ("link", "mine")]
+)
+def test_somebodys_content_is_never_overwritten_by_finishing(repo: Repo, path: str, text: str) -> None:
+    old, new = two_commits(repo)
+    arrive(repo, new)
+    repo.write(path, text)
+    with pytest.raises(NeedsPerson):
+        moves.finish_move(repo.path, old, new)
+    assert (repo.path / path).read_text() == text
+    assert (repo.path / "deleted").exists(), "nothing else has moved either"
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_that_somebody_replaced_is_never_overwritten_by_finishing(repo: Repo, link: bool) -> None:
+    old = repo.commit("old", {"folder/file": "old\n"})
+    new = repo.commit("new", {"folder/file": "new\n"})
+    repo.run_git("reset", "-q", "--hard", old)
+    arrive(repo, new)
+    (repo.path / "folder" / "file").unlink()
+    (repo.path / "folder").rmdir()
+    if link:
+        (repo.path / "folder").symlink_to("elsewhere")
+    else:
+        repo.write("folder", "mine")
+    with pytest.raises(NeedsPerson, match="folder/file"):
+        moves.finish_move(repo.path, old, new)
+    assert (repo.path / "folder").is_symlink() is link
+    assert link or (repo.path / "folder").read_text() == "mine"
+
+
+def test_files_that_the_move_does_not_touch_may_be_changed_while_finishing(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    arrive(repo, new)
+    repo.write("kept", "mine\n")
+    moves.finish_move(repo.path, old, new)
+    assert repo.status() == [" M kept"]
+
+
+def test_line_ends_and_filters_do_not_look_like_changes(repo: Repo) -> None:
+    repo.run_git("config", "filter.up.clean", "tr A-Z a-z")
+    repo.run_git("config", "filter.up.smudge", "tr a-z A-Z")
+    old = repo.commit(
+        "old", {".gitattributes": "*.up filter=up\n*.crlf eol=crlf\n", "a.up": "one", "a.crlf": "1\n"}
+    )
+    new = repo.commit("new", {"a.up": "one two", "a.crlf": "1\n2\n", "b.up": "three"})
+    repo.run_git("reset", "-q", "--hard", old)
+    arrive(repo, new)
+    repo.write("a.up", "ONE T")  # cut short, as the filter writes it
+    moves.finish_move(repo.path, old, new)
+    assert (repo.path / "a.up").read_text() == "ONE TWO"
+    assert (repo.path / "a.crlf").read_bytes() == b"1\r\n2\r\n"
+    assert repo.status() == []
+
+
+def test_sha256_repositories_move_too(tmp_path: Path) -> None:
+    long = make_repo(tmp_path / "long", object_format="sha256")
+    old, new = two_commits(long)
+    arrive(long, new)
+    (long.path / "changed").unlink()
+    (long.path / "deleted").unlink()
+    moves.finish_move(long.path, old, new)
+    assert long.status() == []
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_any_mixture_of_old_and_new_files_is_finished(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    repo = make_repo(tmp_path_factory.mktemp("mixed"), {name: f"old {name}\n" for name in "abcd"})
+    old = repo.rev("main")
+    new = repo.commit("new", {"a": "new a\n", "b": None, "c": "new c\n", "e": "new e\n", "f/g": "new g\n"})
+    places = {"a": "new a\n", "b": None, "c": "new c\n", "e": "new e\n", "f/g": "new g\n"}
+    repo.run_git("reset", "-q", "--hard", old)
+    arrive(repo, new)
+    for path in data.draw(st.sets(st.sampled_from(sorted(places)))):
+        text = places[path]
+        if text is None:
+            (repo.path / path).unlink()
+            continue
+        repo.write(path, text[: data.draw(st.integers(0, len(text)))])
+    moves.finish_move(repo.path, old, new)
+    assert repo.status() == []
+    assert subprocess.run(["git", "diff-index", "--quiet", new], cwd=repo.path, check=False).returncode == 0
