@@ -18,11 +18,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_fleet.errors import GitFailed
+from git_fleet.git.process import command_name
 from git_fleet.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ _READING = {"blame", "cat-file", "diff", "diff-tree", "for-each-ref", "grep", "l
 _READING |= {"rev-list", "rev-parse", "show", "show-ref", "status"}
 _DELEGATING = {"gc", "maintenance", "pack-objects", "repack"}
 _HARMLESS = _READING | _DELEGATING | {"fsmonitor--daemon"}
-_WITH_VALUE = frozenset({"-c", "-C", "--git-dir", "--work-tree", "--namespace", "--config-env"})
 _PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE")
+_PATIENCE = 0.25  # seconds that all writers are kept waiting at most; a transaction takes a few ms
 _TOP = ("HEAD.lock", "packed-refs.lock", "packed-refs.new")
 
 
@@ -44,11 +46,14 @@ class Writers:
 
     A flock belongs to the open file, which a child process shares: between transactions the parent lets
     go for both; when the parent is killed inside one, the child goes on holding it.
+
+    Writers that keep trying would leave no moment in which nobody holds it. So they pass a gate first,
+    and whoever wants it alone closes the gate for an instant and lets them run dry.
     """
 
     def __init__(self, repo: Repository) -> None:
         self._path = repo.fleet_dir / "writers"
-        self._fd = -1
+        self._fd = self._gate = -1
 
     @property
     def fd(self) -> int:
@@ -63,21 +68,20 @@ class Writers:
         """
         opened = self._fd < 0 or os.fstat(self._fd).st_nlink == 0  # fleet/ may be deleted at any time
         if opened:
-            self.close()
-            self._fd = self._open()
+            self._open()
+        fcntl.flock(self._gate, fcntl.LOCK_SH)
         fcntl.flock(self._fd, fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
         return opened
 
     def exclude(self) -> bool:
-        """Take the flock alone, without waiting; False when a writer is at work. Raises as `share`."""
+        """Take the flock alone; False when a writer does not end within a moment. Raises as `share`."""
+        self._open()
+        end = time.monotonic() + _PATIENCE
+        if all(_take(fd, end) for fd in (self._gate, self._fd)):
+            return True
         self.close()
-        self._fd = self._open()
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            return False
-        return True
+        return False
 
     def leave(self) -> None:
         """Let go of the flock, for a child that shares it too."""
@@ -85,20 +89,36 @@ class Writers:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close the file. A child that shares it keeps what it holds."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the files. A child that shares the flock keeps what it holds."""
+        for fd in (self._fd, self._gate):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._gate = -1
 
-    def _open(self) -> int:
+    def _open(self) -> None:
+        self.close()
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(self._path, flags, 0o666)
+            self._gate = os.open(self._path.with_name("writers.gate"), flags, 0o666)
         except OSError as error:
             raise GitFailed(
                 f"cannot write {self._path}: {error.strerror}",
                 hint="make the repository writable for you, or free some space; then run the command again",
             ) from error
+
+
+def _take(fd: int, end: float) -> bool:
+    """The flock alone, tried until the time `end`."""
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.002)
 
 
 def left_behind(repo: Repository) -> list[Path]:
@@ -189,19 +209,11 @@ def _inside(spot: str, places: Sequence[str]) -> bool:
 
 
 def _command(words: Sequence[str]) -> str:
-    """The git command of a process's argument list: `update-ref` of `git -c a=b -C dir update-ref`."""
+    """The git command of a whole command line, `git …` or `git-…`."""
     if not words:
         return ""
     program = Path(words[0]).name
-    if program.startswith("git-"):
-        return program.removeprefix("git-")
-    rest = iter(words[1:])
-    for word in rest:
-        if word in _WITH_VALUE:
-            next(rest, None)
-        elif not word.startswith("-"):
-            return word
-    return ""
+    return program.removeprefix("git-") if program.startswith("git-") else command_name(words[1:])
 
 
 def _places(repo: Repository) -> list[str]:

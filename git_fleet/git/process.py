@@ -46,6 +46,7 @@ _FIXED = {
     "GIT_NO_REPLACE_OBJECTS": "1",  # the objects themselves, the same through every engine
 }
 
+_WITH_VALUE = frozenset({"-c", "-C", "--git-dir", "--work-tree", "--namespace", "--config-env"})
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
 _KEPT_STDERR = 16_384
@@ -227,7 +228,7 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
     Raises InvalidInput instead when the git installed is too old: then nothing else it says matters.
     """
     said = os.fsdecode(stderr)
-    name = next((os.fspath(arg) for arg in args if not os.fspath(arg).startswith("-")), "git")
+    name = command_name([os.fspath(arg) for arg in args])
     if any(words in said for words in _FULL):
         return GitFailed(
             f"git {name}: no space left on the disk",
@@ -241,6 +242,17 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
     _check_version()
     killed = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     return GitFailed(f"git {name}: {last_words(said) or killed}", hint="git fleet doctor")
+
+
+def command_name(words: Sequence[str]) -> str:
+    """The git command among arguments: `update-ref` of `-c a=b -C dir update-ref --stdin`; maybe empty."""
+    rest = iter(words)
+    for word in rest:
+        if word in _WITH_VALUE:
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def last_words(said: str) -> str:

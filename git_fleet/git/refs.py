@@ -40,9 +40,12 @@ Value = Oid | Absent
 _OURS = ("refs/fleet/", "refs/notes/fleet/")
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$")
 _PREFIXES_AT_ONCE = 1000  # the length of an argument list is limited
-_ATTEMPTS = 8  # git itself waits 0.1 s for a ref's lock and 1 s for packed-refs
+_ATTEMPTS = 8  # about half a second; over a second for packed-refs, which takes longer to write
 _UNEXPLAINED = 3  # attempts when no lock is in sight: it may have gone while we looked
 _CLEARINGS = 3  # a passing `git pack-refs` may keep us from removing a lock for a moment
+# How long git itself waits for a lock, in ms. Short, because it holds the writers' flock meanwhile; the
+# longer waiting is done here, without the flock.
+_SHORT_WAITS = ("-c", "core.filesRefLockTimeout=20", "-c", "core.packedRefsTimeout=100")
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
 
 
@@ -168,6 +171,7 @@ class Refs:
         self._message = message
         return Child(
             self._git,
+            *_SHORT_WAITS,
             *("update-ref", "--no-deref", "-m", message or "git-fleet", "--stdin", "-z"),
             pass_fds=(self._writers.fd,),
         )

@@ -117,9 +117,9 @@ def test_the_last_meaningful_line(said: str, words: str) -> None:
     ],
 )
 def test_a_full_disk_and_a_read_only_repository_are_named(said: bytes, message: str) -> None:
-    error = failure(["-c", "hash-object"], 128, said)
+    error = failure(["-c", "a=b", "hash-object"], 128, said)
     assert isinstance(error, GitFailed)
-    assert message in error.message
+    assert error.message.startswith(f"git hash-object: {message}")
     assert "\n" not in error.message
     assert "again" in error.hint
 
