@@ -61,7 +61,7 @@ class Session:
     actor: str
     placement: Placement | None
     long_lived: bool = False
-    _states: fleet.States = field(default_factory=dict)
+    _known: fleet.Known = field(default_factory=fleet.Known)
     _configs: dict[Oid | None, Config] = field(default_factory=dict)
     _indexes: dict[tuple[object, ...], Index] = field(default_factory=dict)
     _recent: Snapshot | None = None
@@ -88,7 +88,7 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """The whole fleet, read now."""
-        return fleet.read_snapshot(self.store, self.now(), known=self._states)
+        return fleet.read_snapshot(self.store, self.now(), known=self._known)
 
     def recent_snapshot(self, *, fresh: bool) -> Snapshot:
         """The last snapshot at a new moment where a long-lived session keeps one, else a new one."""

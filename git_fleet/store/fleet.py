@@ -7,7 +7,7 @@ One `for-each-ref` for plans, guard and lead, one for the task tips, one for the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from git_fleet.core.ids import Oid, TaskId
@@ -17,19 +17,26 @@ from git_fleet.errors import Busy
 from git_fleet.git.refs import Absent
 from git_fleet.store import lead, log, names, plans
 from git_fleet.store.base import Store
+from git_fleet.store.plans import Revision
 
 _TRIES = 50
 
-States = dict[Oid, TaskState]
+
+@dataclass
+class Known:
+    """What was read before and cannot have changed: states by tip, revisions by notes commit."""
+
+    states: dict[Oid, TaskState] = field(default_factory=dict)
+    revisions: dict[Oid, Revision] = field(default_factory=dict)
 
 
-def read_snapshot(store: Store, now: datetime, *, known: States | None = None) -> Snapshot:
+def read_snapshot(store: Store, now: datetime, *, known: Known | None = None) -> Snapshot:
     """Everything the fleet knows, at `now`.
 
-    `known` are states by tip from an earlier reading (an event never changes); it is filled with
-    what is read. Raises Busy when the plans never hold still.
+    `known` is from an earlier reading, and filled with what is read. Raises Busy when the plans
+    never hold still.
     """
-    known = {} if known is None else known
+    known = known or Known()
     for _ in range(_TRIES):
         first = store.refs.read(names.PLAN_LOGS, names.PLAN_NOTES, names.GUARD, names.LEAD)
         tips = store.refs.read(names.TASK_LOGS)
@@ -40,18 +47,18 @@ def read_snapshot(store: Store, now: datetime, *, known: States | None = None) -
 
 
 def _assemble(
-    store: Store, now: datetime, first: Mapping[str, Oid], tips: Mapping[str, Oid], known: States
+    store: Store, now: datetime, first: Mapping[str, Oid], tips: Mapping[str, Oid], known: Known
 ) -> Snapshot:
     plan_ids = sorted(
         {ref.removeprefix(names.PLAN_NOTES) for ref in first if ref.startswith(names.PLAN_NOTES)}
         | {ref.removeprefix(names.PLAN_LOGS) for ref in first if ref.startswith(names.PLAN_LOGS)}
     )
-    records = {plan_id: _plan(store, plan_id, first) for plan_id in plan_ids}
+    records = {plan_id: _plan(store, plan_id, first, known) for plan_id in plan_ids}
     by_task = {names.task_of_log(ref): oid for ref, oid in tips.items()}
     wanted = _defined(records.values())
     _read_states(store, [by_task[task] for task in wanted if task in by_task], known)
     found = {
-        task_id: TaskRecord(task, tip := by_task.get(task_id), known[tip] if tip else PENDING)
+        task_id: TaskRecord(task, tip := by_task.get(task_id), known.states[tip] if tip else PENDING)
         for task_id, (task, _) in wanted.items()
     }
     lead_record = lead.read(store) if names.LEAD in first else lead.LeadRecord(None, LeadState())
@@ -67,15 +74,18 @@ def _assemble(
     return with_open_intent(store, snapshot)
 
 
-def _plan(store: Store, plan_id: str, refs: Mapping[str, Oid]) -> PlanRecord:
+def _plan(store: Store, plan_id: str, refs: Mapping[str, Oid], known: Known) -> PlanRecord:
     tip = refs.get(names.plan_log(plan_id))
     note = refs.get(names.plan_note(plan_id))
     state = plans.read_log(store, tip) if tip else PlanLog()
     record = PlanRecord(plan_id, state, tip, note)
     if state.state is PlanState.CLOSED:
         return record
-    approved = plans.revision(store, plan_id, state.revision) if state.revision else None
-    incoming = plans.revision(store, plan_id, state.incoming) if state.incoming else None
+    for note_read in filter(None, (state.revision, state.incoming)):
+        if note_read not in known.revisions:
+            known.revisions[note_read] = plans.revision(store, plan_id, note_read)
+    approved = known.revisions[state.revision] if state.revision else None
+    incoming = known.revisions[state.incoming] if state.incoming else None
     some = approved or incoming
     return replace(
         record,
@@ -95,11 +105,11 @@ def _defined(records: Iterable[PlanRecord]) -> dict[TaskId, tuple[Task, bool]]:
     return found
 
 
-def _read_states(store: Store, tips: Iterable[Oid], known: States) -> None:
-    missing = [tip for tip in tips if tip not in known]
+def _read_states(store: Store, tips: Iterable[Oid], known: Known) -> None:
+    missing = [tip for tip in tips if tip not in known.states]
     for tip, found in zip(missing, store.objects.read_many(missing), strict=True):
         if found is not None:
-            known[tip] = log.parse(tip, found.data).task_state
+            known.states[tip] = log.parse(tip, found.data).task_state
 
 
 def with_open_intent(store: Store, snapshot: Snapshot) -> Snapshot:
