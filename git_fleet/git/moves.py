@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.core.ids import Oid
-from git_fleet.errors import Busy, GitFailed, NeedsPerson
+from git_fleet.errors import Busy, NeedsPerson
 from git_fleet.git import contents, locks, torn
 from git_fleet.git.contents import listing
 from git_fleet.git.process import Git
@@ -116,23 +116,22 @@ def _clear_index_lock(repo: Repository) -> None:
 
 
 def _read_tree(worktree: Path, old: Oid, new: Oid, *dry: str) -> None:
-    """`read-tree -m -u`, which refuses to lose changes and untracked files, and before it our own look
-    at files in the way, because git lets ignored ones go."""
+    """`read-tree -m -u`, which refuses to lose changes and untracked files. Before it our own look: for
+    the names, and because git lets ignored files go."""
     git = Git(worktree)
-    blocking = _in_the_way(git, worktree, old, new)
+    changes = _changes(git, old, new)
+    blocking = _in_the_way(git, worktree, [change.path for change in changes if not change.old_mode])
     if blocking:
         raise NeedsPerson(
             f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
             hint="move them away, then run the same command again",
         )
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed; read-tree will say
-    try:
-        git.run("read-tree", *dry, "-m", "-u", old, new)
-    except GitFailed as error:
-        changed = contents.dirty_files(worktree, untracked=False)
-        if not changed:
-            raise
-        raise _dirty(worktree, changed) from error
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed, we are about to see what
+    touched = {change.path for change in changes}
+    changed = [path for path in git.paths("diff-index", "-z", "--name-only", old) if path in touched]
+    if changed:
+        raise _dirty(worktree, changed)
+    git.run("read-tree", *dry, "-m", "-u", old, new)
 
 
 def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
@@ -142,9 +141,8 @@ def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
     )
 
 
-def _in_the_way(git: Git, worktree: Path, old: Oid, new: Oid) -> list[str]:
-    """Untracked files where `new` brings files or folders."""
-    added = [change.path for change in _changes(git, old, new) if not change.old_mode]
+def _in_the_way(git: Git, worktree: Path, added: Iterable[str]) -> list[str]:
+    """Untracked files where new files, or folders for them, are about to be made."""
     tracked = set(git.paths("ls-files", "-z"))
     found = set()
     for path in added:

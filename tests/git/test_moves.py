@@ -68,6 +68,20 @@ def test_changes_of_tracked_files_are_refused_by_name(repo: Repo) -> None:
         moves.plan_move(repo.path, old, new)
 
 
+def test_a_change_since_the_plan_was_made_stops_the_move_before_it_begins(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    moves.plan_move(repo.path, old, new)
+    arrive(repo, new)
+    for stage in (False, True):
+        repo.write("changed", "mine\n")
+        if stage:
+            repo.run_git("add", "changed")
+        with pytest.raises(NeedsPerson, match=r"uncommitted changes: changed$"):
+            moves.move(repo.path, old, new)
+    assert (repo.path / "changed").read_text() == "mine\n"
+    assert (repo.path / "deleted").exists()
+
+
 def test_an_unfinished_merge_is_refused(repo: Repo) -> None:
     old, new = two_commits(repo)
     repo.run_git("merge", "-q", "--no-commit", "--no-ff", new)
