@@ -221,8 +221,8 @@ def _layout(repo: Repository) -> _Layout:
     real = folder.resolve()  # .git/hooks may be a link into the work tree
     if real.is_relative_to(repo.common_dir.resolve()) or not any(map(real.is_relative_to, places)):
         return _Layout(folder, None, configured, whom)
-    scripts = folder.parent if folder.name == "_" and (folder / "h").is_file() else folder
-    return _Layout(folder, scripts, configured, whom)
+    scripts = real.parent if real.name == "_" and (real / "h").is_file() else real
+    return _Layout(real, scripts, configured, whom)
 
 
 def _shim(repo: Repository, hook: str) -> Path:
@@ -244,10 +244,10 @@ def _has_block(path: Path) -> bool:
 
 
 def _tracked(repo: Repository, steps: list[Step]) -> tuple[Path, ...]:
-    """Those of the changed scripts that git would commit."""
+    """Those of the changed scripts that git would commit. (128: a file of another worktree.)"""
     git = repo.git(repo.worktree)
     paths = (step.path for step in steps if step.action is not Action.KEEP)
-    return tuple(path for path in paths if git.run("check-ignore", "-q", "--", path, ok=(0, 1)).code)
+    return tuple(path for path in paths if git.run("check-ignore", "-q", "--", path, ok=(0, 1, 128)).code)
 
 
 # --- what to do ----------------------------------------------------------------------------------

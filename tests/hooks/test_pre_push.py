@@ -65,6 +65,7 @@ def test_main_is_pushed_by_the_lead_alone(hub: Repo, main: Repo, task: Repo) -> 
 def test_other_branches_leave_from_elsewhere(hub: Repo, main: Repo) -> None:
     main.run_git("push", "-q", "origin", "main:topic", "main:refs/tags/v1")
     main.run_git("push", "-q", "origin", ":topic")
+    assert set(hub.refs()) == {"refs/heads/main", "refs/tags/v1"}
 
 
 @pytest.mark.parametrize(("branch", "code"), [("refs/heads/main", 4), ("refs/heads/topic", 0), ("", 0)])

@@ -90,8 +90,18 @@ def task_worktree(
     made = Repo(path)
     fence = claim(repo, task)
     document = {
-        **{"v": 1, "plan": plan, "task": name, "fence": fence, "worker": "w1", "slot": 1, "branch": branch},
-        **{"base": "main", "mode": mode, "files": list(files), "reads": [], "output": "commit"},
+        "v": 1,
+        "plan": plan,
+        "task": name,
+        "fence": fence,
+        "worker": "w1",
+        "slot": 1,
+        "branch": branch,
+        "base": "main",
+        "mode": mode,
+        "files": list(files),
+        "reads": [],
+        "output": "commit",
         "regexes": patterns.regexes(map(patterns.parse, files)),
         "generated_regexes": patterns.regexes(map(patterns.parse, generated)),
         "claimed_at": "2026-01-01T12:00:00Z",
