@@ -126,8 +126,8 @@ def encode_state(state: TaskState | PlanLog | LeadState) -> dict[str, Any]:
 
 def decode_task_state(document: Mapping[str, Any], event_oid: Oid) -> TaskState:
     """A task's state from the event `event_oid`: a claim event is its own fence."""
-    state = _build(TaskState, document)
-    return dataclasses.replace(state, state=State(state.state)).fenced(event_oid)
+    known = {**document, "state": State(document.get("state", State.PENDING))}
+    return _build(TaskState, known).fenced(event_oid)
 
 
 def decode_plan_log(document: Mapping[str, Any]) -> PlanLog:

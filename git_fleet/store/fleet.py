@@ -109,7 +109,7 @@ def _read_states(store: Store, tips: Iterable[Oid], known: Known) -> None:
     missing = [tip for tip in tips if tip not in known.states]
     for tip, found in zip(missing, store.objects.read_many(missing), strict=True):
         if found is not None:
-            known.states[tip] = log.parse(tip, found.data).task_state
+            known.states[tip] = log.task_state(tip, found.data)
 
 
 def with_open_intent(store: Store, snapshot: Snapshot) -> Snapshot:

@@ -29,7 +29,7 @@ def from_object(task: Task, found: Object | None) -> TaskRecord:
     """The task whose log's tip is the commit `found` (None: no log)."""
     if found is None:
         return TaskRecord(task, None, PENDING)
-    return TaskRecord(task, found.oid, log.parse(found.oid, found.data).task_state)
+    return TaskRecord(task, found.oid, log.task_state(found.oid, found.data))
 
 
 def subject(task: TaskId, event: Event) -> str:
