@@ -74,16 +74,35 @@ def _owner_pairs(tasks: Sequence[Task], files: Sequence[Sequence[Pattern]]) -> I
 
 def _joint_pairs(tasks: Sequence[Task], files: Sequence[Sequence[Pattern]]) -> Iterator[Pair]:
     """A joint owner with everybody who reads its files."""
-    if not any(task.joint for task in tasks):
-        return
+    owners = [own if task.joint else () for task, own in zip(tasks, files, strict=True)]
+    for edge in _edges(tasks, owners) if any(owners) else ():
+        yield Pair(edge.owner, edge.reader, Overlap.SERIALIZE, edge.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An interface: `owner` may change what `reader` relies on. `patterns` are one of the owner's
+    `files` and one of the reader's `reads` that meet."""
+
+    owner: TaskId
+    reader: TaskId
+    patterns: tuple[str, str]
+
+
+def interfaces(tasks: Sequence[Task], generated: Iterable[str] = ()) -> list[Edge]:
+    """Every owner with every other task that reads its files, in plan order of the owners."""
+    owned = Owned(generated)
+    return list(_edges(tasks, [owned.patterns(task) for task in tasks]))
+
+
+def _edges(tasks: Sequence[Task], files: Sequence[Sequence[Pattern]]) -> Iterator[Edge]:
     readers: OverlapIndex[int] = OverlapIndex()
     for number, task in enumerate(tasks):
         readers.add(number, map(patterns.parse, task.reads))
-    for number, task in enumerate(tasks):
-        for reader, (read, own) in readers.reasons(files[number] if task.joint else ()).items():
-            other = tasks[reader]
-            if other.id != task.id:
-                yield Pair(task.id, other.id, Overlap.SERIALIZE, (own.text, read.text))
+    for task, own in zip(tasks, files, strict=True):
+        for reader, (read, owned) in readers.reasons(own).items():
+            if tasks[reader].id != task.id:
+                yield Edge(task.id, tasks[reader].id, (owned.text, read.text))
 
 
 class Owned:
