@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from git_fleet.errors import GitFailed, InvalidInput
 from git_fleet.git.process import Git
+from git_fleet.git.torn import real_folders
 
 INCLUDE_FILE = ".worktreeinclude"
 _PARTIAL = ".fleet-partial"
@@ -28,6 +29,7 @@ def include(main: Path | None, worktree: Path) -> list[str]:
     pattern = f"--exclude-from={INCLUDE_FILE}"
     found = Git(main).paths("ls-files", "--others", "--ignored", "-z", pattern)
     found = [path for path in found if not path.endswith("/")]  # another repository, or a worktree
+    found = [path for path in found if real_folders(worktree, path)]  # nothing lands behind a link
     wanted = _ignored(worktree, _ignored(main, found))
     return [path for path in sorted(wanted) if _copy(main, worktree, path)]
 
@@ -44,7 +46,7 @@ def _ignored(worktree: Path, paths: list[str]) -> list[str]:
 def _copy(main: Path, worktree: Path, path: str) -> bool:
     """Copy one file or link; False when there is something already or it is neither."""
     source, target = main / path, worktree / path
-    if os.path.lexists(target) or not inside(worktree, path):
+    if os.path.lexists(target):
         return False
     partial = target.with_name(target.name + _PARTIAL)
     try:
@@ -63,13 +65,6 @@ def _copy(main: Path, worktree: Path, path: str) -> bool:
             hint=f"look at {INCLUDE_FILE}, then run the same command again",
         ) from error
     return True
-
-
-def inside(worktree: Path, path: str) -> bool:
-    """Whether `path` stays in the worktree when the links on its way are followed."""
-    root = os.path.realpath(worktree)
-    parent = os.path.realpath((worktree / path).parent)
-    return parent == root or parent.startswith(root + os.sep)
 
 
 def check_markers(markers: Iterable[str]) -> tuple[str, ...]:
@@ -92,10 +87,10 @@ def touch(worktree: Path, markers: Iterable[str]) -> list[str]:
     These are no change of the worker's (see git/contents.py), but `git status` shows them: linked
     worktrees have no list of ignored files of their own. Raises InvalidInput, GitFailed.
     """
-    checked = check_markers(markers)
+    checked = [marker for marker in check_markers(markers) if real_folders(worktree, marker)]
     for marker in checked:
         place = worktree / marker
-        if os.path.lexists(place) or not inside(worktree, marker):
+        if os.path.lexists(place):
             continue
         try:
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,7 @@ def _filled(template: str, repo: Repository, task: Task) -> str:
 
 def _checked_branch(repo: Repository, name: str, task: TaskId) -> str:
     printed = None
-    if not _odd(name):
+    if not _odd(name) and name != "@":  # which is HEAD wherever a branch is named
         done = repo.git().run("check-ref-format", "--branch", name, ok=(0, 1, 128))
         printed = os.fsdecode(done.out).removesuffix("\n")
     if printed != name:  # `--branch` also expands @{-1}, which is no name
