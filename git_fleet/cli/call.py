@@ -1,0 +1,136 @@
+"""What every command shares: its surroundings, its session, how a result is shown.
+
+Commands live one module per noun; each parses, calls one use case and shows what it returned. This
+module is the only one of the project (with hook.py) that looks at environment, clock and terminal.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from git_fleet.views.look import Look
+
+if TYPE_CHECKING:
+    from git_fleet.app.session import Session, Surroundings
+
+APP = "git-fleet"
+PIPE_WIDTH = 0  # a pipe has no width: nothing is wrapped there
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the command line: where it works (-C), whether it answers in JSON, as whom it acts."""
+
+    directory: Path
+    as_json: bool = False
+    worker: str | None = None
+
+    def session(self, *, long_lived: bool = False) -> Session:
+        """The repository that we stand in, opened. Raises InvalidInput when there is none."""
+        from git_fleet.app.session import open_session
+
+        if not self.directory.is_dir():
+            raise click.UsageError(f"-C {self.directory}: no such folder")
+        return open_session(self.directory, surroundings(), worker=self.worker, long_lived=long_lived)
+
+    def show(self, document: Callable[[], Document], text: Callable[[Look], str]) -> None:
+        """Print the result: the JSON document or the text, whichever was asked for."""
+        if self.as_json:
+            write_json(document())
+        else:
+            write(text(look(sys.stdout)))
+
+
+def surroundings() -> Surroundings:
+    """The clock, the environment, this machine's name, the folders for state and caches."""
+    from platformdirs import user_cache_path, user_state_path
+
+    from git_fleet.app.session import Surroundings
+
+    return Surroundings(
+        now=lambda: datetime.now(UTC),
+        env=dict(os.environ),
+        host=os.uname().nodename,
+        state_dir=user_state_path(APP),
+        cache_dir=user_cache_path(APP),
+    )
+
+
+def look(stream: Any) -> Look:
+    """How text for `stream` may look: colour and width only where a person sits (and NO_COLOR is unset)."""
+    if not stream.isatty():
+        return Look(width=PIPE_WIDTH, colour=False)
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    import shutil
+
+    return Look(width=max(40, shutil.get_terminal_size().columns), colour=not plain)
+
+
+def write_json(document: Document) -> None:
+    """One JSON object on one line, version first. ASCII only: names that are not UTF-8 survive as
+    lone surrogate escapes."""
+    write(json.dumps({"v": 1, **document}, separators=(",", ":")))
+
+
+def write(text: str) -> None:
+    """Print to standard output, now: a reader that has gone is noticed here."""
+    if text:
+        print(text, flush=True)
+
+
+def write_path(path: Path) -> None:
+    """A path for `cd "$(git fleet path TASK)"`: its exact bytes."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say(text: str) -> None:
+    """A line for people on standard error: progress, notes."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tolerant(stream: Any) -> None:
+    """Print what the terminal's encoding lacks as an escape instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def command(function: Callable[Concatenate[Call, P], R]) -> Callable[..., R]:
+    """Gives a command `--json` and `--worker`, and hands it a Call before its own arguments."""
+
+    @click.option(
+        "--worker", metavar="NAME", help="Act as this worker (default: FLEET_WORKER, or the worktree's)."
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; its schema is in schemas/.")
+    @click.pass_context
+    @functools.wraps(function)
+    def run(context: click.Context, /, *args: Any, as_json: bool, worker: str | None, **kwargs: Any) -> R:
+        root: Call = context.find_root().obj
+        made = Call(root.directory, as_json or root.as_json, worker or root.worker)
+        return function(made, *args, **kwargs)
+
+    return run
+
+
+dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+
+
+def examples(*lines: str) -> str:
+    """The examples at the end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

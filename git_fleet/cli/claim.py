@@ -1,0 +1,104 @@
+"""`claim`, `renew`, `release`: a worker takes a task, keeps it, gives it back."""
+
+from __future__ import annotations
+
+import click
+
+from git_fleet.app import claim as claiming
+from git_fleet.app import placing, work
+from git_fleet.app.placing import Placed
+from git_fleet.app.session import Session
+from git_fleet.cli.call import Call, command, examples
+from git_fleet.errors import FleetError
+from git_fleet.views import machine
+
+
+@click.command(
+    epilog=examples(
+        "git fleet claim                      any task that is ready, in a worktree of its own",
+        "git fleet claim 42                   this one",
+        "git fleet claim --label docs --json  one of these, for a script",
+        "git fleet claim --resume             the task I hold, its worktree made again where it is missing",
+    )
+)
+@click.argument("task", required=False)
+@click.option(
+    "--label", "labels", multiple=True, metavar="LABEL", help="Only tasks with one of these labels."
+)
+@click.option("--no-worktree", is_flag=True, help="Claim only: no branch, no worktree.")
+@click.option("--resume", is_flag=True, help="The task I hold already.")
+@command
+def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bool, resume: bool) -> int:
+    """Take a task, and with it the exclusive right to its files.
+
+    Makes the branch and a worktree beside the repository. Never waits: with nothing ready it says why
+    and ends with exit code 1.
+    """
+    if resume and (labels or no_worktree):
+        raise click.UsageError(
+            "--resume goes on with the task I hold: it takes no --label and no --no-worktree"
+        )
+    with call.session() as session:
+        if resume:
+            placed = placing.resume(session, task)
+        else:
+            got = claiming.claim(session, claiming.Request(task, labels, worktree=not no_worktree))
+            if isinstance(got, claiming.NothingReady):
+                _show_nothing(call, got)
+                return 1
+            placed = _place(session, got)
+    _show(call, placed)
+    return 0
+
+
+def _place(session: Session, got: claiming.Claimed) -> Placed:
+    """The worktree of a claim just made. A claim whose worktree fails is kept, and said to be."""
+    try:
+        return placing.place(session, got.record)
+    except FleetError as error:
+        name, worker = got.record.id, session.actor
+        then = f"then git fleet claim --resume {name} --worker {worker} goes on; git fleet release {name} --worker {worker} gives it back"
+        error.message = f"{name} is claimed, but its worktree cannot be made: {error.message}"
+        error.hint = f"{error.hint}; {then}" if error.hint else then
+        raise
+
+
+def _show(call: Call, placed: Placed) -> None:
+    from git_fleet.views import text
+
+    call.show(
+        lambda: machine.claim(placed.record, placed.path, placed.env, placed.notes),
+        lambda look: text.claimed(placed.record, placed.path, placed.env, placed.notes, look),
+    )
+
+
+def _show_nothing(call: Call, got: claiming.NothingReady) -> None:
+    call.show(
+        lambda: machine.nothing_ready(got.reason, got.text, got.retry_after_seconds),
+        lambda _: f"nothing to claim ({got.reason}): {got.text}",
+    )
+
+
+@click.command()
+@click.argument("task", required=False)
+@command
+def renew(call: Call, task: str | None) -> None:
+    """Keep a claim: its lease starts anew.
+
+    Inside the task's worktree no argument is needed. `progress` renews too.
+    """
+    from git_fleet.cli.work import show_acted
+
+    with call.session() as session:
+        show_acted(call, session, work.renew(session, task))
+
+
+@click.command()
+@click.argument("task", required=False)
+@command
+def release(call: Call, task: str | None) -> None:
+    """Give a claimed task back. What was done is kept, and the next claim starts from it."""
+    from git_fleet.cli.work import show_acted
+
+    with call.session() as session:
+        show_acted(call, session, work.release(session, task))

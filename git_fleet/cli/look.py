@@ -1,0 +1,116 @@
+"""Looking at the fleet. Nothing here writes (invariant I8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from git_fleet.app import history as telling
+from git_fleet.app import status as looking
+from git_fleet.cli.call import Call, command, examples, write_path
+from git_fleet.core.ids import Oid
+from git_fleet.core.results import LogLine
+from git_fleet.errors import InvalidInput
+from git_fleet.views import landing, machine, text
+
+
+def overview(call: Call) -> None:
+    """What bare `git fleet` shows."""
+    with call.session() as session:
+        found = looking.status(session)
+    call.show(lambda: machine.status(found), lambda look: text.overview(found, look))
+
+
+@click.command(epilog=examples("git fleet status", "git fleet status --json | jq '.plans[].counts'"))
+@click.option("--all", "everything", is_flag=True, help="Every task, and closed plans too.")
+@command
+def status(call: Call, everything: bool) -> None:
+    """Who does what, what waits for what, and what to do next."""
+    with call.session() as session:
+        found = looking.status(session)
+    call.show(lambda: machine.status(found), lambda look: text.status(found, look, everything=everything))
+
+
+@click.command()
+@command
+def ready(call: Call) -> None:
+    """What can be claimed now."""
+    with call.session() as session:
+        found = looking.ready(session)
+    call.show(lambda: machine.ready(found), lambda look: text.ready(found, look))
+
+
+@click.command()
+@click.argument("task", required=False)
+@command
+def explain(call: Call, task: str | None) -> None:
+    """Why a task cannot be claimed now, and what would change that."""
+    with call.session() as session:
+        found = looking.explain(session, task)
+    call.show(lambda: machine.explain(found), lambda look: text.explain(found, look))
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[TASK|PLAN]")
+@command
+def siblings(call: Call, name: str | None) -> None:
+    """What the other tasks of the plan are doing; who met the same wall."""
+    with call.session() as session:
+        found = looking.siblings(session, name)
+    call.show(lambda: machine.siblings(found), lambda look: text.siblings(found, look))
+
+
+@click.command(
+    epilog=examples("git fleet log 42", "git fleet log 42 --event 3f2a9c81d0   with what its gate printed")
+)
+@click.argument("name", required=False, metavar="[TASK|PLAN]")
+@click.option("--event", metavar="ID", help="The texts of one event: log chunks, findings, gate output.")
+@command
+def log(call: Call, name: str | None, event: str | None) -> None:
+    """A task's story so far (or a plan's), oldest first."""
+    with call.session() as session:
+        found = telling.history(session, name)
+        if event is not None:
+            oid = _event(found, event)
+            texts = telling.texts(session, oid)
+            call.show(lambda: machine.event_texts(oid, texts), lambda look: text.event_texts(texts, look))
+            return
+        now = session.now()
+    call.show(lambda: machine.log(found), lambda look: text.log(found, now, look))
+
+
+def _event(events: Sequence[LogLine], wanted: str) -> Oid:
+    """The one event whose id begins so."""
+    fitting = [event.oid for event in events if wanted and event.oid.startswith(wanted.lower())]
+    if len(fitting) != 1:
+        what = "more than one event has" if fitting else "no event has"
+        raise InvalidInput(f"{what} an id that begins with {wanted!r}", hint="git fleet log TASK lists them")
+    return fitting[0]
+
+
+@click.command(epilog=examples('cd "$(git fleet path 42)"'))
+@click.argument("task")
+@command
+def path(call: Call, task: str) -> None:
+    """Where a task is worked on."""
+    with call.session() as session:
+        found = looking.path_of(session, task)
+    if call.as_json:
+        call.show(lambda: machine.path(found), str)
+    else:
+        write_path(found)
+
+
+@click.group()
+def worktree() -> None:
+    """The fleet's worktrees on this machine."""
+
+
+@worktree.command("list")
+@command
+def worktree_list(call: Call) -> None:
+    """Every worktree of a task here, and what is in it."""
+    with call.session() as session:
+        found = looking.list_worktrees(session)
+    call.show(lambda: machine.worktree_list(found), lambda look: landing.worktrees(found, look))

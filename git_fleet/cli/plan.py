@@ -1,0 +1,309 @@
+"""`plan …`: written, imported, checked, approved, paused, closed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from git_fleet.app import plan as planning
+from git_fleet.app.plan import Imported
+from git_fleet.app.session import Session
+from git_fleet.cli.call import Call, command, dry_run_option, examples, look, say, write
+from git_fleet.cli.editor import edit as edit_text
+from git_fleet.cli.editor import forget, kept, on_terminal
+from git_fleet.core.snapshot import PlanRecord
+from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
+from git_fleet.views import machine, plans
+from git_fleet.views.look import Look
+
+if TYPE_CHECKING:
+    from git_fleet.app.approve import Preview
+
+
+@click.group(
+    epilog=examples(
+        "git fleet plan import plan.md     a Markdown table of issues, JSON or TOML",
+        "git fleet plan check              who would collide, and is it worth it?",
+        "git fleet plan approve            from now on workers may claim",
+    )
+)
+def plan() -> None:
+    """The plan: tasks, the files each owns, what each needs."""
+
+
+@plan.command(epilog=examples("GIT_EDITOR=vim git fleet plan new release-2"))
+@click.argument("name", metavar="PLAN")
+@command
+def new(call: Call, name: str) -> None:
+    """Write a plan in your editor, from a commented template."""
+    with call.session() as session:
+        given = planning.template(session, name)
+        written, path = edit_text(given, name=f"{name}.toml")
+        if written == given:
+            forget(path)
+            raise AnswerIsNo(
+                "the template was left as it is; nothing is stored", hint=f"git fleet plan new {name}"
+            )
+        try:
+                format_name="toml",
+                session,
+                written.encode("utf-8", "surrogateescape"),
+                name=path.name,
+                format="toml",
+                plan_id=None,
+            )
+        except FleetError as error:
+            raise kept(error, path) from error
+        forget(path)
+        _show_saved(call, made)
+
+
+@plan.command(
+    "import",
+    epilog=examples(
+        "git fleet plan import plan.toml",
+        "git fleet plan import issues.md --plan tasks-app",
+        "generate-plan | git fleet plan import - --format json --plan nightly",
+    ),
+)
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--plan", "plan_id", metavar="ID", help="The plan's id (default: what the file says, or its stem)."
+)
+@click.option("--format", "format_", metavar="FORMAT", help="toml, json or markdown (default: found out).")
+@command
+def import_(call: Call, file: str, plan_id: str | None, format_: str | None) -> None:
+    """Store a plan, or its next revision, as a draft. FILE may be - for standard input.
+
+    Nothing runs by it: an edited plan changes nothing until it is approved again.
+    """
+    text, name = _read(call, file)
+    with call.session() as session:
+        made = planning.import_plan(session, text, name=name, format_name=format_, plan_id=plan_id)
+    _show_saved(call, made)
+
+
+def _read(call: Call, file: str) -> tuple[bytes, str]:
+    if file == "-":
+        return sys.stdin.buffer.read(), "standard input"
+    path = call.directory / file
+    try:
+        return path.read_bytes(), path.name
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot read {file}: {error.strerror}", hint="name a file, or - for standard input"
+        ) from error
+
+
+def _show_saved(call: Call, made: Imported) -> None:
+    call.show(
+        lambda: machine.plan_saved(made.plan, made.note, created=made.created),
+        lambda how: plans.saved(made.plan, how, created=made.created),
+    )
+
+
+@plan.command(epilog=examples("git fleet plan check", "git fleet plan check --workers 4 --strict   for CI"))
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The schedule for N workers.")
+@click.option("--strict", is_flag=True, help="End with 1 when tasks collide or something is wrong.")
+@command
+def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) -> int:
+    """Predict collisions, order and speed-up, from the plan and the repository alone."""
+    with call.session() as session:
+        found = planning.check(session, plan_id or planning.only(session), workers)
+    call.show(lambda: machine.plan_check(found), lambda how: plans.check(found, how))
+    return 1 if found.problems or (strict and found.overlaps) else 0
+
+
+@plan.command()
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@command
+def show(call: Call, plan_id: str | None) -> None:
+    """The plan's newest text; with --json its tasks, matrix expanded."""
+    with call.session() as session:
+        plan_id = plan_id or planning.only(session)
+        snapshot = session.snapshot()
+        note, text = planning.text_of(session, plan_id)
+        if not call.as_json:
+            write(plans.source(text))
+            return
+        record = snapshot.plans[plan_id]
+        found = planning.newest(session, snapshot, plan_id).plan
+    approved = record.log.revision == note
+    call.show(
+        lambda: machine.plan_show(found, state=str(record.state), revision=note, approved=approved),
+        lambda _: "",
+    )
+
+
+@plan.command(epilog=examples("git fleet plan export tasks-app > plan.toml"))
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@command
+def export(call: Call, plan_id: str | None) -> None:
+    """The plan as TOML, byte for byte as it is stored."""
+    with call.session() as session:
+        _, text = planning.text_of(session, plan_id or planning.only(session))
+    if call.as_json:
+        call.show(lambda: {"toml": text}, lambda _: "")
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+@plan.command()
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@command
+def edit(call: Call, plan_id: str | None) -> None:
+    """Change the plan in your editor. What is approved stays in force until you approve again."""
+    with call.session() as session:
+        plan_id = plan_id or planning.only(session)
+        note, text = planning.text_of(session, plan_id)
+        written, path = edit_text(text, name=f"{plan_id}.toml")
+        if written == text:
+            forget(path)
+            raise AnswerIsNo(f"plan {plan_id} was left as it is", hint=f"git fleet plan show {plan_id}")
+        try:
+            made = planning.save_text(session, plan_id, written, note)
+        except FleetError as error:
+            raise kept(error, path) from error
+        forget(path)
+    _show_saved(call, made)
+
+
+@plan.command(
+    epilog=examples("git fleet plan add tasks-app --id 45 --title 'Add undo' --files undo.py --needs 42")
+)
+@click.argument("plan_id", metavar="PLAN")
+@click.option("--id", "task_id", required=True, metavar="ID", help="The task's id.")
+@click.option("--title", required=True, metavar="TEXT", help="What is to be done, as a commit subject.")
+@click.option("--files", multiple=True, metavar="PATTERN", help="What it owns; repeat for more.")
+@click.option("--reads", multiple=True, metavar="PATTERN", help="What it relies on.")
+@click.option("--needs", multiple=True, metavar="TASK", help="What has to be integrated first.")
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="A label workers may ask for.")
+@click.option("--accept", multiple=True, metavar="COMMAND", help="A command that must pass.")
+@click.option("--prompt", default="", metavar="TEXT", help="What the worker has to know.")
+@click.option("--estimate-minutes", type=float, metavar="N", help="How long it may take.")
+@click.option("--priority", type=int, metavar="N", help="Higher is offered first.")
+@click.option("--hold", is_flag=True, help="Wait until a person says `accept`.")
+@click.option("--report", is_flag=True, help="It hands in a result instead of a commit.")
+@command
+def add(call: Call, /, plan_id: str, task_id: str, report: bool, **given: Any) -> None:
+    """Add one task to the plan's newest text."""
+    fields = {"id": task_id} | {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in given.items()
+        if value or (value == 0 and value is not False)
+    }
+    if report:
+        fields["output"] = "report"
+    with call.session() as session:
+        made = planning.add_task(session, plan_id, fields)
+    _show_saved(call, made)
+
+
+@plan.command(
+    epilog=examples("git fleet plan approve", "git fleet plan approve tasks-app --yes   in a script")
+)
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@command
+def approve(call: Call, plan_id: str | None, yes: bool, dry_run: bool) -> None:
+    """Let workers claim: shows the collisions, every command that will run, worktrees and disk, and asks.
+
+    A person's to do. Off a terminal it never asks, and needs --yes.
+    """
+    from git_fleet.app import approve as approving
+
+    with call.session() as session:
+        plan_id = plan_id or planning.only(session)
+        session.require_person("approve")
+        found = approving.preview(session, plan_id)
+        if dry_run:
+            call.show(lambda: _preview_document(found), lambda how: _preview_text(found, how))
+            return
+        if not call.as_json:
+            say(_preview_text(found, look(sys.stderr)))
+        if not yes:
+            _ask(call, plan_id)
+        _show_state(call, approving.approve(session, plan_id))
+
+
+def _preview_document(found: Preview) -> Mapping[str, Any]:
+    return machine.plan_preview(
+        found.check,
+        commands=found.commands,
+        worktrees=found.worktrees,
+        disk_bytes=found.disk_bytes,
+        warnings=found.warnings,
+    )
+
+
+def _preview_text(found: Preview, how: Look) -> str:
+    return plans.preview(
+        found.check,
+        how,
+        commands=found.commands,
+        worktrees=found.worktrees,
+        disk_bytes=found.disk_bytes,
+        warnings=found.warnings,
+    )
+
+
+def _ask(call: Call, plan_id: str) -> None:
+    """Raises InvalidInput where nobody can be asked, AnswerIsNo when the answer is no."""
+    if not on_terminal(call):
+        raise InvalidInput(
+            "approving asks a person, and this is no terminal", hint=f"git fleet plan approve {plan_id} --yes"
+        )
+    if not click.confirm(f"Approve plan {plan_id}?", default=False, err=True):
+        raise AnswerIsNo(f"plan {plan_id} is not approved", hint=f"git fleet plan edit {plan_id}")
+
+
+def _show_state(call: Call, record: PlanRecord) -> None:
+    call.show(lambda: machine.plan_state(record), lambda how: plans.state(record, how))
+
+
+@plan.command()
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.option("-m", "--message", "reason", default="", metavar="TEXT", help="Why.")
+@command
+def pause(call: Call, plan_id: str | None, reason: str) -> None:
+    """No new claims until it is resumed; what is claimed goes on."""
+    with call.session() as session:
+        _show_state(call, planning.pause(session, _chosen(session, plan_id), reason))
+
+
+@plan.command()
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@command
+def resume(call: Call, plan_id: str | None) -> None:
+    """Let a paused plan go on."""
+    with call.session() as session:
+        _show_state(call, planning.resume(session, _chosen(session, plan_id)))
+
+
+@plan.command()
+@click.argument("plan_id", metavar="PLAN")
+@command
+def close(call: Call, plan_id: str) -> None:
+    """End a plan for good, once no task of it is active. Its id is never used again."""
+    with call.session() as session:
+        _show_state(call, planning.close(session, plan_id))
+
+
+def _chosen(session: Session, plan_id: str | None) -> str:
+    return plan_id or planning.only(session)
+
+
+@plan.command("list")
+@command
+def list_(call: Call) -> None:
+    """Every plan there is."""
+    with call.session() as session:
+        rows = planning.list_plans(session)
+    call.show(lambda: machine.plan_list(rows), lambda how: plans.listing(rows, how))

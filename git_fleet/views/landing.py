@@ -1,0 +1,106 @@
+"""Main and what is around it as text: integration, the lead, doctor, worktrees, cleaning up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from git_fleet.core.results import Diagnosis, Ejected, Integration, LeadView, Problem, WorktreeRow
+from git_fleet.views.look import Look, count, line, lines, short, some
+from git_fleet.views.table import Cell, Table
+from git_fleet.views.text import STYLES
+
+
+def integration(value: Integration, look: Look, *, dry_run: bool) -> str:
+    """What came to main, what went back and why."""
+    would = "would be" if dry_run else "is"
+    if not (value.integrated or value.ejected or value.skipped):
+        return "\n".join(["nothing is handed in", *_warnings(value.warnings, look)])
+    text = []
+    for one in value.integrated:
+        what = short(one.commit) if one.commit else "without a commit"
+        text.append(
+            f"{look.paint('✓', 'green')} {look.paint(str(one.id), 'bold')} {would} integrated  {what}"
+        )
+    for ejected in value.ejected:
+        text += _ejected(ejected, look, dry_run=dry_run)
+    for skipped in value.skipped:
+        text.append(f"{look.paint('-', 'dim')} {skipped.id} is left: {line(skipped.reason)}")
+    moved = "would be" if dry_run else "moved"
+    if value.main_before == value.main_after:
+        text.append(f"main stays at {short(value.main_before)}")
+    else:
+        runs = f", {count(value.gate_runs, 'gate')} run" if value.gate_runs else ""
+        text.append(
+            f"main {moved} {short(value.main_before)} → {short(value.main_after)}: "
+            f"{len(value.integrated)} integrated, {len(value.ejected)} back to rework{runs}"
+        )
+    return "\n".join([*text, *_warnings(value.warnings, look)])
+
+
+def _ejected(one: Ejected, look: Look, *, dry_run: bool) -> list[str]:
+    would = "would go" if dry_run else "goes"
+    head = f"{look.paint('✗', 'red')} {look.paint(str(one.id), 'bold')} {would} back to rework ({line(one.reason)})"
+    text = [f"{head}: {some(one.paths, 8)}" if one.paths else head]
+    return text + [f"    {look.paint(part, 'dim')}" for part in lines(one.detail.strip()).split("\n") if part]
+
+
+def _warnings(warnings: Sequence[str], look: Look) -> list[str]:
+    return [f"{look.paint('warning:', 'yellow')} {line(text)}" for text in warnings]
+
+
+def lead(value: LeadView, look: Look) -> str:
+    """Who leads."""
+    unfinished = (
+        f"\n{look.paint('note:', 'yellow')} an integration was interrupted; git fleet integrate goes on"
+    )
+    after = unfinished if value.intent_open else ""
+    if not value.holder:
+        return f"nobody leads (git fleet lead acquire){after}"
+    where = "this worktree" if value.mine else line(value.worktree)
+    until = f", until {value.expires_at:%Y-%m-%d %H:%M:%S} UTC" if value.expires_at else ""
+    return f"{look.paint(line(value.holder), 'bold')} leads from {where}{until}{after}"
+
+
+def doctor(value: Diagnosis, look: Look) -> str:
+    """What is wrong, what was put right, and what to do about the rest."""
+    text = [part for problem in value.problems for part in _problem(problem, look)]
+    text += [part for note in value.notes for part in _note(note, look)]
+    left = sum(not problem.fixed for problem in value.problems)
+    end = "all is well" if value.ok else f"{count(left, 'problem')} left"
+    return "\n".join([*text, look.paint(end, "green" if value.ok else "red")])
+
+
+def _problem(problem: Problem, look: Look) -> list[str]:
+    mark = look.paint("fixed:", "green") if problem.fixed else look.paint("problem:", "red")
+    text = [f"{mark} {line(problem.text)} {look.paint(f'[{problem.code}]', 'dim')}"]
+    return text if problem.fixed or not problem.fix else [*text, f"    {line(problem.fix)}"]
+
+
+def _note(note: Problem, look: Look) -> list[str]:
+    text = [f"{look.paint('note:', 'yellow')} {line(note.text)} {look.paint(f'[{note.code}]', 'dim')}"]
+    return [*text, f"    {line(note.fix)}"] if note.fix else text
+
+
+def worktrees(rows: Sequence[WorktreeRow], look: Look) -> str:
+    """The tasks' worktrees on this machine."""
+    if not rows:
+        return "no task has a worktree here"
+    table = Table(
+        ("TASK", "STATE", "WORKER", "SLOT", "BRANCH", "CHANGES", "WORKTREE"),
+        whole=frozenset({0, 1}),
+        right=frozenset({3}),
+    )
+    for row in rows:
+        state = Cell(str(row.state), STYLES[row.state]) if row.state else Cell("unknown", "red")
+        changes = "gone" if row.dirty is None else str(row.dirty) if row.dirty else "clean"
+        old = "" if row.current else " (earlier attempt)"
+        table.add(
+            Cell(str(row.id), "bold"),
+            state,
+            row.worker,
+            str(row.slot or ""),
+            row.branch,
+            changes,
+            row.path + old,
+        )
+    return table.render(look)

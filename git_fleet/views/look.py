@@ -1,0 +1,89 @@
+"""How text may look where it goes, and how text that others wrote is made harmless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+_CODES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
+    "magenta": "35", "cyan": "36",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`width` in columns, 0 for a pipe, where nothing is wrapped; `colour` whether ANSI colours are
+    welcome."""
+
+    width: int = 0
+    colour: bool = False
+
+    def paint(self, text: str, style: str) -> str:
+        """`text` in a style (words such as "bold red"), where colours are welcome."""
+        codes = [_CODES[word] for word in style.split()]
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.colour and codes else text
+
+
+PLAIN = Look()
+
+
+def line(text: object) -> str:
+    """Text that somebody else wrote (a title, a status, a branch) on one line, without anything that
+    could steer a terminal: control characters, bidirectional overrides, lone surrogates."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
+
+
+def lines(text: str) -> str:
+    """The same for text of several lines."""
+    return "\n".join(line(part.replace("\t", "    ")) for part in text.split("\n"))
+
+
+def _escaped(char: str) -> str:
+    """How an unprintable character is shown: a byte of a file name as \\xff, others as Python writes them."""
+    code = ord(char)
+    if char in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[char]
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def short(oid: str | None) -> str:
+    """An object id as people read it."""
+    return oid[:10] if oid else "-"
+
+
+def age(seconds: float) -> str:
+    """A duration in its largest unit: 45s, 12m, 3h, 2d."""
+    seconds = max(0, int(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def since(moment: datetime, now: datetime) -> str:
+    """How long ago that was."""
+    return f"{age((now - moment).total_seconds())} ago"
+
+
+def size(count: int) -> str:
+    """A number of bytes with a unit: 512 B, 3.4 MB."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def some(items: list[str] | tuple[str, ...], most: int = 3) -> str:
+    """The first few of a list, made harmless, and how many more there are."""
+    shown = ", ".join(line(item) for item in items[:most])
+    return shown + (f" and {len(items) - most} more" if len(items) > most else "")

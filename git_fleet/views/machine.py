@@ -1,0 +1,479 @@
+"""Values as the JSON documents that others build on (DESIGN section 12; schemas/ has one schema each).
+
+Every function returns a document without its version, which the face puts first. Task ids are
+`plan/task`, times ISO 8601 in UTC, unknown or absent is null. Fields may be added, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from git_fleet.core.codec import format_time
+
+if TYPE_CHECKING:
+    from git_fleet.core.check import PlanCheck
+    from git_fleet.core.coupling import Coupling
+    from git_fleet.core.model import Finding, Plan, Proposal, Task, Usage
+    from git_fleet.core.results import (
+        Diagnosis,
+        Explanation,
+        Integration,
+        LeadView,
+        LogLine,
+        PlanRow,
+        PlanStatus,
+        Problem,
+        ReadyTask,
+        Sibling,
+        Status,
+        TaskRow,
+        WorktreeRow,
+    )
+    from git_fleet.core.schedule import FanOut
+    from git_fleet.core.snapshot import PlanRecord, TaskRecord
+
+Document = dict[str, Any]
+
+
+def time(moment: datetime | None) -> str | None:
+    """2026-11-20T18:50:05.123Z."""
+    return format_time(moment) if moment else None
+
+
+def ids(task_ids: Iterable[object]) -> list[str]:
+    """Task ids in full."""
+    return [str(task_id) for task_id in task_ids]
+
+
+# --- look ----------------------------------------------------------------------------------------
+
+
+def status(value: Status) -> Document:
+    """`status`."""
+    return {
+        "at": time(value.at),
+        "plans": [_plan_status(plan) for plan in value.plans],
+        "main": value.main,
+        "lead": value.lead or None,
+        "next": value.next_command or None,
+    }
+
+
+def _plan_status(plan: PlanStatus) -> Document:
+    return {
+        "plan": plan.plan,
+        "title": plan.title,
+        "base": plan.base,
+        "state": str(plan.state),
+        "reason": plan.reason,
+        "counts": {str(state): number for state, number in plan.counts},
+        "tasks": [_task_row(task) for task in plan.tasks],
+    }
+
+
+def _task_row(task: TaskRow) -> Document:
+    return {
+        "task_id": str(task.id),
+        "title": task.title,
+        "state": str(task.state),
+        "holder": task.holder or None,
+        "attempt": task.attempt,
+        "expires_at": time(task.expires_at),
+        "branch": task.branch or None,
+        "worktree": task.worktree or None,
+        "ahead": task.ahead,
+        "dirty": task.dirty,
+        "files": list(task.files),
+        "needs": ids(task.needs),
+        "waits_for": ids(task.waits_for),
+        "summary": task.summary,
+        "usage": usage(task.usage),
+    }
+
+
+def usage(value: Usage) -> Document:
+    """Tokens and money."""
+    return {
+        "input_tokens": value.input_tokens,
+        "output_tokens": value.output_tokens,
+        "cost_usd": value.cost_usd,
+    }
+
+
+def ready(tasks: Iterable[ReadyTask]) -> Document:
+    """`ready`."""
+    return {
+        "tasks": [
+            {
+                "task_id": str(task.id),
+                "title": task.title,
+                "wave": task.wave,
+                "priority": task.priority,
+                "files": list(task.files),
+            }
+            for task in tasks
+        ]
+    }
+
+
+def explain(value: Explanation) -> Document:
+    """`explain`."""
+    reasons = [{"code": reason.code, "text": reason.text, "fix": reason.fix} for reason in value.reasons]
+    return {"task_id": str(value.id), "state": str(value.state), "ready": value.ready, "reasons": reasons}
+
+
+def siblings(tasks: Iterable[Sibling]) -> Document:
+    """`siblings`."""
+    return {
+        "tasks": [
+            {
+                "task_id": str(task.id),
+                "status": str(task.state),
+                "summary": task.summary,
+                "holder": task.holder or None,
+                "code": task.code or None,
+                "reason": task.reason or None,
+            }
+            for task in tasks
+        ]
+    }
+
+
+def log(events: Iterable[LogLine]) -> Document:
+    """`log`, oldest first."""
+    return {
+        "events": [
+            {
+                "event": line.event,
+                "at": time(line.at),
+                "actor": line.actor,
+                "summary": line.summary,
+                "oid": line.oid,
+            }
+            for line in events
+        ],
+    }
+
+
+def path(where: Path) -> Document:
+    """`path`."""
+    return {"path": str(where)}
+
+
+def event_texts(oid: str, texts: Mapping[str, str]) -> Document:
+    """`log --event`: the texts that belong to one event."""
+    return {"oid": oid, "texts": dict(texts)}
+
+
+# --- a task's life -------------------------------------------------------------------------------
+
+
+def claim(record: TaskRecord, where: Path | None, env: Mapping[str, str], notes: Sequence[str]) -> Document:
+    """`claim` and `claim --resume`: all that a worker needs to begin."""
+    task, held = record.task, record.state.claim
+    return {
+        "task_id": str(record.id),
+        "plan": record.id.plan,
+        "parent_id": record.id.plan,
+        "title": task.title,
+        "prompt": task.prompt,
+        "payload": dict(task.params),
+        "files": list(task.owned),
+        "reads": list(task.reads),
+        "needs": ids(task.needs_ids),
+        "output": str(task.output),
+        "accept": list(task.accept),
+        "attempt": held.attempt if held else record.state.attempt,
+        "fence": held.fence if held else None,
+        "worker": held.holder if held else None,
+        "branch": (held.branch or None) if held else None,
+        "worktree": str(where) if where else None,
+        "expires_at": time(held.expires_at) if held else None,
+        "findings": findings(record.state.findings),
+        "learnings": [],
+        "env": dict(env),
+        "notes": list(notes),
+    }
+
+
+def findings(found: Iterable[Finding]) -> list[Document]:
+    """What gates, verifiers and people found."""
+    return [{"text": one.text, "source": one.source, "path": one.path or None} for one in found]
+
+
+def nothing_ready(reason: str, text: str, retry_after_seconds: int) -> Document:
+    """`claim` when there is nothing to claim."""
+    return {"task_id": None, "reason": reason, "text": text, "retry_after_seconds": retry_after_seconds}
+
+
+def done(
+    record: TaskRecord,
+    proposal: Proposal,
+    *,
+    outside: Sequence[str],
+    follow_ups: Sequence[str],
+    notes: Sequence[str],
+) -> Document:
+    """`done`."""
+    return {
+        "task_id": str(record.id),
+        "proposal": proposal.oid,
+        "number": proposal.number,
+        "commit": proposal.commit,
+        "tree": proposal.tree,
+        "state": str(record.state.state),
+        "outside": list(outside),
+        "follow_ups": list(follow_ups),
+        "notes": list(notes),
+    }
+
+
+def task(record: TaskRecord, notes: Sequence[str]) -> Document:
+    """Every other command that changes a task: the task after it."""
+    state = record.state
+    held = state.claim if state.state == "claimed" else None
+    return {
+        "task_id": str(record.id),
+        "state": str(state.state),
+        "holder": held.holder if held else None,
+        "expires_at": time(held.expires_at) if held else None,
+        "attempt": state.attempt,
+        "summary": state.summary,
+        "code": state.code or None,
+        "reason": state.reason or None,
+        "findings": findings(state.findings),
+        "notes": list(notes),
+    }
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+
+def plan_list(rows: Iterable[PlanRow]) -> Document:
+    """`plan list`."""
+    return {
+        "plans": [
+            {
+                "plan": row.plan,
+                "title": row.title,
+                "base": row.base,
+                "state": str(row.state),
+                "tasks": row.tasks,
+            }
+            for row in rows
+        ]
+    }
+
+
+def plan_saved(plan: Plan, revision: str, *, created: bool) -> Document:
+    """`plan import`, `new`, `edit` and `add`: the revision that was stored."""
+    return {
+        "plan": plan.id,
+        "title": plan.title,
+        "base": plan.base,
+        "tasks": len(plan.tasks),
+        "revision": revision,
+        "created": created,
+    }
+
+
+def plan_state(record: PlanRecord) -> Document:
+    """`plan approve`, `pause`, `resume` and `close`: where the plan is now."""
+    return {
+        "plan": record.id,
+        "state": str(record.state),
+        "revision": record.log.revision,
+        "reason": record.log.reason or None,
+    }
+
+
+def plan_show(plan: Plan, *, state: str, revision: str, approved: bool) -> Document:
+    """`plan show`: the newest revision, matrix expanded; `approved` says that it is the one in force."""
+    return {
+        "plan": plan.id,
+        "title": plan.title,
+        "base": plan.base,
+        "schedule": str(plan.schedule),
+        "state": state,
+        "revision": revision,
+        "approved": approved,
+        "tasks": [_planned(task) for task in plan.tasks],
+    }
+
+
+def _planned(task: Task) -> Document:
+    return {
+        "task_id": str(task.id),
+        "title": task.title,
+        "slug": task.slug,
+        "files": None if task.files is None else list(task.files),
+        "reads": list(task.reads),
+        "needs": ids(task.needs_ids),
+        "labels": list(task.labels),
+        "worker": task.worker or None,
+        "prompt": task.prompt,
+        "accept": list(task.accept),
+        "estimate_minutes": task.estimate_minutes,
+        "priority": task.priority,
+        "hold": task.hold,
+        "joint": task.joint,
+        "output": str(task.output),
+        "overlap": str(task.overlap),
+        "branch": task.branch or None,
+        "worktree": task.worktree or None,
+        "remarks": task.remarks,
+        "payload": dict(task.params),
+        "group": task.group or None,
+    }
+
+
+# --- main and set-up -----------------------------------------------------------------------------
+
+
+def integrate(value: Integration, *, dry_run: bool) -> Document:
+    """`integrate`."""
+    return {
+        "main_before": value.main_before,
+        "main_after": value.main_after,
+        "integrated": [
+            {"task_id": str(one.id), "commit": one.commit, "tree": one.tree} for one in value.integrated
+        ],
+        "ejected": [
+            {"task_id": str(one.id), "reason": one.reason, "paths": list(one.paths), "detail": one.detail}
+            for one in value.ejected
+        ],
+        "skipped": [{"task_id": str(one.id), "reason": one.reason} for one in value.skipped],
+        "gate_runs": value.gate_runs,
+        "warnings": list(value.warnings),
+        "dry_run": dry_run,
+    }
+
+
+def lead(value: LeadView) -> Document:
+    """`lead acquire`, `release` and `show`."""
+    return {
+        "holder": value.holder or None,
+        "worktree": value.worktree or None,
+        "acquired_at": time(value.acquired_at),
+        "expires_at": time(value.expires_at),
+        "mine": value.mine,
+        "intent_open": value.intent_open,
+    }
+
+
+def doctor(value: Diagnosis) -> Document:
+    """`doctor`."""
+    return {
+        "ok": value.ok,
+        "problems": [_problem(one) for one in value.problems],
+        "notes": [_problem(one) for one in value.notes],
+    }
+
+
+def _problem(one: Problem) -> Document:
+    return {"code": one.code, "text": one.text, "fix": one.fix, "fixed": one.fixed}
+
+
+def worktree_list(rows: Iterable[WorktreeRow]) -> Document:
+    """`worktree list`."""
+    return {
+        "worktrees": [
+            {
+                "task_id": str(row.id),
+                "path": row.path,
+                "branch": row.branch or None,
+                "worker": row.worker or None,
+                "slot": row.slot or None,
+                "state": str(row.state) if row.state else None,
+                "current": row.current,
+                "dirty": row.dirty,
+            }
+            for row in rows
+        ]
+    }
+
+
+# --- what plan check found -----------------------------------------------------------------------
+
+
+def plan_check(value: PlanCheck) -> Document:
+    """`plan check`."""
+    return {
+        "plan": value.plan,
+        "tasks": value.tasks,
+        "overlaps": [
+            {
+                "a": str(one.a),
+                "b": str(one.b),
+                "paths": list(one.paths),
+                "count": one.count,
+                "policy": str(one.policy),
+            }
+            for one in value.overlaps
+        ],
+        "interfaces": [
+            {"owner": str(one.owner), "reader": str(one.reader), "paths": list(one.paths), "count": one.count}
+            for one in value.interfaces
+        ],
+        "coupling": [_coupling(one) for one in value.coupling],
+        "doubts": [
+            {
+                "code": one.code,
+                "task_id": str(one.task_id) if one.task_id else None,
+                "text": one.text,
+                "fix": one.fix,
+            }
+            for one in value.doubts
+        ],
+        "waves": [ids(wave) for wave in value.waves],
+        "critical_path": ids(value.critical_path),
+        "fan_out": _fan_out(value.fan_out),
+        "problems": list(value.problems),
+    }
+
+
+def _coupling(one: Coupling) -> Document:
+    return {
+        "a": str(one.a),
+        "b": str(one.b),
+        "paths": list(one.paths),
+        "share": round(one.share, 3),
+        "support": one.support,
+    }
+
+
+def _fan_out(value: FanOut) -> Document:
+    inputs = value.inputs
+    return {
+        "verdict": str(value.verdict),
+        "workers": value.workers,
+        "useful_workers": value.useful_workers,
+        "speedup": value.speedup,
+        "sequential_minutes": value.sequential_minutes,
+        "parallel_minutes": value.parallel_minutes,
+        "inputs": {
+            "tasks": inputs.tasks,
+            "minutes": inputs.minutes,
+            "critical_path_minutes": inputs.critical_path_minutes,
+            "spawn_minutes": inputs.spawn_minutes,
+            "review_minutes": inputs.review_minutes,
+        },
+        "reason": value.reason,
+    }
+
+
+def plan_preview(
+    check: PlanCheck, *, commands: Sequence[str], worktrees: int, disk_bytes: int, warnings: Sequence[str]
+) -> Document:
+    """`plan approve --dry-run`."""
+    return {
+        "plan": check.plan,
+        "check": plan_check(check),
+        "commands": list(commands),
+        "worktrees": worktrees,
+        "disk_bytes": disk_bytes,
+        "warnings": list(warnings),
+    }

@@ -1,0 +1,98 @@
+"""Tables: aligned columns in a pipe, laid out by rich on a terminal. Ids are never cut."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from git_fleet.views.look import Look, line
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text and its style; what others wrote is made harmless here."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows under headings. The columns in `whole` are shown whole (ids); `right` ones are numbers."""
+
+    headings: tuple[str, ...]
+    whole: frozenset[int] = frozenset({0})
+    right: frozenset[int] = frozenset()
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+
+    def add(self, *cells: Cell | str) -> None:
+        """One row, a cell for each heading."""
+        made = (cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
+        self.rows.append(tuple(Cell(line(cell.text), cell.style) for cell in made))
+
+    def render(self, look: Look) -> str:
+        """The table as text without a last newline. Columns that are empty everywhere are left out."""
+        used = [n for n in range(len(self.headings)) if any(row[n].text for row in self.rows)]
+        if look.width and max(self._width(used), 1) > look.width:
+            return self._wrapped(look, used)
+        return "\n".join(self._aligned(look, used))
+
+    def _width(self, used: Iterable[int]) -> int:
+        return sum(self._column(n) + 2 for n in used) - 2
+
+    def _column(self, number: int) -> int:
+        return max(width(text) for text in (self.headings[number], *(row[number].text for row in self.rows)))
+
+    def _aligned(self, look: Look, used: list[int]) -> Iterable[str]:
+        """Plain columns: what fits the line, or goes into a pipe where no line is too long."""
+        widths = {n: self._column(n) for n in used}
+        heads = tuple(Cell(heading, "dim") for heading in self.headings)
+        for row in (heads, *self.rows):
+            cells = []
+            for n in used:
+                pad = " " * (widths[n] - width(row[n].text))
+                painted = look.paint(row[n].text, row[n].style)
+                cells.append(pad + painted if n in self.right else painted + pad)
+            yield "  ".join(cells).rstrip()
+
+    def _wrapped(self, look: Look, used: list[int]) -> str:
+        """By rich, which wraps the long columns over several lines. It is slow to import, so it comes
+        only where a terminal is too narrow."""
+        import io
+
+        from rich.console import Console, JustifyMethod
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        made = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for n in used:
+            least = self._column(n) if n in self.whole else None
+            justify: JustifyMethod = "right" if n in self.right else "left"
+            made.add_column(
+                self.headings[n], no_wrap=n in self.whole, min_width=least, overflow="fold", justify=justify
+            )
+        for row in self.rows:
+            made.add_row(*(Text(row[n].text, style=row[n].style) for n in used))
+        out = io.StringIO()
+        needed = sum(self._column(n) if n in self.whole else 8 for n in used) + 2 * len(used)
+        console = Console(
+            file=out,
+            width=max(look.width, needed),
+            force_terminal=look.colour,
+            color_system="standard" if look.colour else None,
+            highlight=False,
+            markup=False,
+        )
+        console.print(made)
+        return "\n".join(text.rstrip() for text in out.getvalue().rstrip("\n").split("\n"))
+
+
+def width(text: str) -> int:
+    """The columns a text takes on a terminal: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
