@@ -1,0 +1,104 @@
+"""Events and states as canonical JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from git_fleet.core import codec
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import (
+    Claim,
+    Finding,
+    LeadState,
+    Output,
+    Overlap,
+    Plan,
+    PlanLog,
+    PlanState,
+    Proposal,
+    Schedule,
+    State,
+    Task,
+    TaskState,
+    Usage,
+    Verdict,
+)
+from git_fleet.errors import UnknownFormat
+
+OID = Oid("a" * 40)
+TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
+    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+)
+TEXT = st.text(max_size=20)
+OIDS = st.sampled_from([OID, Oid("b" * 64)])
+
+STATES = st.builds(
+    TaskState,
+    state=st.sampled_from(State),
+    attempt=st.integers(0, 9),
+    claim=st.none() | st.builds(Claim, TEXT, OIDS, TIMES, TIMES, st.integers(1, 9), TEXT, TEXT, TEXT, OIDS),
+    proposal=st.none() | st.builds(Proposal, st.integers(1, 9), OIDS, TEXT, st.none() | OIDS),
+    verdicts=st.lists(st.builds(Verdict, TEXT, TEXT, TEXT, st.integers(1, 9)), max_size=2).map(tuple),
+    findings=st.lists(st.builds(Finding, TEXT, TEXT, TEXT), max_size=2).map(tuple),
+    summary=TEXT,
+    salvaged=st.none() | OIDS,
+    usage=st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.just(0.25)),
+)
+
+
+@given(STATES)
+def test_a_task_state_survives_the_way_through_json(state: TaskState) -> None:
+    line = codec.canonical({"v": 1, **codec.encode_state(state)})
+    document = codec.parse_document(line, "test")
+    del document["v"]
+    assert codec.decode_task_state(document, OID) == state
+
+
+def test_a_claim_event_is_its_own_fence() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    state = TaskState(State.CLAIMED, 1, claim=Claim("w", None, now, now, 1))
+    read = codec.decode_task_state(codec.encode_state(state), OID)
+    assert read.claim is not None
+    assert read.claim.fence == OID
+
+
+def test_an_acquire_event_is_the_leads_fence_and_an_intent_event_its_intent() -> None:
+    stored = codec.encode_state(LeadState("ann", None, "/r/.git"))
+    assert codec.decode_lead_state(stored, "acquire", OID).fence == OID
+    assert codec.decode_lead_state(stored, "intent", OID).intent == OID
+    assert codec.decode_lead_state(stored, "renew", OID) == LeadState("ann", None, "/r/.git")
+
+
+def test_plan_logs_survive() -> None:
+    log = PlanLog(PlanState.APPROVING, OID, Oid("b" * 40), "why")
+    assert codec.decode_plan_log(codec.encode_state(log)) == log
+
+
+def test_a_parsed_plan_survives() -> None:
+    task = Task(
+        TaskId("p", "a"), "Do", "do", ("a/**",), ("b",), ("c",), ("l",), params=(("x", "y"),),
+        output=Output.REPORT, overlap=Overlap.WATCH, group="a-{x}", hold=True,
+    )  # fmt: skip
+    plan = Plan("p", "P", "main", (task, Task(TaskId("p", "d"), "D", "d")), Schedule.WAVES)
+    assert codec.decode_plan(codec.encode_plan(plan)) == plan
+
+
+def test_times_are_utc_whatever_zone_they_came_from() -> None:
+    east = datetime(2026, 1, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    assert codec.format_time(east) == "2026-01-01T12:00:00.123Z"
+    assert codec.parse_time("2026-01-01T12:00:00.123Z") == east.replace(microsecond=123000)
+
+
+@pytest.mark.parametrize("line", ["", "no json", "[1]", '{"event":"x"}', '{"v":2,"event":"x"}', '{"v":"1"}'])
+def test_a_document_of_another_version_or_none_at_all_is_refused(line: str) -> None:
+    with pytest.raises(UnknownFormat, match="test"):
+        codec.parse_document(line, "test")
+
+
+def test_a_field_that_is_not_known_is_refused() -> None:
+    with pytest.raises(UnknownFormat, match="mood"):
+        codec.decode_task_state({"state": "pending", "mood": "bad"}, OID)
