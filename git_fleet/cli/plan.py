@@ -48,11 +48,11 @@ def new(call: Call, name: str) -> None:
                 "the template was left as it is; nothing is stored", hint=f"git fleet plan new {name}"
             )
         try:
-                format_name="toml",
+            made = planning.import_plan(
                 session,
                 written.encode("utf-8", "surrogateescape"),
                 name=path.name,
-                format="toml",
+                format_name="toml",
                 plan_id=None,
             )
         except FleetError as error:
