@@ -112,7 +112,7 @@ class Puppet:
     def kill(self) -> None:
         """End it as kill -9 does, and wait until it is gone."""
         os.kill(self.pid, signal.SIGKILL)
-        self._process.join(_TIMEOUT)
+        self._process.join()  # without a limit it asks the kernel; with one, it also waits for children it left
         self._ear.close()
         self._process.close()
 
