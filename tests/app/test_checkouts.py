@@ -39,6 +39,7 @@ def is_clean(checkout: Checkout, repo: Repo, commit: Oid) -> bool:
         and here.rev("HEAD") == commit
         and files_of(checkout.path) == set(repo.files(commit))
         and checkout.changed() == ()
+        and not checkout.path.is_symlink()
     )
 
 
@@ -113,6 +114,18 @@ def make_it_another_repository(path: Path) -> None:
     Repo(path).run_git("init", "--quiet")
 
 
+def point_it_elsewhere(path: Path) -> None:
+    common = Repo(path).run_git("rev-parse", "--path-format=absolute", "--git-common-dir")
+    (path / ".git").write_text(f"gitdir: {common}\n")
+
+
+def move_it_and_leave_a_link(path: Path) -> None:
+    moved = path.with_name("moved")
+    shutil.rmtree(moved, ignore_errors=True)
+    path.rename(moved)
+    path.symlink_to(moved)
+
+
 def leave_a_lock(path: Path) -> None:
     Path(Repo(path).run_git("rev-parse", "--absolute-git-dir"), "index.lock").touch()
 
@@ -132,7 +145,7 @@ def replace_it_by_a_file(path: Path) -> None:
 
 BREAKING: list[Callable[[Path], None]] = [
     mess_up, commit_something, hide_a_change, make_it_sparse, swap_file_and_folder, remove_it, remove_its_link,
-    make_it_another_repository, leave_a_lock, break_its_index, unregister_it, replace_it_by_a_file,
+    make_it_another_repository, point_it_elsewhere, move_it_and_leave_a_link, leave_a_lock, break_its_index, unregister_it, replace_it_by_a_file,
 ]  # fmt: skip
 
 

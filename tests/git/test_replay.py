@@ -105,6 +105,19 @@ def test_a_conflict_names_its_paths_and_makes_no_commit(bench: Bench) -> None:
     assert not found.is_empty
 
 
+def test_a_conflict_that_leaves_no_path_unmerged_names_paths_too(bench: Bench) -> None:
+    """A folder was split evenly in two, and the other side adds a file to it."""
+    texts = {name: "".join(f"{name} {number}\n" for number in range(20)) for name in "abcd"}
+    start = bench.side("main", "start", {f"old/{name}": text for name, text in texts.items()})
+    new = {f"{'one' if name < 'c' else 'two'}/{name}": text for name, text in texts.items()}
+    onto = bench.side(start, "split", {**{f"old/{name}": None for name in texts}, **new})
+    proposal = bench.side(start, "add", {"old/new": "x\n"})
+    found = merge(bench.git, onto, proposal)
+    assert found.tree is None
+    assert found.conflicts == ("old",)
+    assert "directory rename split" in found.said
+
+
 def test_unrelated_histories_are_refused_with_the_next_step(bench: Bench) -> None:
     tree = bench.repo.run_git("rev-parse", "main^{tree}")
     orphan = Oid(bench.repo.run_git("commit-tree", tree, "-m", "x"))
