@@ -66,7 +66,8 @@ def cleanup_one(
     """Remove one task's worktree with its branch, slot and scratch folder, or say why it stays.
 
     `base` is the tip of the branch the task was to be integrated onto. With `trial` it only says what it
-    would do. Killed at any point and called again, it goes on. Raises GitFailed.
+    would do. Killed and called again, it goes on; killed when the worktree is gone already, it leaves a slot
+    that anybody may take and a branch whose commits are pinned. Raises GitFailed.
     """
     kept = removable(store, tree, state=state, config=config)
     if kept is not None or trial:
@@ -83,7 +84,6 @@ def cleanup_one(
         markers=includes.check_markers(config.touch),
         branch=branch,
     )
-    slots.free(state_dir, common_dir=store.repo.common_dir, worktree=tree.path)
     try:
         if tree.path.exists():
             worktrees.remove(store.repo, tree.path, markers=includes.check_markers(config.touch))
@@ -91,6 +91,7 @@ def cleanup_one(
             worktrees.forget(store.repo, tree.path)
     except NeedsPerson as error:  # somebody wrote there since we looked
         return CleanupResult(task, tree.path, Kept("dirty", error.message), salvage)
+    slots.free(state_dir, common_dir=store.repo.common_dir, worktree=tree.path)
     gone = _delete_branch(store, branch, tip) if branch else ""
     return CleanupResult(task, tree.path, None, salvage, gone)
 
