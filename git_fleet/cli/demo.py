@@ -33,6 +33,7 @@ base = "main"
 
 [[task]]
 id = "bump-{cluster}"
+slug = "cnpg"
 title = "Bump cnpg to 1.24 on {cluster}"
 files = ["live/{cluster}/cnpg/**"]
 accept = ["grep -q 1.24 live/{cluster}/cnpg/values.yaml"]
@@ -40,6 +41,7 @@ matrix.cluster = [CLUSTERS]
 
 [[task]]
 id = "memory"
+slug = "cnpg"
 title = "More memory for cnpg on prod-us-east-1"
 files = ["live/prod-us-east-1/cnpg/**"]
 """
@@ -71,13 +73,13 @@ class Stage:
 
     def git(self, *args: str) -> str:
         """Run git in the repository; its output. Raises AnswerIsNo when it fails."""
-        return self._run(["git", *args], quiet=True)
+        return self._run(["git", *args])
 
     def fleet(self, *args: str, show: bool = True, lines: int = 0, ok: Sequence[int] = (0,)) -> str:
         """Run `git fleet` as a person would, and show what it prints (at most `lines`)."""
         if show:
             click.secho(f"\n$ git fleet {' '.join(args)}", bold=True)
-        out = self._run([sys.executable, "-m", "git_fleet", *args], quiet=not show, ok=ok)
+        out = self._run([sys.executable, "-m", "git_fleet", *args], ok=ok)
         if show:
             shown = out.rstrip().splitlines()
             for line in shown[: lines or None]:
@@ -86,13 +88,13 @@ class Stage:
                 click.echo(f"  … ({len(shown) - lines} more lines)")
         return out
 
-    def _run(self, args: Sequence[str], *, quiet: bool, ok: Sequence[int] = (0,)) -> str:
+    def _run(self, args: Sequence[str], *, ok: Sequence[int] = (0,)) -> str:
         done = subprocess.run(args, cwd=self.repo, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode not in ok:
             raise AnswerIsNo(
                 f"the demo stopped at `{' '.join(args[-3:])}`: {(done.stderr or done.stdout).strip()}"
             )
-        return done.stdout + ("" if quiet else done.stderr)
+        return done.stdout
 
     def crew(self, names: Sequence[str]) -> None:
         """Let workers run at the same time, until none of them finds anything ready."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,10 +51,9 @@ def work_on(name: str, claim: dict[str, Any], home: Path, spoil: str) -> None:
     """One task: change the file it owns, commit, hand in."""
     tree = Path(claim["worktree"])
     env = {**os.environ, **claim["env"]}
-    params = claim["payload"].get("params", {})
     again = " (again, with what was found)" if claim["findings"] else ""
     say(name, f"claimed {claim['task_id']}{again}")
-    clumsy = bool(spoil) and params.get("cluster") == spoil and not claim["findings"]
+    clumsy = claim["payload"].get("cluster") == spoil and not claim["findings"]
     for path in owned_values(tree, claim["files"]):
         change(path, claim, clumsy=clumsy)
     if clumsy:
@@ -73,12 +73,10 @@ def owned_values(tree: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def change(path: Path, claim: dict[str, Any], *, clumsy: bool) -> None:
-    """What the task asks for: a new version, or more memory."""
+    """What the task asks for: another version, or more memory."""
     text = path.read_text()
-    if claim["payload"].get("params"):
-        text = text.replace('"1.23"', "latest" if clumsy else '"1.24"').replace(
-            " latest", ' "1.24"' if not clumsy else " latest"
-        )
+    if "cluster" in claim["payload"]:
+        text = re.sub(r"version: .*", "version: latest" if clumsy else 'version: "1.24"', text)
     else:
         text = text.replace("512Mi", "1Gi")
     path.write_text(text)
