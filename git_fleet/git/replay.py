@@ -34,7 +34,8 @@ _NOBODY = Signature("git-fleet", "", 0)
 class Merge(NamedTuple):
     """What merging two commits gives: a tree, or None and the paths that conflict, sorted by bytes.
 
-    `said` are git's own words on the conflicts, one a line; they hold file names, so they are untrusted.
+    `said` are git's own words on the conflicts, one a line, with `ours` and `theirs` for the two commits;
+    they hold file names, so they are untrusted.
     """
 
     tree: Oid | None
@@ -89,7 +90,7 @@ def merge(git: Git, ours: Oid, theirs: Oid) -> Merge:
     if done.code == 0:
         return Merge(_tree_of(done.out.split(b"\0")))
     if done.code == 1 and done.out:
-        return _conflict(done.out.split(b"\0"), invented=f"~(?:{ours}|{theirs})(?:_\\d+)?$".encode())
+        return _conflict(done.out.split(b"\0"), ours.encode(), theirs.encode())
     # An exit code of 1 without output is an object that is missing or no commit.
     if git.run("merge-base", ours, theirs, ok=(0, 1, 128)).code == 1:
         raise InvalidInput(
@@ -173,12 +174,8 @@ def _tree_of(fields: list[bytes]) -> Oid:
     return Oid(fields[0].decode("ascii"))
 
 
-def _conflict(fields: list[bytes], invented: bytes) -> Merge:
-    """Tree, conflicting paths, an empty field, then messages: count, that many paths, kind, text.
-
-    Where a file cannot stand (a folder is there, or a link) ort invents `<path>~<commit>` for it; the
-    expression `invented` finds that end, and the path itself is what conflicts.
-    """
+def _conflict(fields: list[bytes], ours: bytes, theirs: bytes) -> Merge:
+    """Tree, conflicting paths, an empty field, then messages: count, that many paths, kind, text."""
     end = fields.index(b"", 1)
     paths = set(fields[1:end])
     said: list[bytes] = []
@@ -186,9 +183,13 @@ def _conflict(fields: list[bytes], invented: bytes) -> Merge:
     while at < len(fields) and fields[at]:
         after = at + 1 + int(fields[at])
         if fields[after].startswith(b"CONFLICT"):
-            said.append(fields[after + 1].rstrip(b"\n"))
+            text = fields[after + 1].replace(ours, b"ours").replace(theirs, b"theirs")
+            said.append(b" ".join(text.split()))
             # Some conflicts, a directory renamed to two places for one, leave no path unmerged.
             paths.update(fields[at + 1 : after] if end == 1 else ())
         at = after + 2
+    # Where a file cannot stand (a folder is there, or a link) ort invents `<path>~<commit>` for it. The
+    # path itself is what conflicts.
+    invented = b"~(?:%b|%b)(?:_\\d+)?$" % (ours, theirs)
     real = {re.sub(invented, b"", path) for path in paths}
     return Merge(None, tuple(map(os.fsdecode, sorted(real))), os.fsdecode(b"\n".join(said)))

@@ -53,7 +53,10 @@ KINDS = (
 steps = st.builds(Step, st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 24), st.integers(0, 3))
 commits = st.lists(steps, min_size=1, max_size=3).map(tuple)
 branches = st.builds(
-    Branch, st.integers(0, 5), st.lists(commits, max_size=2).map(tuple), st.sampled_from((False, False, True))
+    Branch,
+    st.integers(0, 5),
+    st.lists(commits, min_size=1, max_size=2).map(tuple),
+    st.sampled_from((False, False, True)),
 )
 histories = st.builds(
     History,
