@@ -140,6 +140,13 @@ def claimed(session: Session, name: str, *, worktree: bool = False) -> TaskRecor
     return found.record
 
 
+def working_on(session: Session, name: str) -> Path:
+    """Claim that very task with its worktree: where it is worked on."""
+    claim = claimed(session, name, worktree=True).state.claim
+    assert claim is not None
+    return Path(claim.worktree)
+
+
 def on_task(session: Session, event: str, name: str, **fields: Any) -> TaskRecord:
     """Append one event to the task's log; the holder's fence is filled in for the holder's events."""
     record = session.record(session.snapshot(), name)

@@ -1,0 +1,91 @@
+"""The one command that is worth running next, for whoever looks at the status.
+
+What only a person can move comes first, then what brings work to its end, then new work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import PlanState, State
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.store.worktree import Placement
+
+
+def first_step(main: Oid | None) -> str:
+    """What to do in a repository without any plan. `main` is None while there is no commit."""
+    return "git fleet plan new" if main else 'git commit --allow-empty -m "First commit"'
+
+
+def next_command(
+    snapshot: Snapshot, config: Config, *, ready: bool, placement: Placement | None = None
+) -> str:
+    """The next command; `ready` says that a task can be claimed. In a task's worktree (`placement`)
+    it is its worker's, else a person's."""
+    if placement is not None:
+        return _for_worker(snapshot, placement)
+    return next(_for_person(snapshot, config, ready=ready), "git fleet plan new")
+
+
+def _for_worker(snapshot: Snapshot, placement: Placement) -> str:
+    record = snapshot.record(TaskId(placement.plan, placement.task))
+    claim = record.state.claim if record else None
+    if record is None or claim is None or claim.fence != placement.fence:
+        return f"git fleet log {placement.plan}/{placement.task}"
+    if record.state.state is State.CLAIMED:
+        return 'git fleet done -m "…"'
+    return f"git fleet explain {record.id}"
+
+
+def _for_person(snapshot: Snapshot, config: Config, *, ready: bool) -> Iterator[str]:
+    yield from _unfinished_business(snapshot)
+    yield from _proposals(snapshot, config)
+    yield from _first(snapshot, "git fleet explain {}", lambda r: r.state.state is State.BLOCKED)
+    yield from _plans(snapshot, "git fleet plan resume {}", PlanState.PAUSED)
+    if ready:
+        yield "git fleet claim"
+    yield from _plans(snapshot, "git fleet plan approve {}", PlanState.DRAFT)
+    yield from _revised_plans(snapshot)
+    yield from _first(snapshot, "git fleet accept {}", _on_hold)
+    yield from _first(snapshot, "git fleet log {}", lambda r: r.state.state is State.CLAIMED)
+    yield from _first(snapshot, "git fleet explain {}", lambda r: not r.state.state.ended)
+    yield from _plans(snapshot, "git fleet plan close {}", PlanState.OPEN)
+
+
+def _unfinished_business(snapshot: Snapshot) -> Iterator[str]:
+    """What a command that was interrupted has left: the same command finishes it."""
+    if snapshot.lead.intent is not None:
+        yield "git fleet integrate"
+    yield from _plans(snapshot, "git fleet plan approve {}", PlanState.APPROVING)
+    yield from _plans(snapshot, "git fleet plan close {}", PlanState.CLOSING)
+
+
+def _proposals(snapshot: Snapshot, config: Config) -> Iterator[str]:
+    """Without verifiers the gates of `integrate` decide on a proposal; with them a verdict is needed."""
+    judged = bool(config.verifiers or config.policy.verdicts or config.policy.require)
+    can_go = (State.VERIFIED,) if judged else (State.VERIFIED, State.PROPOSED)
+    if any(record.state.state in can_go for record in snapshot.tasks.values()):
+        yield "git fleet integrate"
+    waiting = (State.PARKED, State.PROPOSED)
+    yield from _first(snapshot, "git fleet accept {}", lambda r: r.state.state in waiting)
+
+
+def _on_hold(record: TaskRecord) -> bool:
+    return record.task.hold and not record.state.lifted and record.state.state is State.PENDING
+
+
+def _first(snapshot: Snapshot, command: str, wanted: Callable[[TaskRecord], bool]) -> Iterator[str]:
+    yield from (command.format(record.id) for record in snapshot.tasks.values() if wanted(record))
+
+
+def _plans(snapshot: Snapshot, command: str, state: PlanState) -> Iterator[str]:
+    yield from (command.format(plan.id) for plan in snapshot.plans.values() if plan.state is state)
+
+
+def _revised_plans(snapshot: Snapshot) -> Iterator[str]:
+    """Plans that were edited since they were approved: the edit changes nothing yet."""
+    for plan in snapshot.plans.values():
+        if plan.state is PlanState.OPEN and plan.note != plan.log.revision:
+            yield f"git fleet plan approve {plan.id}"

@@ -1,0 +1,155 @@
+"""The story so far of a task or a plan: its log as lines, and the texts that events hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid, TaskId, parse_task_id
+from git_fleet.core.results import LogLine
+from git_fleet.core.trailers import one_line
+from git_fleet.errors import InvalidInput
+from git_fleet.store import archive, log, names
+from git_fleet.store.base import tip
+from git_fleet.store.log import Entry
+
+_SHORT = 12  # characters of an object id
+
+
+def history(session: Session, name: str | None) -> tuple[LogLine, ...]:
+    """The events of a task (None: the one of this worktree) or of a plan, oldest first.
+
+    Tasks of a closed plan are found by their full id. Raises InvalidInput for an unknown name.
+    """
+    entries = log.history(session.store.objects, _tip(session, name))
+    return tuple(map(_line, entries))
+
+
+def texts(session: Session, event: Oid) -> dict[str, str]:
+    """The texts that belong to an event, by name: log chunks, findings, gate output. At most 64 KiB."""
+    entry = log.read(session.store.objects, event)
+    found = log.texts(session.store.objects, entry)
+    return {name: data.decode("utf-8", "replace") for name, data in found.items()}
+
+
+def _tip(session: Session, name: str | None) -> Oid | None:
+    """The newest event of the log that `name` means; None for a task that nobody has touched."""
+    snapshot = session.snapshot()
+    if name is not None and name in snapshot.plans:
+        return snapshot.plans[name].tip
+    try:
+        return session.record(snapshot, name).tip
+    except InvalidInput:
+        ended = _ended(session, name or "")
+        if ended is None:
+            raise
+        return ended
+
+
+def _ended(session: Session, name: str) -> Oid | None:
+    """The tip of a log that is no approved task's: of a closed plan, or of a task taken out of its plan."""
+    try:
+        task = parse_task_id(name)
+    except InvalidInput:
+        return None
+    return _of_ref(session, task) or archive.read(session.store, task.plan).get(str(task))
+
+
+def _of_ref(session: Session, task: TaskId) -> Oid | None:
+    return tip(session.store.refs.get(names.task_log(task)))
+
+
+def _line(entry: Entry) -> LogLine:
+    event = entry.event
+    tell = _TELLERS.get(event.name, _reason)
+    try:
+        summary = tell(event.fields)
+    except (KeyError, AttributeError, TypeError) as error:  # doctor says more about it
+        summary = f"damaged: {error!r}"
+    return LogLine(one_line(event.name), event.at, one_line(event.actor), one_line(summary), entry.oid)
+
+
+Fields = Mapping[str, Any]
+
+
+def _reason(fields: Fields) -> str:
+    """What most events say: a reason, and what was found."""
+    findings = "; ".join(
+        f"{finding.path}: {finding.text}".removeprefix(": ") for finding in fields.get("findings", ())
+    )
+    parts = [fields.get("reason", ""), findings, _kept(fields)]
+    return "; ".join(part for part in parts if part)
+
+
+def _kept(fields: Fields) -> str:
+    return f"work kept as {fields['salvaged'][:_SHORT]}" if fields.get("salvaged") else ""
+
+
+def _claim(fields: Fields) -> str:
+    claim = fields["claim"]
+    where = f" on {claim.branch}" if claim.branch else ""
+    parts = [f"attempt {claim.attempt}{where}, until {claim.expires_at:%Y-%m-%d %H:%M:%S} UTC", _kept(fields)]
+    return "; ".join(part for part in parts if part)
+
+
+def _renewal(fields: Fields) -> str:
+    until = fields.get("expires_at")
+    return f"until {until:%Y-%m-%d %H:%M:%S} UTC" if until else ""
+
+
+def _done(fields: Fields) -> str:
+    proposal = fields["proposal"]
+    what = f"commit {proposal.commit[:_SHORT]}" if proposal.commit else "a report"
+    said = fields.get("summary") or proposal.message
+    return f"proposal {proposal.number}, {what}" + (f": {said}" if said else "")
+
+
+def _block(fields: Fields) -> str:
+    return f"{fields['code']}: {_reason(fields)}".removesuffix(": ")
+
+
+def _verdict(fields: Fields) -> str:
+    verdict = fields["verdict"]
+    said = _reason(fields)
+    return f"{verdict.verdict} by {verdict.verifier} ({verdict.lens}), proposal {verdict.proposal}" + (
+        f"; {said}" if said else ""
+    )
+
+
+def _accept(fields: Fields) -> str:
+    parts = [
+        f"proposal {fields['number']}" if "number" in fields else "",
+        f"by {fields['by']}" if "by" in fields else "",
+        fields.get("reason", ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _integrate(fields: Fields) -> str:
+    commit = fields.get("commit")
+    said = f"commit {commit[:_SHORT]}" if commit else "nothing to commit"
+    return said + ("; main had it already" if fields.get("completing") else "")
+
+
+def _approval(fields: Fields) -> str:
+    note = fields.get("revision") or fields.get("incoming")
+    parts = [f"revision {note[:_SHORT]}" if note else "", fields.get("reason", "")]
+    return "; ".join(part for part in parts if part)
+
+
+_TELLERS: dict[str, Callable[[Fields], str]] = {
+    "claim": _claim,
+    "progress": lambda fields: str(fields.get("status", "")),
+    "renew": _renewal,
+    "done": _done,
+    "block": _block,
+    "verdict": _verdict,
+    "accept": _accept,
+    "uphold": _accept,
+    "integrate": _integrate,
+    "approving": _approval,
+    "approve": _approval,
+    "revised": _approval,
+}
+"""What an event says beside its name; the others give a reason (`_reason`)."""

@@ -1,0 +1,91 @@
+"""The worktrees of tasks on this machine: whose each is, and whether by the task's latest claim."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_fleet.app.isolation import is_fleet_lock
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid, TaskId, parse_task_id
+from git_fleet.core.model import TaskState
+from git_fleet.core.snapshot import Snapshot
+from git_fleet.errors import FleetError, InvalidInput
+from git_fleet.git import worktrees
+from git_fleet.git.worktrees import Worktree
+from git_fleet.store import archive, names, tasks, worktree
+from git_fleet.store.base import tip
+from git_fleet.store.worktree import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A worktree that was made for a task. `placement` is None while it is not finished, and when it
+    cannot be read: then `damage` says why."""
+
+    tree: Worktree
+    git_dir: Path
+    task: TaskId
+    placement: Placement | None
+    damage: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether git has written all its files (the index comes last)."""
+        return (self.git_dir / "index").exists()
+
+
+def task_places(session: Session) -> list[Place]:
+    """Every worktree of a task, as git has them on record; the folder of one may be gone."""
+    found = []
+    for tree in worktrees.list_worktrees(session.repo)[1:]:
+        git_dir = worktrees.git_dir_for(session.repo, tree.path)
+        if git_dir is not None:
+            found.append(_place(tree, git_dir))
+    return [place for place in found if place is not None]
+
+
+def _place(tree: Worktree, git_dir: Path) -> Place | None:
+    try:
+        placement = worktree.read(git_dir)
+    except FleetError as error:
+        task = _locked_for(tree)
+        return Place(tree, git_dir, task, None, error.message) if task else None
+    if placement is not None:
+        return Place(tree, git_dir, TaskId(placement.plan, placement.task), placement)
+    task = _locked_for(tree)
+    return Place(tree, git_dir, task, None) if task else None
+
+
+def _locked_for(tree: Worktree) -> TaskId | None:
+    """The task that a worktree's lock names; None for the lock of a person, or of a gate's checkout."""
+    if not is_fleet_lock(tree.lock_reason):
+        return None
+    try:
+        return parse_task_id(tree.lock_reason.partition(": ")[2])
+    except InvalidInput:
+        return None
+
+
+def state_of(session: Session, snapshot: Snapshot, task: TaskId) -> TaskState | None:
+    """The state of any task there ever was, of a closed plan's too; None when nobody knows it."""
+    record = snapshot.record(task)
+    if record is not None:
+        return record.state
+    store = session.store
+    found = tip(store.refs.get(names.task_log(task))) or archive.read(store, task.plan).get(str(task))
+    return tasks.state_at(store, found) if found else None
+
+
+def fence_of(state: TaskState | None) -> Oid | None:
+    """The fence of the latest claim."""
+    return state.claim.fence if state is not None and state.claim is not None else None
+
+
+def is_current(place: Place, state: TaskState | None) -> bool:
+    """Whether this worktree is where the task's latest claim is worked on."""
+    if place.placement is not None:
+        return place.placement.fence == fence_of(state)
+    claim = state.claim if state else None
+    return claim is not None and os.path.realpath(claim.worktree) == os.path.realpath(place.tree.path)

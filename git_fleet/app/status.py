@@ -1,0 +1,340 @@
+"""Looking at the fleet: how it stands, what is ready, why something is not, what the others do.
+
+Reading only. However many tasks there are, the processes started are a handful; only what `details`
+adds (commits ahead, uncommitted paths) costs one for each worktree that is worked in here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from git_fleet.app import advice, places
+from git_fleet.app.session import Session
+from git_fleet.core import graph
+from git_fleet.core import ready as readiness
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import PENDING, Plan, PlanState, Schedule, State
+from git_fleet.core.ready import Index
+from git_fleet.core.results import (
+    Explanation,
+    PlanStatus,
+    ReadyTask,
+    Sibling,
+    Status,
+    TaskRow,
+    WorktreeRow,
+)
+from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
+from git_fleet.git import contents, worktrees
+from git_fleet.store import names, plans
+from git_fleet.store.base import tip
+
+_AT_WORK = frozenset(
+    {State.CLAIMED, State.REWORK, State.BLOCKED, State.PROPOSED, State.VERIFIED, State.PARKED}
+)
+
+
+def status(session: Session, *, details: bool = True) -> Status:
+    """The fleet at this moment; closed plans are left out.
+
+    `details` fills in `ahead` and `dirty` of tasks that are worked on in a worktree here.
+    """
+    snapshot = session.snapshot()
+    if not snapshot.plans:
+        main = _main(session)
+        return Status(snapshot.at, (), main, "", advice.first_step(main))
+    config = session.config()
+    index = _index_of_the_unended(snapshot, config)
+    unended = [task for task, record in snapshot.tasks.items() if not record.state.state.ended]
+    found = readiness.ready_tasks(snapshot, index, config, host=session.around.host, among=unended)
+    ready_at_all = next(found, None) is not None
+    look = _Details(session, snapshot, config) if details else None
+    shown = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
+    rows = _grouped(snapshot)
+    return Status(
+        at=snapshot.at,
+        plans=tuple(
+            _plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown
+        ),
+        main=_main(session),
+        lead=_lead(snapshot),
+        next_command=advice.next_command(snapshot, config, ready=ready_at_all, placement=session.placement),
+    )
+
+
+def _index_of_the_unended(snapshot: Snapshot, config: Config) -> Index:
+    """What overlaps what among the tasks that have not ended: no other overlap keeps a task waiting,
+    and in a large plan most have. (Waves are counted over the whole plan, so such plans stay whole.)"""
+    return Index(
+        [_without_ended(snapshot, record) for record in snapshot.plans.values()], config.generated_paths
+    )
+
+
+def _without_ended(snapshot: Snapshot, record: PlanRecord) -> PlanRecord:
+    plan = record.approved
+    if plan is None or plan.schedule is Schedule.WAVES:
+        return record
+    tasks = tuple(task for task in plan.tasks if not snapshot.tasks[task.id].state.state.ended)
+    return replace(record, approved=replace(plan, tasks=tasks))
+
+
+def _main(session: Session) -> Oid | None:
+    """The tip of the default base; None when there is no commit yet."""
+    try:
+        return tip(session.store.refs.get(names.branch(session.main)))
+    except InvalidInput:
+        return None
+
+
+def _lead(snapshot: Snapshot) -> str:
+    lead = snapshot.lead
+    lives = lead.fence is not None and lead.expires_at is not None and snapshot.at < lead.expires_at
+    return lead.holder if lives else ""
+
+
+def _grouped(snapshot: Snapshot) -> dict[str, list[TaskRecord]]:
+    """The tasks by plan, those that only an incoming revision has at the end."""
+    found: dict[str, list[TaskRecord]] = {}
+    for record in (*snapshot.tasks.values(), *snapshot.incoming.values()):
+        found.setdefault(record.id.plan, []).append(record)
+    return found
+
+
+def _plan_status(
+    session: Session,
+    snapshot: Snapshot,
+    index: Index,
+    record: PlanRecord,
+    rows: list[TaskRecord],
+    look: _Details | None,
+) -> PlanStatus:
+    plan = record.approved or record.incoming or _draft(session, record)
+    if plan is not None and not rows:
+        rows = [TaskRecord(task, None, PENDING) for task in plan.tasks]
+    counts = Counter(row.state.state for row in rows)
+    return PlanStatus(
+        plan=record.id,
+        title=plan.title if plan else record.id,
+        base=plan.base if plan else "",
+        state=record.state,
+        reason=record.log.reason,
+        counts=tuple((state, counts[state]) for state in State if counts[state]),
+        tasks=tuple(_task_row(snapshot, index, row, look) for row in rows),
+    )
+
+
+def _draft(session: Session, record: PlanRecord) -> Plan | None:
+    return plans.revision(session.store, record.id, record.note).plan if record.note else None
+
+
+def _task_row(snapshot: Snapshot, index: Index, record: TaskRecord, look: _Details | None) -> TaskRow:
+    task, state = record.task, record.state
+    claim = state.claim if state.state in _AT_WORK or state.state is State.INTEGRATED else None
+    ahead, dirty = look.of(record.id) if look else (None, None)
+    return TaskRow(
+        id=record.id,
+        title=task.title,
+        state=state.state,
+        holder=claim.holder if claim else "",
+        attempt=state.attempt,
+        expires_at=claim.expires_at if claim and state.state is State.CLAIMED else None,
+        branch=claim.branch if claim else "",
+        worktree=claim.worktree if claim else "",
+        ahead=ahead,
+        dirty=dirty,
+        files=task.owned,
+        needs=task.needs_ids,
+        waits_for=_waits_for(snapshot, index, record),
+        summary=state.summary,
+        usage=state.usage,
+    )
+
+
+def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[TaskId, ...]:
+    """The tasks that keep this one from being claimed: needs not integrated, overlapping ones active."""
+    if record.state.state not in (State.PENDING, State.REWORK):
+        return ()
+    missing = [
+        need
+        for need in record.task.needs_ids
+        if (other := snapshot.tasks.get(need)) is None or other.state.state is not State.INTEGRATED
+    ]
+    active = [
+        other_id
+        for other_id in sorted(index.overlaps.of(record.id))
+        if (other := snapshot.record(other_id)) is not None and other.state.state.active
+    ]
+    return tuple(dict.fromkeys((*missing, *active)))
+
+
+class _Details:
+    """What is in the worktrees here: read once, for the tasks that are worked on."""
+
+    def __init__(self, session: Session, snapshot: Snapshot, config: Config) -> None:
+        self._markers = config.touch
+        self._trees: dict[TaskId, worktrees.Worktree] = {}
+        self._ahead: dict[TaskId, int] = {}
+        here = {
+            record.id: record.state.claim.worktree
+            for record in snapshot.tasks.values()
+            if record.state.state in _AT_WORK
+            and record.state.claim is not None
+            and record.state.claim.worktree
+            and record.state.claim.host == session.around.host
+        }
+        if not here:
+            return
+        on_record = {str(tree.path): tree for tree in worktrees.list_worktrees(session.repo)}
+        self._trees = {task: on_record[path] for task, path in here.items() if path in on_record}
+        self._ahead = _ahead(session, snapshot, self._trees)
+
+    def of(self, task: TaskId) -> tuple[int | None, int | None]:
+        """Commits over the base and uncommitted paths; None for what cannot be known here."""
+        tree = self._trees.get(task)
+        if tree is None:
+            return None, None
+        return self._ahead.get(task), count_dirty(tree.path, self._markers)
+
+
+def _ahead(
+    session: Session, snapshot: Snapshot, trees: Mapping[TaskId, worktrees.Worktree]
+) -> dict[TaskId, int]:
+    """How many commits the head of each worktree has that its plan's base has not. One git a base."""
+    by_base: dict[str, dict[TaskId, Oid]] = {}
+    for task, tree in trees.items():
+        plan = snapshot.plans[task.plan].approved
+        if plan is not None and tree.head is not None:
+            by_base.setdefault(plan.base, {})[task] = tree.head
+    found: dict[TaskId, int] = {}
+    for base, heads in by_base.items():
+        asked = "".join(f"{head}\n" for head in dict.fromkeys(heads.values())) + f"^{names.branch(base)}\n"
+        listed = session.repo.git().text("rev-list", "--parents", "--stdin", input=asked.encode())
+        parents = {row[0]: row[1:] for row in (line.split() for line in listed.splitlines())}
+        found |= {task: _reachable(head, parents) for task, head in heads.items()}
+    return found
+
+
+def _reachable(head: Oid, parents: Mapping[str, list[str]]) -> int:
+    seen: set[str] = set()
+    rest: list[str] = [head]
+    while rest:
+        commit = rest.pop()
+        if commit in parents and commit not in seen:
+            seen.add(commit)
+            rest += parents[commit]
+    return len(seen)
+
+
+def count_dirty(path: Path, markers: Iterable[str]) -> int | None:
+    """How many paths are not committed there; None when the folder is gone or git cannot read it."""
+    if not path.is_dir():
+        return None
+    try:
+        return len(contents.dirty_files(path, markers=markers))
+    except FleetError:
+        return None
+
+
+def ready(session: Session) -> tuple[ReadyTask, ...]:
+    """The tasks that can be claimed now, in the order they are offered (limits are not looked at)."""
+    snapshot = session.snapshot()
+    if not snapshot.tasks:
+        return ()
+    index = session.index(snapshot)
+    config, host = session.config(), session.around.host
+    found = list(readiness.ready_tasks(snapshot, index, config, host=host))
+    wave = _waves(snapshot, index, {record.id.plan for record in found})
+    return tuple(
+        ReadyTask(record.id, record.task.title, wave[record.id], record.task.priority, record.task.owned)
+        for record in found
+    )
+
+
+def _waves(snapshot: Snapshot, index: Index, wanted: Iterable[str]) -> dict[TaskId, int]:
+    """The wave of each task of these plans, counted from 0."""
+    found: dict[TaskId, int] = {}
+    for plan_id in wanted:
+        plan = snapshot.plans[plan_id].approved
+        if plan is not None:
+            pairs = [(task.id, other) for task in plan.tasks for other in index.overlaps.of(task.id)]
+            for number, tasks in enumerate(graph.waves(plan.tasks, pairs)):
+                found |= dict.fromkeys(tasks, number)
+    return found
+
+
+def explain(session: Session, name: str | None) -> Explanation:
+    """Why the task (None: the one of this worktree) can or cannot be claimed now."""
+    snapshot = session.snapshot()
+    record = session.record(snapshot, name)
+    config, index = session.config(), session.index(snapshot)
+    reasons = list(readiness.reasons(record, snapshot, index, config, host=session.around.host))
+    reached = readiness.limit(snapshot.tasks.values(), config)
+    if reached is not None and not record.state.state.ended:
+        reasons.append(reached)
+    return Explanation(record.id, record.state.state, not reasons, tuple(reasons))
+
+
+def siblings(session: Session, name: str | None) -> tuple[Sibling, ...]:
+    """The other tasks of the plan of task `name` (None: of the task of this worktree); all tasks of
+    the plan when `name` is a plan's id."""
+    snapshot = session.snapshot()
+    if name is not None and name in snapshot.plans:
+        return tuple(map(_sibling, snapshot.of_plan(name)))
+    mine = session.record(snapshot, name).id
+    return tuple(_sibling(record) for record in snapshot.of_plan(mine.plan) if record.id != mine)
+
+
+def _sibling(record: TaskRecord) -> Sibling:
+    state = record.state
+    holder = state.claim.holder if state.claim and state.state in _AT_WORK else ""
+    return Sibling(record.id, state.state, state.summary, holder, state.code, state.reason)
+
+
+def path_of(session: Session, name: str) -> Path:
+    """Where the task is worked on. Raises AnswerIsNo when that is not a folder of this machine."""
+    record = session.record(session.snapshot(), name)
+    claim = record.state.claim
+    if claim is None or not claim.worktree:
+        raise AnswerIsNo(f"{record.id} has no worktree", hint=f"git fleet claim {record.id} makes one")
+    if claim.host != session.around.host:
+        raise AnswerIsNo(
+            f"{record.id} is worked on at {claim.worktree} on {claim.host}, this is {session.around.host}"
+        )
+    path = Path(claim.worktree)
+    if not path.is_dir():
+        raise AnswerIsNo(
+            f"the worktree {path} of {record.id} is gone",
+            hint=f"git fleet claim --resume --worker {claim.holder} makes it again, git fleet cleanup forgets it",
+        )
+    return path
+
+
+def list_worktrees(session: Session) -> tuple[WorktreeRow, ...]:
+    """The worktrees of tasks on this machine, those of earlier claims included."""
+    found = places.task_places(session)
+    if not found:
+        return ()
+    snapshot, markers = session.snapshot(), session.config().touch
+    return tuple(map(partial(_worktree_row, session, snapshot, markers), found))
+
+
+def _worktree_row(
+    session: Session, snapshot: Snapshot, markers: tuple[str, ...], place: places.Place
+) -> WorktreeRow:
+    state = places.state_of(session, snapshot, place.task)
+    return WorktreeRow(
+        id=place.task,
+        path=str(place.tree.path),
+        branch=(place.tree.branch or "").removeprefix(names.branch("")),
+        worker=place.placement.worker if place.placement else "",
+        slot=place.placement.slot if place.placement else 0,
+        state=state.state if state else None,
+        current=places.is_current(place, state),
+        dirty=count_dirty(place.tree.path, markers) if place.finished else None,
+    )

@@ -1,0 +1,104 @@
+"""The next command, in the order of what only a person can move."""
+
+from __future__ import annotations
+
+from git_fleet.app import lead, status
+from git_fleet.app.session import Session
+from git_fleet.store import lead as lead_log
+from git_fleet.store.lead import Intent
+from tests.support.fleet import (
+    approved,
+    claimed,
+    on_plan,
+    on_task,
+    open_fleet,
+    proposed,
+    saved,
+    task,
+    working_on,
+)
+from tests.support.repo import Repo
+
+JUDGED = "version = 1\npolicy = { verdicts = 1 }\n"
+
+
+def advised(session: Session) -> str:
+    return status.status(session, details=False).next_command
+
+
+def test_from_the_first_plan_to_the_last_task(repo: Repo) -> None:
+    session = open_fleet(repo)
+    assert advised(session) == "git fleet plan new"
+    record = saved(session, task("a"), task("b", needs=["a"]))
+    assert advised(session) == "git fleet plan approve p"
+    on_plan(session, "approving", incoming=record.note)
+    assert advised(session) == "git fleet plan approve p"
+    on_plan(session, "approve", revision=record.note)
+    assert advised(session) == "git fleet claim"
+    claimed(session, "a")
+    assert advised(session) == "git fleet log p/a"
+    proposed(session, "a")
+    assert advised(session) == "git fleet integrate"
+    on_task(session, "accept", "a")
+    assert advised(session) == "git fleet integrate"
+    on_task(session, "integrate", "a")
+    assert advised(session) == "git fleet claim"
+    on_task(session, "cancel", "b")
+    assert advised(session) == "git fleet plan close p"
+    on_plan(session, "closing")
+    assert advised(session) == "git fleet plan close p"
+    on_plan(session, "close")
+    assert advised(session) == "git fleet plan new"
+
+
+def test_a_proposal_that_needs_a_verdict_is_for_a_person_to_accept(repo: Repo) -> None:
+    repo.commit("policy", {"fleet.toml": JUDGED})
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    assert advised(session) == "git fleet accept p/a"
+
+
+def test_blocked_paused_and_held_tasks_need_a_person(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"), task("b", hold=True))
+    claimed(session, "a")
+    on_task(session, "block", "a", code="stuck", reason="no idea")
+    assert advised(session) == "git fleet explain p/a"
+    on_task(session, "shelve", "a")
+    on_plan(session, "pause")
+    assert advised(session) == "git fleet plan resume p"
+    on_plan(session, "resume")
+    on_task(session, "cancel", "a")
+    assert advised(session) == "git fleet accept p/b"
+
+
+def test_an_edited_plan_waits_for_its_approval(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    saved(session, task("a"), task("b"))
+    assert advised(session) == "git fleet plan approve p"
+
+
+def test_an_unfinished_integration_comes_first(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    record = lead.acquire(session)
+    main = repo.rev("main")
+    intent = Intent("refs/heads/main", main, main, "", ())
+    lead_log.begin(session.store, record, intent, actor="ann", now=session.now())
+    assert advised(session) == "git fleet integrate"
+
+
+def test_in_a_worktree_it_is_the_workers_next_step(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    inside = open_fleet(working_on(session, "a"), None)
+    assert advised(inside) == 'git fleet done -m "…"'
+    on_task(session, "block", "a", code="stuck", reason="no idea")
+    assert advised(inside) == "git fleet explain p/a"
+    on_task(session, "unblock", "a")
+    claimed(open_fleet(repo, "w2"), "a")
+    assert advised(inside) == "git fleet log p/a"
