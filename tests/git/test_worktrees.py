@@ -172,8 +172,12 @@ while pid != top:
     fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
     pid = int(fields[1])
     chain.append(pid)
-for victim in reversed(chain[:-1]):  # from the top, so that nobody sees a child die and tidies up
+chain = chain[-2::-1]  # from the top, so that nobody sees a child die and tidies up
+for victim in chain[:1] if "GATE" in os.environ else chain:
     os.kill(victim, signal.SIGKILL)
+if "GATE" in os.environ:
+    open(os.environ["GATE"]).read()
+    sys.stdout.buffer.write(data)
 """
 
 
@@ -187,8 +191,11 @@ def slow_tree(repo: Repo, tmp_path: Path) -> None:
     repo.run_git("config", "filter.kill.smudge", f'"{sys.executable}" "{script}"')
 
 
-def killed_ensure(at: Repository, repo: Repo, path: Path) -> None:
-    """Run `ensure` in a process that is killed, with its git, in the middle of the checkout."""
+def killed_ensure(at: Repository, repo: Repo, path: Path, **more: str) -> None:
+    """Run `ensure` in a process that is killed, with its git, in the middle of the checkout.
+
+    With GATE (a named pipe) git survives, and goes on when the pipe is written.
+    """
     code = (
         "import sys; from pathlib import Path; from git_fleet.git import worktrees;"
         "from git_fleet.git.repository import discover;"
@@ -198,7 +205,7 @@ def killed_ensure(at: Repository, repo: Repo, path: Path) -> None:
     args = [str(repo.path), str(path), TOPIC, repo.rev("main"), REASON]
     done = subprocess.run(
         [sys.executable, "-c", code, *args],
-        env={**os.environ, "KILL_BELOW": str(os.getpid())},
+        env={**os.environ, "KILL_BELOW": str(os.getpid()), **more},
         check=False,
         capture_output=True,
     )
@@ -268,16 +275,19 @@ def test_an_add_killed_at_its_very_beginning_is_started_over(
     assert len(os.listdir(record.parent)) == 1
 
 
-def test_a_surviving_git_keeps_the_next_one_waiting(at: Repository) -> None:
-    with worktrees.one_at_a_time(at) as lock:
-        child = at.git().spawn("cat-file", "--batch", pass_fds=(lock,))
-    try:
-        with pytest.raises(Busy), worktrees.one_at_a_time(at, 0.05):
-            pytest.fail("the child still has it")
-    finally:
-        child.communicate()
-    with worktrees.one_at_a_time(at, 5):
-        pass
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its parents in /proc")
+def test_a_git_that_survives_its_killed_parent_keeps_the_next_one_waiting(
+    repo: Repo, at: Repository, tmp_path: Path
+) -> None:
+    slow_tree(repo, tmp_path)
+    path, gate = tmp_path / "new", tmp_path / "gate.log"
+    os.mkfifo(gate)
+    killed_ensure(at, repo, path, GATE=str(gate))
+    with pytest.raises(Busy), worktrees.one_at_a_time(at, 0.05):
+        pytest.fail("git is still writing there")
+    gate.write_text("go on")
+    assert not worktrees.ensure(at, path, branch=TOPIC, start=repo.rev("main"), reason=REASON)
+    assert Repo(path).status() == []
 
 
 def test_ensure_keeps_a_branch_that_went_on_and_refuses_a_foreign_one(
