@@ -18,6 +18,7 @@ from git_fleet.app.salvage import salvage_worktree
 from git_fleet.app.slots import Slot
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.errors import InvalidInput, UnknownFormat
 from git_fleet.git import contents, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, worktree
@@ -92,7 +93,12 @@ def _is_placed(store: Store, path: Path, placement: Placement) -> bool:
     git_dir = worktrees.git_dir_for(store.repo, path)
     if git_dir is None or not path.is_dir():
         return False
-    placed = worktree.read(git_dir)
+    try:
+        placed = worktree.read(git_dir)
+    except UnknownFormat:
+        raise
+    except InvalidInput:  # unreadable; it is about to be written anew
+        return False
     return placed is not None and placed.fence == placement.fence
 
 
