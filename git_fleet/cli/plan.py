@@ -16,7 +16,7 @@ from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept, on_terminal
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
-from git_fleet.views import machine, plans
+from git_fleet.views import machine_plans, plans
 from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read(call: Call, file: str) -> tuple[bytes, str]:
 
 def _show_saved(call: Call, made: Imported) -> None:
     call.show(
-        lambda: machine.plan_saved(made.plan, made.note, created=made.created),
+        lambda: machine_plans.saved(made.plan, made.note, created=made.created),
         lambda how: plans.saved(made.plan, how, created=made.created),
     )
 
@@ -114,7 +114,7 @@ def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) ->
     """Predict collisions, order and speed-up, from the plan and the repository alone."""
     with call.session() as session:
         found = planning.check(session, plan_id or planning.only(session), workers)
-    call.show(lambda: machine.plan_check(found), lambda how: plans.check(found, how))
+    call.show(lambda: machine_plans.check(found), lambda how: plans.check(found, how))
     return 1 if found.problems or (strict and found.overlaps) else 0
 
 
@@ -134,7 +134,7 @@ def show(call: Call, plan_id: str | None) -> None:
         found = planning.newest(session, snapshot, plan_id).plan
     approved = record.log.revision == note
     call.show(
-        lambda: machine.plan_show(found, state=str(record.state), revision=note, approved=approved),
+        lambda: machine_plans.show(found, state=str(record.state), revision=note, approved=approved),
         lambda _: "",
     )
 
@@ -234,7 +234,7 @@ def approve(call: Call, plan_id: str | None, yes: bool, dry_run: bool) -> None:
 
 
 def _preview_document(found: Preview) -> Mapping[str, Any]:
-    return machine.plan_preview(
+    return machine_plans.preview(
         found.check,
         commands=found.commands,
         worktrees=found.worktrees,
@@ -265,7 +265,7 @@ def _ask(call: Call, plan_id: str) -> None:
 
 
 def _show_state(call: Call, record: PlanRecord) -> None:
-    call.show(lambda: machine.plan_state(record), lambda how: plans.state(record, how))
+    call.show(lambda: machine_plans.state(record), lambda how: plans.state(record, how))
 
 
 @plan.command()
@@ -306,4 +306,4 @@ def list_(call: Call) -> None:
     """Every plan there is."""
     with call.session() as session:
         rows = planning.list_plans(session)
-    call.show(lambda: machine.plan_list(rows), lambda how: plans.listing(rows, how))
+    call.show(lambda: machine_plans.listing(rows), lambda how: plans.listing(rows, how))

@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Any
 from git_fleet.core.codec import format_time
 
 if TYPE_CHECKING:
-    from git_fleet.core.check import PlanCheck
-    from git_fleet.core.coupling import Coupling
-    from git_fleet.core.model import Finding, Plan, Proposal, Task, Usage
+    from git_fleet.core.model import Finding, Proposal, Usage
     from git_fleet.core.results import (
         Diagnosis,
         Explanation,
         Integration,
         LeadView,
         LogLine,
-        PlanRow,
         PlanStatus,
         Problem,
         ReadyTask,
@@ -32,8 +29,7 @@ if TYPE_CHECKING:
         TaskRow,
         WorktreeRow,
     )
-    from git_fleet.core.schedule import FanOut
-    from git_fleet.core.snapshot import PlanRecord, TaskRecord
+    from git_fleet.core.snapshot import TaskRecord
 
 Document = dict[str, Any]
 
@@ -249,87 +245,6 @@ def task(record: TaskRecord, notes: Sequence[str]) -> Document:
     }
 
 
-# --- plans ---------------------------------------------------------------------------------------
-
-
-def plan_list(rows: Iterable[PlanRow]) -> Document:
-    """`plan list`."""
-    return {
-        "plans": [
-            {
-                "plan": row.plan,
-                "title": row.title,
-                "base": row.base,
-                "state": str(row.state),
-                "tasks": row.tasks,
-            }
-            for row in rows
-        ]
-    }
-
-
-def plan_saved(plan: Plan, revision: str, *, created: bool) -> Document:
-    """`plan import`, `new`, `edit` and `add`: the revision that was stored."""
-    return {
-        "plan": plan.id,
-        "title": plan.title,
-        "base": plan.base,
-        "tasks": len(plan.tasks),
-        "revision": revision,
-        "created": created,
-    }
-
-
-def plan_state(record: PlanRecord) -> Document:
-    """`plan approve`, `pause`, `resume` and `close`: where the plan is now."""
-    return {
-        "plan": record.id,
-        "state": str(record.state),
-        "revision": record.log.revision,
-        "reason": record.log.reason or None,
-    }
-
-
-def plan_show(plan: Plan, *, state: str, revision: str, approved: bool) -> Document:
-    """`plan show`: the newest revision, matrix expanded; `approved` says that it is the one in force."""
-    return {
-        "plan": plan.id,
-        "title": plan.title,
-        "base": plan.base,
-        "schedule": str(plan.schedule),
-        "state": state,
-        "revision": revision,
-        "approved": approved,
-        "tasks": [_planned(task) for task in plan.tasks],
-    }
-
-
-def _planned(task: Task) -> Document:
-    return {
-        "task_id": str(task.id),
-        "title": task.title,
-        "slug": task.slug,
-        "files": None if task.files is None else list(task.files),
-        "reads": list(task.reads),
-        "needs": ids(task.needs_ids),
-        "labels": list(task.labels),
-        "worker": task.worker or None,
-        "prompt": task.prompt,
-        "accept": list(task.accept),
-        "estimate_minutes": task.estimate_minutes,
-        "priority": task.priority,
-        "hold": task.hold,
-        "joint": task.joint,
-        "output": str(task.output),
-        "overlap": str(task.overlap),
-        "branch": task.branch or None,
-        "worktree": task.worktree or None,
-        "remarks": task.remarks,
-        "payload": dict(task.params),
-        "group": task.group or None,
-    }
-
-
 # --- main and set-up -----------------------------------------------------------------------------
 
 
@@ -393,87 +308,4 @@ def worktree_list(rows: Iterable[WorktreeRow]) -> Document:
             }
             for row in rows
         ]
-    }
-
-
-# --- what plan check found -----------------------------------------------------------------------
-
-
-def plan_check(value: PlanCheck) -> Document:
-    """`plan check`."""
-    return {
-        "plan": value.plan,
-        "tasks": value.tasks,
-        "overlaps": [
-            {
-                "a": str(one.a),
-                "b": str(one.b),
-                "paths": list(one.paths),
-                "count": one.count,
-                "policy": str(one.policy),
-            }
-            for one in value.overlaps
-        ],
-        "interfaces": [
-            {"owner": str(one.owner), "reader": str(one.reader), "paths": list(one.paths), "count": one.count}
-            for one in value.interfaces
-        ],
-        "coupling": [_coupling(one) for one in value.coupling],
-        "doubts": [
-            {
-                "code": one.code,
-                "task_id": str(one.task_id) if one.task_id else None,
-                "text": one.text,
-                "fix": one.fix,
-            }
-            for one in value.doubts
-        ],
-        "waves": [ids(wave) for wave in value.waves],
-        "critical_path": ids(value.critical_path),
-        "fan_out": _fan_out(value.fan_out),
-        "problems": list(value.problems),
-    }
-
-
-def _coupling(one: Coupling) -> Document:
-    return {
-        "a": str(one.a),
-        "b": str(one.b),
-        "paths": list(one.paths),
-        "share": round(one.share, 3),
-        "support": one.support,
-    }
-
-
-def _fan_out(value: FanOut) -> Document:
-    inputs = value.inputs
-    return {
-        "verdict": str(value.verdict),
-        "workers": value.workers,
-        "useful_workers": value.useful_workers,
-        "speedup": value.speedup,
-        "sequential_minutes": value.sequential_minutes,
-        "parallel_minutes": value.parallel_minutes,
-        "inputs": {
-            "tasks": inputs.tasks,
-            "minutes": inputs.minutes,
-            "critical_path_minutes": inputs.critical_path_minutes,
-            "spawn_minutes": inputs.spawn_minutes,
-            "review_minutes": inputs.review_minutes,
-        },
-        "reason": value.reason,
-    }
-
-
-def plan_preview(
-    check: PlanCheck, *, commands: Sequence[str], worktrees: int, disk_bytes: int, warnings: Sequence[str]
-) -> Document:
-    """`plan approve --dry-run`."""
-    return {
-        "plan": check.plan,
-        "check": plan_check(check),
-        "commands": list(commands),
-        "worktrees": worktrees,
-        "disk_bytes": disk_bytes,
-        "warnings": list(warnings),
     }

@@ -1,0 +1,90 @@
+"""The table of commands: each is there, has help, and costs only what it needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from git_fleet.cli.main import SECTIONS, cli
+from tests.cli.conftest import Fleet
+
+PROBE = """
+import json, sys
+from git_fleet.cli.main import run
+code = run(sys.argv[1:])
+print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+NEVER = {"pygit2", "rich", "jsonschema", "psutil", "filelock", "tomli_w", "hypothesis", "asyncio"}
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command by its words, those of groups too."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        found = cli.get_command(context, name)
+        yield (name,)
+        if isinstance(found, click.Group):
+            yield from ((name, below) for below in found.list_commands(context))
+
+
+def find(words: tuple[str, ...]) -> click.Command:
+    found: click.Command = cli
+    for word in words:
+        assert isinstance(found, click.Group)
+        below = found.get_command(click.Context(found), word)
+        assert below is not None, words
+        found = below
+    return found
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_has_help_that_says_what_it_does(fleet: Fleet, words: tuple[str, ...]) -> None:
+    short, long = (fleet.ok(*words, option) for option in ("-h", "--help"))
+    assert short == long
+    assert short.startswith(f"Usage: git fleet {' '.join(words)}")
+    assert find(words).get_short_help_str(200)
+    assert all(len(line) <= 100 for line in short.splitlines())
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    silent = [
+        f"{' '.join(words)} {option.opts[0]}"
+        for words in commands()
+        for option in find(words).params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
+
+
+def test_the_help_page_lists_every_command_once(fleet: Fleet) -> None:
+    shown = [line.split()[0] for line in fleet.ok("-h").splitlines() if line.startswith("  ")]
+    for part in SECTIONS.values():
+        for name in (name for names in part.values() for name in names):
+            assert shown.count(name) == 1, name
+
+
+@pytest.mark.parametrize(
+    "arguments", [["claim", "--no-worktree", "--json"], ["status", "--json"], ["ready", "--json"], []]
+)
+def test_a_one_shot_command_imports_nothing_slow(approved: Fleet, arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], cwd=approved.path, capture_output=True, check=False
+    )
+    code, modules = json.loads(done.stderr)
+    assert code == 0
+    assert NEVER & set(modules) == set()
+
+
+def test_importing_one_command_does_not_import_the_others(fleet: Fleet) -> None:
+    probe = PROBE.replace('name.partition(".")[0]', "name")
+    done = subprocess.run(
+        [sys.executable, "-c", probe, "lead", "show"], cwd=fleet.path, capture_output=True, check=False
+    )
+    _, modules = json.loads(done.stderr)
+    loaded = {name for name in modules if name.startswith("git_fleet.cli.")}
+    assert loaded == {"git_fleet.cli.main", "git_fleet.cli.call", "git_fleet.cli.lead"}

@@ -1,0 +1,174 @@
+"""From a plan to main, by commands alone; every JSON document on the way is what its schema says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Fleet
+from tests.support.repo import Repo
+
+
+def test_from_a_plan_to_one_commit_per_task_on_main(planned: Fleet, repo: Repo) -> None:
+    fleet = planned
+    checked = fleet.json("plan-check", "plan", "check")
+    assert [(pair["a"], pair["b"], pair["paths"]) for pair in checked["overlaps"]] == [
+        ("app/42", "app/44", ["cli.py"])
+    ]
+    assert fleet.json("plan-preview", "plan", "approve", "--dry-run")["worktrees"] == 3
+    assert fleet.json("plan-state", "plan", "approve", "--yes")["state"] == "open"
+    assert [task["task_id"] for task in fleet.json("ready", "ready")["tasks"]] == [
+        "app/42",
+        "app/43",
+        "app/44",
+    ]
+
+    claimed = fleet.json("claim", "claim", "42", "--worker", "w1")
+    assert claimed["files"] == ["cli.py"]
+    assert claimed["env"]["FLEET_FENCE"] == claimed["fence"]
+    waiting = fleet.json("explain", "explain", "44")
+    assert [reason["code"] for reason in waiting["reasons"]] == ["overlap"]
+
+    tree = Repo(Path(claimed["worktree"]))
+    fleet.json("task", "progress", "half way", "--input-tokens", "5", cwd=tree.path)
+    commit = tree.commit("Count", {"cli.py": "print(42)\n"})
+    handed_in = fleet.json("done", "done", "--follow-up", "Tidy up", cwd=tree.path)
+    assert (handed_in["commit"], handed_in["state"]) == (commit, "proposed")
+    assert handed_in["follow_ups"] == ["app/42-follow-up-1"]
+
+    before = repo.rev("main")
+    rehearsed = fleet.json("integrate", "integrate", "--dry-run")
+    assert repo.rev("main") == before == rehearsed["main_before"]
+    landed = fleet.json("integrate", "integrate")
+    assert [one["task_id"] for one in landed["integrated"]] == ["app/42"]
+    assert repo.rev("main") == landed["main_after"] == landed["integrated"][0]["commit"]
+    assert repo.run_git("log", "-1", "--format=%s", "main") == "Count"
+
+    (plan,) = fleet.json("status", "status")["plans"]
+    assert plan["counts"] == {"integrated": 1, "pending": 2}
+    events = [event["event"] for event in fleet.json("log", "log", "42")["events"]]
+    assert events == ["claim", "progress", "done", "uphold", "integrate"]
+
+
+def test_a_conflict_ends_with_exit_code_one_and_names_the_paths(approved: Fleet, repo: Repo) -> None:
+    claimed = approved.json("claim", "claim", "42", "--worker", "w1")
+    Repo(Path(claimed["worktree"])).commit("Mine", {"cli.py": "print('mine')\n"})
+    approved.ok("done", cwd=Path(claimed["worktree"]))
+    repo.commit("Theirs", {"cli.py": "print('theirs')\n"})
+    document = approved.json("integrate", "integrate", code=1)
+    assert [(one["reason"], one["paths"]) for one in document["ejected"]] == [("conflict", ["cli.py"])]
+    again = approved.json("claim", "claim", "42", "--worker", "w1")
+    assert again["attempt"] == 2
+    assert again["findings"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "state"),
+    [
+        ([["renew", "43"]], "claimed"),
+        ([["release", "43"]], "pending"),
+        ([["block", "43", "no api", "--code", "missing-api"]], "blocked"),
+        ([["block", "43", "no api", "--code", "missing-api"], ["unblock", "43"]], "rework"),
+        ([["block", "43", "no api", "--code", "missing-api"], ["shelve", "43"]], "pending"),
+        ([["cancel", "43", "-m", "not needed"]], "cancelled"),
+        ([["cancel", "43"], ["reopen", "43"]], "pending"),
+    ],
+)
+def test_a_tasks_life_by_commands(approved: Fleet, commands: list[list[str]], state: str) -> None:
+    approved.ok("claim", "43", "--no-worktree", "--worker", "w1")
+    for command in commands:
+        document = approved.json("task", *command, "--worker", "w1")
+    assert document["task_id"] == "app/43"
+    assert document["state"] == state
+
+
+def test_a_person_sends_a_proposal_back_and_takes_the_next(approved: Fleet) -> None:
+    for verdict, state in (
+        (["reject", "43", "--finding", "too short"], "rework"),
+        (["accept", "43"], "verified"),
+    ):
+        claimed = approved.json("claim", "claim", "43", "--worker", "w1")
+        tree = Path(claimed["worktree"])
+        Repo(tree).commit("Docs", {"CHANGELOG.md": f"{state}\n"})
+        approved.ok("done", cwd=tree)
+        assert approved.json("task", *verdict)["state"] == state
+    assert [finding["text"] for finding in claimed["findings"]] == ["too short"]
+    assert approved.json("task", "withdraw", cwd=tree)["state"] == "rework"
+
+
+def test_nothing_to_claim_is_an_answer_with_exit_code_one(approved: Fleet) -> None:
+    approved.ok("claim", "--no-worktree", "--label", "docs", "--worker", "w1")
+    document = approved.json("claim", "claim", "--label", "docs", code=1)
+    assert document["task_id"] is None
+    assert document["reason"] == "waiting"
+    answer = approved("claim", "--label", "docs")
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out.startswith("nothing to claim (waiting): ")
+
+
+def test_a_task_held_by_another_is_exit_code_three(approved: Fleet) -> None:
+    approved.ok("claim", "43", "--no-worktree", "--worker", "w1")
+    assert approved.json("error", "claim", "43", "--worker", "w2", code=3)["error"]["code"] == "held"
+
+
+def test_resume_finds_the_task_i_hold(approved: Fleet) -> None:
+    first = approved.json("claim", "claim", "43", "--worker", "w1")
+    again = approved.json("claim", "claim", "--resume", "--worker", "w1")
+    assert (again["fence"], again["worktree"]) == (first["fence"], first["worktree"])
+    assert approved("claim", "--resume", "--worker", "w2").code == 1
+
+
+def test_siblings_path_and_worktrees_know_the_claim(approved: Fleet) -> None:
+    claimed = approved.json("claim", "claim", "43", "--worker", "w1")
+    others = approved.json("siblings", "siblings", cwd=Path(claimed["worktree"]))["tasks"]
+    assert [task["task_id"] for task in others] == ["app/42", "app/44"]
+    assert len(approved.json("siblings", "siblings", "app")["tasks"]) == 3
+    assert approved.json("path", "path", "43")["path"] == claimed["worktree"]
+    assert approved.ok("path", "43") == claimed["worktree"] + "\n"
+    (row,) = approved.json("worktree-list", "worktree", "list")["worktrees"]
+    assert (row["task_id"], row["path"], row["dirty"]) == ("app/43", claimed["worktree"], 0)
+
+
+def test_a_path_that_is_not_utf_8_is_printed_byte_for_byte(approved: Fleet, repo: Repo) -> None:
+    folder = repo.path.parent / os.fsdecode(b"n\xefve")
+    folder.mkdir()
+    moved = repo.path.rename(folder / "repo")
+    claimed = approved.json("claim", "claim", "43", "--worker", "w1", cwd=moved)
+    assert claimed["worktree"].startswith(str(folder))
+    assert approved.ok("path", "43", cwd=moved) == claimed["worktree"] + "\n"
+    assert "n\\xefve" in approved.ok("worktree", "list", cwd=moved)
+
+
+def test_the_lead_is_taken_shown_and_given_up(approved: Fleet) -> None:
+    assert approved.json("lead", "lead", "show")["holder"] is None
+    assert approved.json("lead", "lead", "acquire")["mine"] is True
+    assert approved.json("lead", "lead", "release")["holder"] is None
+
+
+def test_the_texts_of_an_event_are_shown_by_the_start_of_its_id(approved: Fleet, repo: Repo) -> None:
+    approved.ok("claim", "43", "--no-worktree", "--worker", "w1")
+    repo.write(".git/out.txt", "red: 3 tests\n")
+    approved.ok("progress", "43", "tests next", "--log", ".git/out.txt", "--worker", "w1")
+    event = approved.json("log", "log", "43")["events"][-1]["oid"]
+    assert approved.json("log-event", "log", "43", "--event", event[:10])["texts"] == {
+        "log": "red: 3 tests\n"
+    }
+    assert approved("log", "43", "--event", "f" * 40).code == 2
+
+
+def test_a_report_may_come_from_standard_input(
+    fleet: Fleet, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = 'version = 1\nplan = "audit"\n[[task]]\nid = "a"\ntitle = "Look"\noutput = "report"\n'
+    repo.write(".git/audit.toml", plan)
+    fleet.ok("plan", "import", ".git/audit.toml")
+    fleet.ok("plan", "approve", "--yes")
+    fleet.ok("claim", "--no-worktree", "--worker", "w1")
+    source = repo.write(".git/result", "no leak found")
+    with source.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        document = fleet.json("done", "done", "a", "--result", "-", "--worker", "w1")
+    assert document["commit"] is None
+    assert "no leak found" in fleet.ok("log", "a")

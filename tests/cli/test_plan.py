@@ -1,0 +1,141 @@
+"""Plans by commands: written in an editor, added to, shown, exported, approved by a person."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PLAN, Fleet
+from tests.support.repo import Repo
+
+
+def editor(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """An editor that runs `code` on its file, `path`."""
+    script = f"import pathlib, sys; path = pathlib.Path(sys.argv[1]); {code}"
+    monkeypatch.setenv("GIT_EDITOR", shlex.join([sys.executable, "-c", script]))
+
+
+def test_a_new_plan_is_written_in_the_editor(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor(monkeypatch, "path.write_text(path.read_text().replace('src/**', 'cli.py'))")
+    made = fleet.json("plan-saved", "plan", "new", "first")
+    assert (made["plan"], made["tasks"], made["created"]) == ("first", 1, True)
+    shown = fleet.json("plan-show", "plan", "show")
+    assert shown["tasks"][0]["files"] == ["cli.py"]
+    assert shown["approved"] is False
+
+
+def test_a_template_left_as_it_is_stores_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_EDITOR", "true")
+    assert fleet("plan", "new", "first").code == 1
+    assert fleet.json("plan-list", "plan", "list")["plans"] == []
+
+
+def test_a_text_that_cannot_be_stored_is_kept(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor(monkeypatch, "path.write_text(path.read_text() + 'colour = 1\\n')")
+    answer = fleet("plan", "new", "first")
+    assert answer.code == 2
+    kept = Path(answer.err.split("kept in ")[1].split(";")[0])
+    assert "colour = 1" in kept.read_text(encoding="utf-8")
+
+
+def test_an_editor_that_fails_stores_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_EDITOR", "false")
+    answer = fleet("plan", "new", "first")
+    assert answer.code == 2
+    assert "ended with 1" in answer.err
+    monkeypatch.setenv("GIT_EDITOR", "no-such-editor")
+    assert "cannot be started" in fleet("plan", "new", "first").err
+
+
+def test_an_edited_plan_is_the_next_revision(planned: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor(monkeypatch, "path.write_text(path.read_text().replace('count', 'sum'))")
+    assert planned.json("plan-saved", "plan", "edit")["created"] is False
+    assert 'title = "Add a sum command"' in planned.ok("plan", "show")
+
+
+def test_a_task_is_added_with_all_that_was_said(planned: Fleet) -> None:
+    planned.json(
+        "plan-saved", "plan", "add", "app", "--id", "45", "--title", "Add undo", "--files", "undo.py",
+        "--needs", "42", "--label", "cli", "--accept", "true", "--priority", "2", "--hold",
+    )  # fmt: skip
+    task = planned.json("plan-show", "plan", "show")["tasks"][-1]
+    assert task["task_id"] == "app/45"
+    assert (task["files"], task["needs"], task["labels"]) == (["undo.py"], ["app/42"], ["cli"])
+    assert (task["accept"], task["priority"], task["hold"]) == (["true"], 2, True)
+
+
+def test_a_report_is_added_without_files(planned: Fleet) -> None:
+    planned.ok("plan", "add", "app", "--id", "46", "--title", "Audit", "--report")
+    assert planned.json("plan-show", "plan", "show")["tasks"][-1]["output"] == "report"
+
+
+def test_a_plan_is_exported_byte_for_byte(planned: Fleet) -> None:
+    assert planned.ok("plan", "export") == PLAN
+    assert planned.json("plan-export", "plan", "export")["toml"] == PLAN
+
+
+def test_a_plan_may_come_from_standard_input(
+    fleet: Fleet, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = repo.write(".git/plan", PLAN)
+    with source.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert fleet.json("plan-saved", "plan", "import", "-", "--plan", "other")["plan"] == "other"
+
+
+def test_strict_checking_ends_with_one_when_tasks_collide(planned: Fleet) -> None:
+    assert planned("plan", "check").code == 0
+    assert planned("plan", "check", "--strict").code == 1
+
+
+def test_approving_is_never_asked_off_a_terminal(planned: Fleet) -> None:
+    answer = planned("plan", "approve")
+    assert answer.code == 2
+    assert answer.err.endswith("hint: git fleet plan approve app --yes\n")
+    assert planned.json("plan-list", "plan", "list")["plans"][0]["state"] == "draft"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "state"), [("y\n", 0, "open"), ("n\n", 1, "draft"), ("\n", 1, "draft")]
+)
+def test_a_person_on_a_terminal_is_shown_what_will_run_and_asked(
+    planned: Fleet, said: str, code: int, state: str
+) -> None:
+    master, terminal = pty.openpty()
+    os.write(master, said.encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "git_fleet", "plan", "approve"],
+        cwd=planned.path,
+        stdin=terminal,
+        stderr=terminal,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    os.close(terminal)
+    shown = b""
+    while b"Approve plan app?" not in shown:
+        shown += os.read(master, 4096)
+    os.close(master)
+    assert b"Commands that will run" in shown
+    assert done.returncode == code
+    assert planned.json("plan-list", "plan", "list")["plans"][0]["state"] == state
+
+
+def test_an_agent_may_not_approve(planned: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert planned.json("error", "plan", "approve", "--yes", code=4)["error"]["code"] == "denied"
+
+
+def test_a_plan_is_paused_resumed_and_closed(approved: Fleet) -> None:
+    paused = approved.json("plan-state", "plan", "pause", "-m", "lunch")
+    assert (paused["state"], paused["reason"]) == ("paused", "lunch")
+    assert approved.json("claim", "claim", code=1)["reason"] == "paused"
+    assert approved.json("plan-state", "plan", "resume")["state"] == "open"
+    assert approved.json("plan-state", "plan", "close", "app")["state"] == "closed"
+    assert [plan["state"] for plan in approved.json("plan-list", "plan", "list")["plans"]] == ["closed"]
