@@ -65,8 +65,8 @@ def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Impor
     import tomli_w
 
     note, toml = text_of(session, plan_id)
-    entry = tomli_w.dumps({"task": [dict(fields)]})
-    combined = f"{toml.rstrip()}\n\n{entry}"
+    # The heading is ours: a short list of tables tomli_w writes as `task = [{…}]`, a second key.
+    combined = f"{toml.rstrip()}\n\n[[task]]\n{tomli_w.dumps(fields)}"
     tomllib.loads(combined)
     return save_text(session, plan_id, combined, note)
 
