@@ -143,7 +143,7 @@ class Overlaps:
 
     def watched(self, task_id: TaskId) -> frozenset[TaskId]:
         """The tasks that may be active beside `task_id` and are watched for the first collision."""
-        return self._watched.get(task_id, _NOBODY) - self.of(task_id)
+        return self._watched.get(task_id, _NOBODY)
 
     @cached_property
     def _pairs(self) -> list[Pair]:

@@ -130,8 +130,9 @@ def test_a_broken_plan_is_told_with_file_line_field_value_and_what_is_allowed(na
 
 
 def test_every_problem_is_told_in_the_order_of_the_lines() -> None:
-    lines = problem(PLAN + "joint = 1\n[[task]]\nid = 3\nnedes = []\n").splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["plan.toml:10:", "plan.toml:12:", "plan.toml:13:"]
+    lines = problem(PLAN + 'overlap = "x"\nhold = 1\n[[task]]\nid = 3\nnedes = []\n').splitlines()
+    places = [line.split(" ")[0] for line in lines]
+    assert places == ["plan.toml:10:", "plan.toml:11:", "plan.toml:13:", "plan.toml:14:"]
 
 
 def test_another_version_is_refused_before_its_keys_are_looked_at() -> None:

@@ -217,6 +217,11 @@ def test_a_table_in_a_code_block_counts_only_without_one_outside() -> None:
     assert [task["id"] for task in read(fenced + DOCUMENT, "x.md").data["task"]] == ["42", "43", "44"]
 
 
+def test_a_longer_fence_is_not_ended_by_a_shorter_one() -> None:
+    fenced = f"````\n```\n{HEADER}\n{DASHES}\n| #1 one | | | `one.py` | | |\n\n```\n````\n"
+    assert [task["id"] for task in read(fenced + DOCUMENT, "x.md").data["task"]] == ["42", "43", "44"]
+
+
 def test_a_document_without_a_table_is_told_the_header() -> None:
     assert (
         problem("# Nothing\n\n---\n\na | b\n")
