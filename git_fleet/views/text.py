@@ -19,7 +19,7 @@ from git_fleet.core.results import (
     TaskRow,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, count, line, lines, since, some
+from git_fleet.views.look import Look, age, line, lines, since, some
 from git_fleet.views.table import Cell, Table
 
 STYLES = {
@@ -122,9 +122,7 @@ def _task_table(plan: PlanStatus, now: datetime, look: Look, *, everything: bool
             task.summary if task.summary and task.state.active else task.title,
         )
     hidden = len(plan.tasks) - len(shown)
-    more = (
-        f"\n… and {count(hidden, 'task')} more, pending or ended (git fleet status --all)" if hidden else ""
-    )
+    more = f"\n… and {hidden} more, pending or ended (git fleet status --all)" if hidden else ""
     return table.render(look) + more
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet import __version__
-from git_fleet.cli import look
+from git_fleet.app import status
 from git_fleet.cli.main import wants_json
 from tests.cli.conftest import Fleet
 from tests.support.documents import validate
@@ -95,7 +95,7 @@ def test_a_bug_ends_with_seventy_and_its_traceback_in_a_file(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("what nobody thought of")
 
-    monkeypatch.setattr(look.looking, "status", fail)
+    monkeypatch.setattr(status, "status", fail)
     answer = fleet("status")
     assert answer.code == 70
     assert "Traceback" not in answer.err
@@ -112,7 +112,7 @@ def test_an_interruption_ends_with_one_hundred_and_thirty(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(look.looking, "status", interrupt)
+    monkeypatch.setattr(status, "status", interrupt)
     answer = fleet("status")
     assert (answer.code, answer.out) == (130, "")
     assert "Traceback" not in answer.err

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from git_fleet.core.ids import TaskId
+from git_fleet.core.model import Claim, Finding, PlanState, Proposal, State, Task, TaskState
+from git_fleet.core.ready import Reason
+from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Status
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.views import text
+from git_fleet.views.look import PLAIN, Look
+from tests.support.clock import START
+from tests.views.values import EVIL, OID, fleet, row
+
+TASK = TaskId("app", "1")
+CLAIM = Claim("w1", OID, START, START + timedelta(hours=1), 2, branch="feature/1-do-it", worktree="/w")
+
+
+def record(state: State, **changes: object) -> TaskRecord:
+    task = Task(TASK, "Do it", "do-it", files=("a.py",), prompt="Please.\nNow.")
+    return TaskRecord(task, OID, replace(TaskState(state, claim=CLAIM), **changes))  # type: ignore[arg-type]  # any field
+
+
+def test_the_status_is_read_in_two_seconds() -> None:
+    value = fleet(
+        row(
+            "1",
+            State.CLAIMED,
+            holder="w1",
+            branch="feature/1",
+            ahead=2,
+            dirty=1,
+            summary="tests next",
+            left=600,
+        ),
+        row("2", State.CLAIMED, holder="w2", branch="feature/2", ahead=0, dirty=0, left=-120),
+        row("3", State.BLOCKED, holder="w3", summary="no api"),
+        row("4", waits_for=(TaskId("app", "1"), TaskId("app", "2"))),
+        row("5", State.INTEGRATED, title="Done before"),
+    )
+    assert text.status(value, PLAIN) == (
+        "app → main  ████░░░░░░░░░░░░░░░░  1/5 done  1 pending  2 claimed  1 blocked\n"
+        "TASK   STATE       WORKER  LEASE     BRANCH     AHEAD  WAITS FOR     WHAT\n"
+        "app/1  claimed     w1      10m left  feature/1  +2*                  tests next\n"
+        "app/2  expired     w2      2m ago    feature/2  +0                   Do it\n"
+        "app/3  blocked     w3                                                no api\n"
+        "app/4  pending                                         app/1, app/2  Do it\n"
+        "app/5  integrated                                                    Done before\n"
+        "\n"
+        "next: git fleet claim"
+    )
+
+
+def test_the_overview_names_what_a_person_has_to_look_at() -> None:
+    rows = [row(str(n), State.REWORK, summary="too slow") for n in range(7)]
+    shown = text.overview(fleet(*rows, state=PlanState.PAUSED, reason="lunch"), PLAIN).split("\n")
+    assert shown[0] == "app (paused: lunch) → main  ░░░░░░░░░░░░░░░░░░░░  0/7 done  7 rework"
+    assert shown[1] == "  app/0 rework: too slow"
+    assert shown[-2:] == ["  … and 2 more (git fleet status)", "next: git fleet claim"]
+
+
+def test_of_a_large_plan_the_tasks_at_work_are_shown_and_the_rest_counted() -> None:
+    rows = [row(str(n), State.CLAIMED if n == 999 else State.PENDING) for n in range(1000)]
+    shown = text.status(fleet(*rows), PLAIN)
+    assert "app/999" in shown
+    assert "… and 960 more, pending or ended (git fleet status --all)" in shown
+    assert text.status(fleet(*rows), PLAIN, everything=True).count("app/") == 1000
+
+
+def test_a_plan_that_is_closed_is_left_out_and_no_plan_is_said() -> None:
+    assert "app" not in text.status(fleet(row(), state=PlanState.CLOSED), PLAIN).split("\n")[0]
+    empty = Status(START, (), None, "", "git fleet plan new")
+    assert text.overview(empty, PLAIN) == "no plan yet\nnext: git fleet plan new"
+
+
+@pytest.mark.parametrize("look", [PLAIN, Look(width=80), Look(width=200)])
+def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
+    claim = replace(CLAIM, holder=EVIL, branch=EVIL)
+    state = TaskState(
+        State.BLOCKED, claim=claim, code="x", reason=EVIL, findings=(Finding(EVIL, EVIL, EVIL),), summary=EVIL
+    )
+    task = Task(TASK, EVIL, "x", files=(EVIL,), reads=(EVIL,), prompt=EVIL)
+    evil = TaskRecord(task, OID, state)
+    proposal = Proposal(1, OID, EVIL, OID, OID, OID, EVIL)
+    dangerous = row("1", State.CLAIMED, title=EVIL, holder=EVIL, branch=EVIL, summary=EVIL)
+    shown = [
+        text.status(fleet(dangerous, reason=EVIL), look),
+        text.overview(
+            fleet(row("1", State.BLOCKED, summary=EVIL), state=PlanState.PAUSED, reason=EVIL), look
+        ),
+        text.claimed(evil, Path(EVIL), {"FLEET_PORT_BASE": EVIL}, (EVIL,), look),
+        text.acted(evil, (EVIL,), START, look),
+        text.handed_in(evil, proposal, look, outside=(EVIL,), follow_ups=(EVIL,), notes=(EVIL,)),
+        text.ready([ReadyTask(TASK, EVIL, 0, 0, (EVIL,))], look),
+        text.explain(Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),)), look),
+        text.siblings([Sibling(TASK, State.BLOCKED, EVIL, EVIL, EVIL, EVIL)], look),
+        text.log([LogLine(EVIL, START, EVIL, EVIL, OID)], START, look),
+        text.event_texts({EVIL: EVIL}, look),
+    ]
+    for view in shown:
+        assert all(part.isprintable() for part in view.split("\n")), view
+
+
+def test_a_worker_is_told_all_it_needs_to_begin() -> None:
+    env = {"FLEET_PORT_BASE": "20000", "FLEET_PORT_COUNT": "10", "FLEET_SLOT": "3"}
+    found = (Finding("tests are red", "gate:tests"),)
+    shown = text.claimed(
+        record(State.CLAIMED, findings=found), Path("/my work"), env, ("main was merged",), PLAIN
+    )
+    assert shown == (
+        "app/1 is yours: Do it\n"
+        "  files     a.py\n"
+        "  worker    w1\n"
+        "  branch    feature/1-do-it\n"
+        "  until     2026-01-01 13:00:00 UTC (attempt 2)\n"
+        "  ports     20000-20009 (slot 3)\n"
+        "  worktree  /my work\n"
+        "\n"
+        "Please.\n"
+        "Now.\n"
+        "\n"
+        "found wrong with the last attempt:\n"
+        "  - gate:tests: tests are red\n"
+        "note: main was merged\n"
+        "next: cd '/my work', commit on the branch, then: git fleet done"
+    )
+
+
+def test_a_claim_without_a_worktree_says_how_to_hand_in() -> None:
+    shown = text.claimed(record(State.CLAIMED), None, {}, (), PLAIN)
+    assert shown.endswith("next: git fleet done app/1 --commit REV --worker w1")
+
+
+def test_a_hand_in_warns_of_paths_that_are_not_the_tasks() -> None:
+    proposal = Proposal(1, OID, "w1", OID)
+    shown = text.handed_in(
+        record(State.PROPOSED), proposal, PLAIN, outside=("b.py",), follow_ups=(), notes=()
+    )
+    assert shown == (
+        "app/1 is handed in: commit 1234567890, proposal 1\n"
+        "warning: not its files, the scope gate will refuse them: b.py"
+    )
+
+
+def test_explaining_says_what_would_change_it() -> None:
+    value = Explanation(
+        TASK, State.PENDING, False, (Reason("hold", "it is on hold", "git fleet accept app/1"),)
+    )
+    assert text.explain(value, PLAIN) == "app/1 is not ready:\n  - it is on hold\n    git fleet accept app/1"
+    assert (
+        text.explain(replace(value, ready=True, reasons=()), PLAIN) == "app/1 is ready: git fleet claim app/1"
+    )
