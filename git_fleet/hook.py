@@ -204,7 +204,7 @@ def _require_scope(here: Here, ticket: Ticket) -> None:
 
 def _staged(here: Here, *against: str) -> set[bytes]:
     """Paths whose staged entry differs from HEAD's (or another commit's), whatever the user configured."""
-    switches = ("--no-renames", "--no-ext-diff", "--no-relative", "--ignore-submodules=none")
+    switches = ("--no-renames", "--no-ext-diff", "--ignore-submodules=none")
     listing = here.git("diff", "--cached", "--name-only", "-z", *switches, *against)
     return set(filter(None, listing.split(b"\0")))
 

@@ -10,10 +10,6 @@ newline='
 # in a task's worktree, $own (its branch). git sets GIT_DIR for hooks, but not in the main worktree.
 plan_open() {
     dir=${GIT_DIR:-.git} own=
-    if [ -f "$dir" ]; then
-        IFS= read -r dir <"$dir"
-        dir=${dir#gitdir: }
-    fi
     [ -d "$dir" ] || dir=$(git rev-parse --absolute-git-dir) || return 1
     common=${GIT_COMMON_DIR:-$dir}
     if [ -z "${GIT_COMMON_DIR:-}" ] && [ -f "$dir/commondir" ]; then

@@ -49,8 +49,10 @@ def test_a_commit_outside_the_tasks_files_is_refused_and_says_how_to_go_on(task:
     assert (task.path / "README.md").read_text() == "changed 'README.md'\n"
 
 
-@pytest.mark.parametrize("args", [["rm", "-q", "README.md"], ["mv", "cli.py", "other.py"]])
-def test_deleting_or_renaming_out_of_the_tasks_files_is_refused(task: Repo, args: list[str]) -> None:
+@pytest.mark.parametrize(
+    "args", [["rm", "-q", "README.md"], ["mv", "cli.py", "other.py"], ["mv", "README.md", "lock.txt"]]
+)
+def test_deleting_or_renaming_beyond_the_tasks_files_is_refused(task: Repo, args: list[str]) -> None:
     task.run_git(*args)
     assert "1 staged path is outside" in words(task, "commit", "-m", "away")
 
@@ -75,12 +77,18 @@ def test_names_of_any_bytes_are_judged_and_shown_harmlessly(task: Repo) -> None:
 
 
 def test_the_users_diff_settings_hide_nothing(task: Repo) -> None:
-    for setting in ("diff.relative", "diff.noprefix", "status.renames"):
-        task.run_git("config", setting, "true")
+    for setting, value in (
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("diff.ignoreSubmodules", "all"),
+    ):
+        task.run_git("config", setting, value)
     task.write("src/x", "1")
-    stage(task, "README.md")
+    task.run_git("update-index", "--add", "--cacheinfo", f"160000,{task.rev('HEAD')},module")
+    task.write("README.md", "new")
+    task.run_git("add", "README.md", "src")
     done = task.try_git("-C", "src", "commit", "-m", "from below")
-    assert b"2 staged paths are outside" in done.stderr
+    assert b"3 staged paths are outside" in done.stderr
 
 
 def test_a_stray_path_may_be_put_back_to_what_the_base_has(task: Repo) -> None:

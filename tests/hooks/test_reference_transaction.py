@@ -295,6 +295,17 @@ def test_more_refs_than_shell_reads_are_packed_too(main: Repo, task: Repo) -> No
     }
 
 
+def test_a_deletion_that_holds_the_lock_of_packed_refs_is_real(main: Repo) -> None:
+    """As later versions of git say it: without the line `0 0` that comes first in older ones."""
+    main.run_git("pack-refs", "--all")
+    hook = hooks_of(main) / "reference-transaction"
+    run = ["-c", f"alias.x=!'{hook}'", "x", "prepared"]
+    line = f"{main.rev('main')} {'0' * 40} refs/heads/main\n".encode()
+    assert main.try_git(*run, stdin=line).returncode == 0
+    (common_dir(main) / "packed-refs.lock").touch()
+    assert b"deleting main" in main.try_git(*run, stdin=line).stderr
+
+
 @pytest.mark.parametrize("state", ["preparing", "committed", "aborted", "to come"])
 def test_states_other_than_prepared_are_not_judged(main: Repo, state: str) -> None:
     line = f"{'0' * 40} {main.rev('main')} refs/heads/main\n{'0' * 40} {'1' * 40} HEAD\n"

@@ -89,6 +89,17 @@ def test_hooks_find_the_repository_from_wherever_git_runs_them(main: Repo, tmp_p
         assert "only its lead" in words(repo, *before, *move)
 
 
+def test_a_linked_worktree_is_known_without_being_told(main: Repo, task: Repo) -> None:
+    """As a program that runs hooks by itself may do: nothing says where the repository is."""
+    line = f"{'0' * 40} {'1' * 40} refs/heads/main\n".encode()
+    shim = hooks_of(main) / "reference-transaction"
+    done = subprocess.run(
+        [str(shim), "prepared"], cwd=task.path, input=line, capture_output=True, check=False
+    )
+    assert b"moving main" in done.stderr
+    assert b"git fleet done" in done.stderr
+
+
 def test_a_separate_git_dir_is_guarded_too(main: Repo, tmp_path: Path) -> None:
     main.run_git("init", "-q", "--separate-git-dir", str(tmp_path / "a place"))
     assert (main.path / ".git").is_file()
