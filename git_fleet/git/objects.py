@@ -39,7 +39,7 @@ from git_fleet.git.formats import (
 )
 from git_fleet.git.process import Child
 from git_fleet.git.refs import is_ref_name
-from git_fleet.git.repository import Repository
+from git_fleet.git.repository import PackedRefs, Repository
 
 if TYPE_CHECKING:
     import pygit2
@@ -74,6 +74,7 @@ class Objects:
     def __init__(self, repo: Repository, *, durable: bool = False) -> None:
         self.repo = repo
         self._git = repo.git(durable=durable)
+        self._packed = PackedRefs(repo)
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -86,9 +87,8 @@ class Objects:
 
     def close(self) -> None:
         """End the child; reading again starts another."""
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+        self._end_child()
+        self._packed.close()
 
     def read(self, name: str) -> tuple[Kind, bytes]:
         """Kind and content of what `name` (an id, a full ref name, `<id>:path`) names now.
@@ -202,6 +202,8 @@ class Objects:
         for name in names:
             if "\n" in name or not name:
                 raise InvalidInput(f"not an object name: {name!r}")
+        if self._packed.replaced():
+            self._end_child()
         if self._child is None:
             # With --buffer it reads all questions up to the `flush` before it answers: no pipe can fill up
             # on both sides. Each question looks at the refs anew.
@@ -209,10 +211,19 @@ class Objects:
         questions = "".join(f"contents {name}\n" for name in names) + "flush\n"
         try:
             answered = self._child.send(os.fsencode(questions))
-            return [self._answer() for _ in names] if answered else self._give_up()
+            answers = [self._answer() for _ in names] if answered else self._give_up()
+            # An object that is there but corrupt is reported as missing, too, after a complaint.
+            if None in answers and (complaint := self._child.complaint()):
+                raise complaint
+            return answers
         except BaseException:
-            self.close()  # what is left in the pipe would be taken for answers to other questions
+            self._end_child()  # what is left in the pipe would be taken for answers to other questions
             raise
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
     def _answer(self) -> Object | None:
         child = cast(Child, self._child)

@@ -203,10 +203,18 @@ class Child:
         """Its next `size` bytes; fewer when it is gone."""
         return self._out.read(size)
 
+    def complaint(self) -> GitFailed | None:
+        """What it has reported as an error since the last call, although it goes on; None without one."""
+        said, self._said = self._said, b""
+        grave = any(line.startswith((b"error:", b"fatal:")) for line in said.splitlines())
+        return failure(self._args, 0, said) if grave else None
+
     def end(self) -> int:
         """Close its input and wait for its end, so that nothing it does comes later. The exit code."""
         with contextlib.suppress(BrokenPipeError):  # it died first; its code and last words say why
             self._in.close()
+        while self._out.read(65_536):  # it may be stuck on answers that nobody has taken
+            self._listen()
         code = self._process.wait()
         self._listen()
         self._out.close()

@@ -22,7 +22,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
 from git_fleet.git import locks
 from git_fleet.git.process import Child
-from git_fleet.git.repository import Repository
+from git_fleet.git.repository import PackedRefs, Repository
 
 
 class Absent(enum.Enum):
@@ -85,6 +85,7 @@ class Refs:
         self._git = repo.git(durable=durable)
         self._persistent = persistent
         self._writers = locks.Writers(repo)
+        self._packed = PackedRefs(repo)
         self._child: Child | None = None
         self._message = ""
 
@@ -100,6 +101,7 @@ class Refs:
         """End the kept git; the next transaction starts another."""
         self._end_child()
         self._writers.close()
+        self._packed.close()
 
     def read(self, *prefixes: str) -> dict[str, Oid]:
         """All refs below the prefixes, sorted by name; a full ref name gives that ref alone.
@@ -150,7 +152,8 @@ class Refs:
 
     def _attempt(self, batch: Sequence[Update], message: str) -> _Refusal | None:
         """One transaction; None when git confirmed it. Afterwards no git of ours is still at it."""
-        if self._writers.share() or message != self._message:
+        outdated = [self._writers.share(), self._packed.replaced(), message != self._message]
+        if any(outdated):
             self._end_child()
         prepared = done = False
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,45 @@ class Repository:
             return None
         # Like git itself: of a separate git dir it cannot be known from elsewhere where its worktree is.
         return self.common_dir.parent if self.common_dir.name == ".git" else None
+
+
+class PackedRefs:
+    """Tells a long-lived git's owner when `packed-refs` has been replaced, so that it starts another git.
+
+    git keeps a small packed-refs in memory and recognises a new one by size, inode and time in whole
+    seconds. Replaced twice within a second, the file can have all three again; then git takes old values for
+    the present ones, even under its own lock, and a compare-and-swap by it loses what others wrote (seen here:
+    7 of 320 swaps, with `git pack-refs` running in a loop). While the old file is kept open, as it is here,
+    its inode cannot come back.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self._path = repo.common_dir / "packed-refs"
+        self._fd = -1
+        self._seen: tuple[int, int] | None = None
+
+    def replaced(self) -> bool:
+        """Whether the file is another one than at the last call. To be called *before* a git is started."""
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            same = self._seen is None
+            self.close()
+            return not same
+        if (now.st_dev, now.st_ino) == self._seen:
+            return False
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            held = os.fstat(self._fd)
+            self._seen = (held.st_dev, held.st_ino)
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._seen = -1, None
 
 
 def discover(start: Path) -> Repository:

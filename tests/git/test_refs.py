@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
+from git_fleet.git.objects import open_objects
 from git_fleet.git.refs import ABSENT, Refs, Update, is_ref_name
 from git_fleet.git.repository import discover
 from tests.support.race import Done, Puppet, Raised, meanwhile, race, values
@@ -272,6 +273,27 @@ def test_no_swap_is_lost_while_refs_are_packed(repo: Repo) -> None:
     with meanwhile(repo.run_git, "pack-refs", "--all"):
         values(race(6, swap, repo.path, 8))
     assert repo.run_git("rev-list", "--count", REF) == "48"
+
+
+def test_a_kept_git_does_not_take_an_old_packed_refs_for_the_present_one(repo: Repo) -> None:
+    one, two, three = (make_commit(repo, name) for name in ("one", "two", "three"))
+    repo.run_git("update-ref", REF, one)
+    with refs_of(repo, persistent=True) as refs, open_objects(discover(repo.path)) as objects:
+        for _ in range(25):
+            repo.run_git("update-ref", REF, one)
+            repo.run_git("pack-refs", "--all")
+            refs.transact([Update(REF, one, one)])  # now it has packed-refs in memory
+            assert objects.read_ref(REF) == (one, repo_data(repo, one))
+            for value in (three, two):  # twice: the file system may give the old file's inode again
+                repo.run_git("update-ref", REF, value)
+                repo.run_git("pack-refs", "--all")
+            assert objects.read_ref(REF) == (two, repo_data(repo, two))
+            with pytest.raises(Stale):
+                refs.transact([Update(REF, one, three)])
+
+
+def repo_data(repo: Repo, name: str) -> bytes:
+    return repo.try_git("cat-file", "commit", name).stdout
 
 
 def create_and_delete(index: int, path: Path, one: Oid) -> None:

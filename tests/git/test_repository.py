@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.errors import InvalidInput
-from git_fleet.git.repository import discover
+from git_fleet.git.repository import PackedRefs, discover
 from tests.support.repo import Repo, make_repo
 
 
@@ -136,3 +136,20 @@ def test_a_git_dir_in_the_environment_does_not_mislead(
 ) -> None:
     monkeypatch.setenv("GIT_DIR", str(make_repo(tmp_path / "other").path / ".git"))
     assert discover(repo.path).worktree == repo.path
+
+
+def test_a_replaced_packed_refs_is_noticed_whatever_its_inode(repo: Repo) -> None:
+    path = repo.path / ".git" / "packed-refs"
+    watch = PackedRefs(discover(repo.path))
+    assert not watch.replaced()
+    for number in range(50):
+        for content in ("a", "b"):
+            fresh = path.with_name(f"fresh-{number}")
+            fresh.write_text(content, encoding="utf-8")
+            fresh.rename(path)
+        assert watch.replaced()
+        assert not watch.replaced()
+    path.unlink()
+    assert watch.replaced()
+    assert not watch.replaced()
+    watch.close()
