@@ -220,7 +220,7 @@ def landed_on_main(session: Session, name: str) -> Oid:
     tree = Oid(repo.run_git("merge-tree", "--write-tree", main, proposal.commit))
     message = trailers.message_for(record.task, proposal, ())
     commit = Oid(repo.run_git("commit-tree", tree, "-p", main, "-F", "-", stdin=message.encode()))
-    repo.run_git("update-ref", "refs/heads/main", commit, main)
+    session.store.refs.transact([Update(names.branch("main"), main, commit)])
     worktree = session.repo.main_worktree()
     if worktree is not None:
         Repo(worktree).run_git("read-tree", "-m", "-u", main, commit)
