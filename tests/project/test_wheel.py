@@ -52,7 +52,10 @@ def test_the_wheel_gives_git_its_subcommand(wheel: Path) -> None:
     scripts = configparser.ConfigParser()
     archive = zipfile.ZipFile(wheel)
     scripts.read_string(archive.read(f"git_fleet-{__version__}.dist-info/entry_points.txt").decode())
-    assert dict(scripts["console_scripts"]) == {"git-fleet": "git_fleet.cli.main:main"}
+    assert dict(scripts["console_scripts"]) == {
+        "git-fleet": "git_fleet.cli.main:main",
+        "git-fleet-hook": "git_fleet.hook:entry",
+    }
 
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])

@@ -1,0 +1,75 @@
+"""What everybody pays every day: hooks on `git commit`, `git fleet status` on a large plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.box import Box, Figure, alternating, box
+from benchmarks.claims import CONFIG, big_plan, plan_text
+
+HOOKS = ("pre-commit", "commit-msg", "pre-push", "reference-transaction")
+
+
+def committer(made: Box, folder: Path, name: str) -> Callable[[], object]:
+    """Something that makes one more commit in `folder` each time."""
+    numbers = iter(range(10_000))
+
+    def commit() -> None:
+        (folder / name).write_text(f"{next(numbers)}\n")
+        made.git("add", name, cwd=folder)
+        made.git("commit", "--quiet", "-m", "again", cwd=folder)
+
+    return commit
+
+
+def empty_hooks(made: Box, source: Path) -> Path:
+    """A clone whose hooks do nothing: the baseline."""
+    clone = made.folder / "plain"
+    made.git("clone", "--quiet", str(source), str(clone))
+    for hook in HOOKS:
+        place = clone / ".git" / "hooks" / hook
+        place.write_text("#!/bin/sh\nexit 0\n")
+        place.chmod(0o755)
+    return clone
+
+
+def hooks_idle() -> Iterator[Figure]:
+    """`git commit` with our hooks and no plan open."""
+    with box({"a": "a\n"}, CONFIG) as made:
+        plain = empty_hooks(made, made.repo)
+        made.fleet("init")
+        ours, baseline = alternating(committer(made, made.repo, "x"), committer(made, plain, "x"), 40)
+        yield Figure("git add + commit, hooks, no plan", ours, "empty shell hooks", baseline, "≤ 1.2 ×")
+
+
+def hooks_at_work() -> Iterator[Figure]:
+    """`git commit` in a task's worktree while a plan is open."""
+    with box({"a": "a\n"}, CONFIG) as made:
+        plain = empty_hooks(made, made.repo)
+        made.fleet("init")
+        (made.folder / "p.toml").write_text(plan_text(4))
+        made.fleet("plan", "import", str(made.folder / "p.toml"))
+        made.fleet("plan", "approve", "p", "--yes")
+        made.fleet("claim", "0")
+        tree = Path(made.fleet("path", "0").strip())
+        (tree / "src" / "m0").mkdir(parents=True)
+        ours, baseline = alternating(committer(made, tree, "src/m0/x"), committer(made, plain, "x"), 40)
+        extra = f"+{ours - baseline:.0f} ms (≤ 60 ms more)"
+        yield Figure("git add + commit in a task's worktree", ours, "empty shell hooks", baseline, extra)
+
+
+def status() -> Iterator[Figure]:
+    """`git fleet status --json` of 10,000 tasks, beside git reading the same refs and objects."""
+    with box({"a": "a\n"}, CONFIG) as made:
+        big_plan(made)
+        script = "git for-each-ref --format='%(objectname)' refs/fleet/task | git cat-file --batch | wc -c"
+        ours, baseline = alternating(
+            lambda: made.fleet("status", "--json"), lambda: made.run("sh", "-c", script), 7
+        )
+        yield Figure(
+            "git fleet status --json, 10,000 tasks", ours, "for-each-ref | cat-file", baseline, "≤ 1000 ms"
+        )
+
+
+MEASURES = (hooks_idle, hooks_at_work, status)
