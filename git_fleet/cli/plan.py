@@ -74,14 +74,27 @@ def new(call: Call, name: str) -> None:
     "--plan", "plan_id", metavar="ID", help="The plan's id (default: what the file says, or its stem)."
 )
 @click.option("--format", "format_", metavar="FORMAT", help="toml, json or markdown (default: found out).")
+@dry_run_option
 @command
-def import_(call: Call, file: str, plan_id: str | None, format_: str | None) -> None:
+def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry_run: bool) -> None:
     """Store a plan, or its next revision, as a draft. FILE may be - for standard input.
 
     Nothing runs by it: an edited plan changes nothing until it is approved again.
     """
+    from git_fleet.app import documents
+
     text, name = _read(call, file)
     with call.session() as session:
+        if dry_run:
+            read, _ = documents.load_plan(
+                text, name=name, format=format_, plan_id=plan_id, default_base=session.main
+            )
+            created = read.id not in session.snapshot().plans
+            call.show(
+                lambda: machine_plans.saved(read, None, created=created),
+                lambda how: plans.readable(read, how),
+            )
+            return
         made = planning.import_plan(session, text, name=name, format_name=format_, plan_id=plan_id)
     _show_saved(call, made)
 

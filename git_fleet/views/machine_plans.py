@@ -32,8 +32,8 @@ def listing(rows: Iterable[PlanRow]) -> Document:
     }
 
 
-def saved(plan: Plan, revision: str, *, created: bool) -> Document:
-    """`plan import`, `new`, `edit` and `add`: the revision that was stored."""
+def saved(plan: Plan, revision: str | None, *, created: bool) -> Document:
+    """`plan import`, `new`, `edit` and `add`: the revision that was stored (None on a dry run)."""
     return {
         "plan": plan.id,
         "title": plan.title,

@@ -187,6 +187,11 @@ def preview(
     return "\n\n".join(parts)
 
 
+def readable(plan: Plan, look: Look) -> str:
+    """A text that would be stored."""
+    return f"plan {look.paint(line(plan.id), 'bold')} can be stored: {count(len(plan.tasks), 'task')} onto {line(plan.base)}"
+
+
 def saved(plan: Plan, look: Look, *, created: bool) -> str:
     """A revision that was stored, and what comes next."""
     what = "is stored as a draft" if created else "has a new revision, which counts once it is approved"

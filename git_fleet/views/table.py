@@ -67,11 +67,8 @@ class Table:
 
         made = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for n in used:
-            least = self._column(n) if n in self.whole else None
             justify: JustifyMethod = "right" if n in self.right else "left"
-            made.add_column(
-                self.headings[n], no_wrap=n in self.whole, min_width=least, overflow="fold", justify=justify
-            )
+            made.add_column(self.headings[n], no_wrap=n in self.whole, overflow="fold", justify=justify)
         for row in self.rows:
             made.add_row(*(Text(row[n].text, style=row[n].style) for n in used))
         out = io.StringIO()

@@ -89,6 +89,14 @@ def test_a_plan_may_come_from_standard_input(
         assert fleet.json("plan-saved", "plan", "import", "-", "--plan", "other")["plan"] == "other"
 
 
+def test_a_rehearsed_import_stores_nothing(fleet: Fleet, repo: Repo) -> None:
+    repo.write(".git/plan.toml", PLAN)
+    made = fleet.json("plan-saved", "plan", "import", ".git/plan.toml", "--dry-run")
+    assert (made["tasks"], made["revision"], made["created"]) == (3, None, True)
+    assert fleet.ok("plan", "import", ".git/plan.toml", "-n") == "plan app can be stored: 3 tasks onto main\n"
+    assert fleet.json("plan-list", "plan", "list")["plans"] == []
+
+
 def test_strict_checking_ends_with_one_when_tasks_collide(planned: Fleet) -> None:
     assert planned("plan", "check").code == 0
     assert planned("plan", "check", "--strict").code == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ def test_text_of_several_lines_keeps_its_lines_alone(text: str) -> None:
 
 def test_what_could_steer_a_terminal_is_shown_as_an_escape() -> None:
     assert line(EVIL) == r"red\x1b[31m\r\n\u202eback\xff"
+    assert line(os.fsdecode(b"\x80\xff")) == r"\x80\xff"
 
 
 @pytest.mark.parametrize(

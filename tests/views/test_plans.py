@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from git_fleet.core.check import PlanCheck, check_plan
 from git_fleet.core.config import Config, Gate
+from git_fleet.core.doubts import Doubt
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Overlap, Plan, PlanLog, PlanState, Task
 from git_fleet.core.results import PlanRow
@@ -84,6 +87,8 @@ def test_problems_stand_out_with_what_refuses_them() -> None:
 @pytest.mark.parametrize("look", [PLAIN, Look(width=60)])
 def test_no_text_of_a_plan_steers_the_terminal(look: Look) -> None:
     value = checked(task("1", "*"), task("2", "*", title=EVIL, prompt=f"`{EVIL}`"), tracked=(EVIL,))
+    doubt = Doubt("shared", TaskId("app", "1"), EVIL, EVIL)
+    value = replace(value, doubts=(doubt,), problems=(EVIL,))
     record = PlanRecord("app", PlanLog(PlanState.PAUSED, OID, None, EVIL), OID)
     shown = [
         plans.check(value, look),

@@ -36,6 +36,20 @@ def test_a_narrow_terminal_wraps_long_texts_and_never_cuts_an_id() -> None:
     assert "…" not in shown
 
 
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(*[st.text("abc-", min_size=1, max_size=60)] * 3), min_size=1, max_size=3),
+    st.integers(1, 200),
+)
+def test_ids_stay_whole_on_a_terminal_of_any_width(rows: list[tuple[str, str, str]], columns: int) -> None:
+    made = Table(("A", "B", "C"), whole=frozenset({0, 2}))
+    for row in rows:
+        made.add(*row)
+    shown = made.render(Look(width=columns)).split("\n")
+    for first, _, last in rows:
+        assert any(line.startswith(first) and line.endswith(last) for line in shown)
+
+
 def test_cells_cannot_break_out_of_their_row() -> None:
     for look in (PLAIN, Look(width=40)):
         shown = table(("app/1", "1", EVIL * 3)).render(look)
