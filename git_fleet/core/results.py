@@ -188,6 +188,44 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What became of one task's worktree. `kept` is a word for why it stays ("" when it is gone, or would
+    be), `text` says it in a sentence, `paths` what is in the way. `branch` was deleted with it, `salvage`
+    is the ref that now holds what nothing else did."""
+
+    id: TaskId
+    path: str
+    kept: str = ""
+    text: str = ""
+    paths: tuple[str, ...] = ()
+    branch: str = ""
+    salvage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGate:
+    """A gate that the repository itself suggests: `run` goes to sh, `reason` names the file that says so.
+    An `alternative` checks what another one found does already."""
+
+    name: str
+    run: str
+    reason: str
+    alternative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """What `init` did (or, on a dry run, would do). `config` is the new fleet.toml's text, "" when there
+    is one already; `hooks` are lines about each hook that changed; `commands` commit what has to be."""
+
+    config: str
+    gates: tuple[FoundGate, ...]
+    hooks: tuple[str, ...]
+    commands: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeadView:
     """Who leads; an empty holder means nobody. `mine` says that this worktree does."""
 
