@@ -254,7 +254,7 @@ class _Bulk(Objects):
 
         super().__init__(repo, durable=durable)
         self._library = library
-        self._error = pygit2.GitError
+        self._errors = (pygit2.GitError, OSError, ValueError)  # by what libgit2 thinks went wrong
         kinds = pygit2.enums.ObjectType
         self._numbers: dict[Kind, int] = {
             "blob": kinds.BLOB,
@@ -272,7 +272,7 @@ class _Bulk(Objects):
     def write(self, kind: Kind, data: bytes) -> Oid:
         try:
             return Oid(str(self._library.write(self._numbers[kind], data)))
-        except self._error:
+        except self._errors:
             return super().write(kind, data)
 
     def changed_paths(self, old_tree: Oid, new_tree: Oid) -> list[Change]:
@@ -283,7 +283,7 @@ class _Bulk(Objects):
     def is_ancestor(self, old: Oid, new: Oid) -> bool:
         try:
             return old == new or self._library.descendant_of(new, old)
-        except self._error:
+        except self._errors:
             return super().is_ancestor(old, new)
 
     def _fetch(self, names: Sequence[str]) -> list[Object | None]:
@@ -297,7 +297,7 @@ class _Bulk(Objects):
             return None
         try:
             number, data = self._library.read(name)
-        except (self._error, ValueError):
+        except self._errors:
             return None
         return Object(Oid(name), self._kinds[number], data)
 

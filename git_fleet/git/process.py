@@ -238,18 +238,24 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
     said = os.fsdecode(stderr)
     name = command_name([os.fspath(arg) for arg in args])
     if any(words in said for words in _FULL):
+        return no_space(name)
+    denied = next((line for line in said.splitlines() if line.endswith(_READ_ONLY)), "")
+    if denied:
         return GitFailed(
-            f"git {name}: no space left on the disk",
-            hint="free some space, then run the same command again",
-        )
-    if any(words in said for words in _READ_ONLY):
-        return GitFailed(
-            f"git {name}: the repository is read-only: {last_words(said)}",
+            f"git {name}: the repository is read-only: {last_words(denied)}",
             hint="make the repository writable for you, then run the same command again",
         )
     _check_version()
     killed = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     return GitFailed(f"git {name}: {last_words(said) or killed}", hint="git fleet doctor")
+
+
+def no_space(command: str) -> GitFailed:
+    """The error for a full disk."""
+    return GitFailed(
+        f"git {command}: no space left on the disk",
+        hint="free some space, then run the same command again",
+    )
 
 
 def command_name(words: Sequence[str]) -> str:

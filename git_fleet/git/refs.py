@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import itertools
 import os
-import random
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Final, NamedTuple, Self
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
 from git_fleet.git import locks
-from git_fleet.git.process import Child
+from git_fleet.git.process import Child, no_space
 from git_fleet.git.repository import PackedRefs, Repository
 
 
@@ -46,6 +45,7 @@ _CLEARINGS = 3  # a passing `git pack-refs` may keep us from removing a lock for
 # How long git itself waits for a lock, in ms. Short, because it holds the writers' flock meanwhile; the
 # longer waiting is done here, without the flock.
 _SHORT_WAITS = ("-c", "core.filesRefLockTimeout=20", "-c", "core.packedRefsTimeout=100")
+_TOO_LITTLE = 65_536  # bytes free on a disk that counts as full
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
 
 
@@ -148,7 +148,8 @@ class Refs:
                 raise _kept_out(met)
             if met and attempt >= _ATTEMPTS:
                 locks.clear(self._repo, met)
-            time.sleep(random.uniform(0, _FIRST_PAUSE * 2 ** min(attempt, 4)))  # noqa: S311 - jitter
+            jitter = os.urandom(1)[0] / 255
+            time.sleep(jitter * _FIRST_PAUSE * 2 ** min(attempt, 4))
 
     def _attempt(self, batch: Sequence[Update], message: str) -> _Refusal | None:
         """One transaction; None when git confirmed it. Afterwards no git of ours is still at it."""
@@ -246,11 +247,16 @@ class Refs:
         for update in batch:
             if update.old is not ABSENT:
                 continue
-            for other in self.read(update.ref, *_parents(update.ref)):
-                return InvalidInput(
-                    f"the ref {update.ref} cannot exist beside {other}: one's name is a folder of the other's",
-                    hint=f"choose another name, or remove {other} if it is not needed",
-                )
+            above = _parents(update.ref)
+            for other in self.read(update.ref, *above):
+                if other in above or other.startswith(f"{update.ref}/"):
+                    return InvalidInput(
+                        f"the ref {update.ref} cannot exist beside {other}: one is a folder of the other",
+                        hint=f"choose another name, or remove {other} if it is not needed",
+                    )
+        disk = os.statvfs(self._repo.common_dir)
+        if disk.f_bavail * disk.f_frsize < _TOO_LITTLE or (disk.f_files and not disk.f_favail):
+            return no_space("update-ref")  # git itself only says "couldn't write" here
         return refusal.error
 
     def _refuse_symbolic(self, batch: Sequence[Update]) -> None:

@@ -158,7 +158,8 @@ def test_a_ref_below_or_above_another_is_explained(repo: Repo, refs: Refs) -> No
         refs.transact([Update("refs/fleet/task", ABSENT, one)])
 
 
-def test_a_missing_object_is_git_s_to_explain(refs: Refs) -> None:
+def test_a_missing_object_is_git_s_to_explain(repo: Repo, refs: Refs) -> None:
+    refs.transact([Update("refs/fleet/task/p/a2", ABSENT, make_commit(repo, "beside"))])
     with pytest.raises(GitFailed, match="nonexistent object"):
         refs.transact([Update(REF, ABSENT, Oid("1" * 40))])
     assert refs.get(REF) is ABSENT
