@@ -20,14 +20,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from git_fleet.app import placing
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.config import Config
-from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
 from git_fleet.core.ready import limit, out_of_attempts, ready_tasks, reasons
@@ -39,7 +39,7 @@ from git_fleet.store import bucket, guard, log, names, plans, tasks
 from git_fleet.store.base import value
 
 _ROUNDS = 200
-_SPREAD = 16
+_SPREAD = 64
 _RETRY_SECONDS = {"limit": 30, "waiting": 60, "paused": 300, "complete": 0}
 
 
@@ -106,7 +106,7 @@ def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claim
         if got is not None:
             return got
         lost = True
-        if session.index(snapshot).overlaps.of(record.id):
+        if session.index(snapshot).overlaps.of(record.id) and not session.long_lived:
             return None  # the guard has moved: what is left of this snapshot proves nothing
     return None if lost else _nothing(session, snapshot)
 
@@ -146,13 +146,15 @@ def _attempt(
 ) -> Claimed | None:
     """Try to take one candidate; None when it was lost (or had no attempts left)."""
     if session.long_lived:
-        again = session.reread_around(snapshot, record)
-        if again is None or not _still_ready(session, again, record.id, config):
+        again = _look_again(session, snapshot, record, config)
+        if again is None:
             return None
-        snapshot, record = again, again.tasks[record.id]
+        snapshot = again
     try:
         if out_of_attempts(record, config):
             _block_exhausted(session, record)
+            return None
+        if _renewed_by_commits(session, record, config):
             return None
         rescued = placing.rescue(session, record)
         event = _event(session, snapshot, record, request, config, rescued)
@@ -165,10 +167,22 @@ def _attempt(
     return Claimed(taken, rescued.ref)
 
 
-def _still_ready(session: Session, snapshot: Snapshot, task: TaskId, config: Config) -> bool:
-    record, index = snapshot.tasks[task], session.index(snapshot)
-    found = reasons(record, snapshot, index, config, host=session.around.host)
-    return next((reason for reason in found if reason.code != ATTEMPTS), None) is None
+def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config: Config) -> Snapshot | None:
+    """What a claim of `record` rests on, read again in the order of the protocol; None when it is
+    not ready any more, or more has changed than this can tell."""
+    current = session.store.objects.read_ref(names.GUARD)
+    if current is not None and current[0] != snapshot.guard:
+        named = snapshot.record(guard.read(session.store, current[0]).task)
+        if named is None:
+            return None  # of a plan approved since
+        snapshot = replace(snapshot.replacing([session.reread(named)]), guard=current[0])
+        if help_guard(session, snapshot):
+            return None
+    again = session.reread_around(snapshot, record)
+    if again is None:
+        return None
+    found = reasons(record, again, session.index(again), config, host=session.around.host)
+    return again if all(reason.code == ATTEMPTS for reason in found) else None
 
 
 def _event(
@@ -250,6 +264,20 @@ def _closing(session: Session, taken: TaskRecord) -> bool:
     fence = taken.state.claim.fence if taken.state.claim else None
     with suppress(LostRace, IllegalEvent):  # someone ended it already: it counts for nobody
         tasks.append(session.store, taken, Event("release", session.now(), session.actor, {"fence": fence}))
+    return True
+
+
+def _renewed_by_commits(session: Session, record: TaskRecord, config: Config) -> bool:
+    """Whether the holder of an expired lease has committed within the last lease: then the lease is
+    renewed for it, as if it had said so."""
+    claim_, committed = record.state.claim, placing.last_commit(session, record)
+    if claim_ is None or committed is None or record.state.state is not State.CLAIMED:
+        return False
+    until = lease.expiry(committed, config.lease_seconds)
+    if committed > session.now() or until <= session.now():
+        return False
+    fields = {"fence": claim_.fence, "expires_at": until, "status": record.state.summary}
+    tasks.append(session.store, record, Event("renew", session.now(), session.actor, fields))
     return True
 
 

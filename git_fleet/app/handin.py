@@ -13,14 +13,14 @@ from typing import Any
 
 from git_fleet.app import placing
 from git_fleet.app import plan as planning
-from git_fleet.app.acting import act, holder_fence, taken_over
+from git_fleet.app.acting import act, holder_fence
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, slugify
 from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, Denied, InvalidInput, LostRace
+from git_fleet.errors import AnswerIsNo, Denied, IllegalEvent, InvalidInput, LostRace
 from git_fleet.git import contents
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
@@ -88,7 +88,7 @@ def _not_claimed(record: TaskRecord) -> Exception:
         return AnswerIsNo(
             f"{record.id} is handed in already and {record.state.state}", hint=f"git fleet log {record.id}"
         )
-    return taken_over(record)
+    return IllegalEvent(f"{record.id} is {record.state.state}", hint=f"git fleet log {record.id} tells why")
 
 
 def _propose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from git_fleet.core.model import Claim, State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.git import contents, worktrees
+from git_fleet.git.formats import parse_commit
 from git_fleet.git.process import Git
 from git_fleet.store import names
 from git_fleet.store.base import tip
@@ -118,6 +120,16 @@ def base_commit(session: Session, snapshot: Snapshot, task: TaskId) -> Oid:
             hint=f"git branch {plan.base} makes it; git fleet plan edit {plan.id} names another",
         )
     return found
+
+
+def last_commit(session: Session, record: TaskRecord) -> datetime | None:
+    """When the last commit on the branch of the task's claim was made, if there is one of its worker's
+    in this repository; by the clock of who made it."""
+    claim = record.state.claim
+    found = session.store.objects.read_ref(names.branch(claim.branch)) if claim and claim.branch else None
+    if claim is None or found is None or found[0] == claim.start:
+        return None
+    return datetime.fromtimestamp(parse_commit(*found).committer.seconds, UTC)
 
 
 def plan_base(session: Session, task: TaskId) -> str:

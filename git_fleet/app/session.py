@@ -20,7 +20,7 @@ from git_fleet.core import config as configuration
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState
-from git_fleet.core.ready import Index
+from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Denied, InvalidInput, StaleClaim
 from git_fleet.git.objects import Object, open_objects
@@ -113,9 +113,9 @@ class Session:
         """`snapshot` with what a claim of `record` rests on read again: the guard, the task, its
         overlaps and needs, the plans' logs, in this order, without starting a process.
 
-        None when the guard, a plan or the task itself has moved: then everything is read anew. A
-        plan approved meanwhile that overlaps the task has moved the task (rule *revised*), so the
-        plans that were known are enough to look at.
+        None when the guard, a plan or the task itself has moved. A plan approved meanwhile that
+        overlaps the task has moved the task (rule *revised*), so the plans that were known are
+        enough to look at.
         """
         around = [*sorted(self.index(snapshot).overlaps.of(record.id)), *record.task.needs_ids]
         others = [found for task in around if (found := snapshot.record(task)) is not None]
@@ -125,6 +125,8 @@ class Session:
         read = list(self.store.objects.read_many(refs))
         tips = [entry.oid if entry else None for entry in read]
         held = [snapshot.guard, record.tip]
+        if tips[1] != record.tip:
+            self._set_aside(tasks.from_object(record.task, read[1]))
         if tips[:2] != held or tips[2 + len(others) :] != [plan.tip for plan in logs]:
             return None
         moved = [
@@ -133,6 +135,12 @@ class Session:
             if (entry.oid if entry else None) != other.tip
         ]
         return snapshot.replacing(moved) if moved else snapshot
+
+    def _set_aside(self, record: TaskRecord) -> None:
+        """Take over that a task has moved, where it cannot be claimed as it is now. (One that can is
+        left as it was read: it may have moved because its plan did.)"""
+        if self._recent is not None and not claimable_state(record, self._recent, self.around.host):
+            self._recent = self._recent.replacing([record])
 
     @cached_property
     def main(self) -> str:
