@@ -18,7 +18,7 @@ from git_fleet.views import machine
         "git fleet claim                      any task that is ready, in a worktree of its own",
         "git fleet claim 42                   this one",
         "git fleet claim --label docs --json  one of these, for a script",
-        "git fleet claim --resume             the task I hold, its worktree made again where it is missing",
+        "git fleet claim --resume             the task I hold, its worktree made again if need be",
     )
 )
 @click.argument("task", required=False)

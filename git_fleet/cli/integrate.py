@@ -25,8 +25,9 @@ from git_fleet.views.look import line
 @dry_run_option
 @command
 def integrate(call: Call, targets: tuple[str, ...], order: str, stop_on_conflict: bool, dry_run: bool) -> int:
-    """Bring what is handed in onto main: replay, gate, move main, one commit a task.
+    """Bring what is handed in onto main, one commit a task.
 
+    Each proposal is replayed onto main as it is, gated as exactly that commit, and only then main moves.
     What cannot land (a conflict, a red gate, a path that is not the task's) goes back to rework with
     what was found, and the others go on; the exit code is 1 then.
     """

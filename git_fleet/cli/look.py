@@ -12,7 +12,7 @@ from git_fleet.cli.call import Call, command, examples, write_path
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
-from git_fleet.views import landing, machine, text
+from git_fleet.views import machine, text, upkeep
 
 
 def overview(call: Call) -> None:
@@ -113,4 +113,4 @@ def worktree_list(call: Call) -> None:
     """Every worktree of a task here, and what is in it."""
     with call.session() as session:
         found = looking.list_worktrees(session)
-    call.show(lambda: machine.worktree_list(found), lambda look: landing.worktrees(found, look))
+    call.show(lambda: machine.worktree_list(found), lambda look: upkeep.worktrees(found, look))

@@ -71,7 +71,7 @@ class Commands(click.Group):
             for name in (name for names in part.values() for name in names):
                 found = self.get_command(ctx, name)
                 if found is not None:
-                    rows.append((name, found.get_short_help_str(72)))
+                    rows.append((name, found.get_short_help_str(100)))
             with formatter.section(heading):
                 formatter.write_dl(rows)
 

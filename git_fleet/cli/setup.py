@@ -7,8 +7,35 @@ import sys
 
 import click
 
-from git_fleet.cli.call import Call, command, examples
-from git_fleet.views import landing, machine
+from git_fleet.cli.call import Call, command, dry_run_option, examples
+from git_fleet.views import machine, upkeep
+
+
+@click.command(
+    epilog=examples(
+        "git fleet init               look at the repository, propose fleet.toml, install the hooks",
+        "git fleet init -n            only say what it would do",
+        "git fleet init --uninstall   take the hooks out and put the old ones back",
+    )
+)
+@click.option("--uninstall", is_flag=True, help="Take the hooks out again and put the old ones back.")
+@click.option("--config-hooks", is_flag=True, help="Hooks by configuration (git 2.54 and newer).")
+@dry_run_option
+@command
+def init(call: Call, uninstall: bool, config_hooks: bool, dry_run: bool) -> None:
+    """Set up this repository. Writes nothing that is there already; prints what to commit."""
+    from git_fleet.app import initialise
+
+    if uninstall and config_hooks:
+        raise click.UsageError("--uninstall takes every kind of hook out: it goes without --config-hooks")
+    with call.session() as session:
+        if uninstall:
+            found = initialise.uninstall(session, dry_run=dry_run)
+        else:
+            found = initialise.initialise(session, config_hooks=config_hooks, dry_run=dry_run)
+    call.show(
+        lambda: machine.init(found, dry_run=dry_run), lambda look: upkeep.init(found, look, dry_run=dry_run)
+    )
 
 
 @click.command(epilog=examples("git fleet doctor", "git fleet doctor --fix"))
@@ -20,16 +47,43 @@ def doctor(call: Call, fix: bool) -> int:
 
     with call.session() as session:
         found = checking.doctor(session, fix=fix)
-    call.show(lambda: machine.doctor(found), lambda look: landing.doctor(found, look))
+    call.show(lambda: machine.doctor(found), lambda look: upkeep.doctor(found, look))
     return 0 if found.ok else 1
+
+
+@click.command(
+    epilog=examples(
+        "git fleet cleanup        every worktree whose task has ended, or went on elsewhere",
+        "git fleet cleanup -n     only say which",
+        "git fleet cleanup 42     this task's",
+    )
+)
+@click.argument("tasks", nargs=-1, metavar="[TASK]…")
+@dry_run_option
+@command
+def cleanup(call: Call, tasks: tuple[str, ...], dry_run: bool) -> int:
+    """Remove worktrees that nobody needs any more. What is in them is kept, or they stay.
+
+    Ends with 1 when one that was named stays.
+    """
+    from git_fleet.app import tidy
+
+    with call.session() as session:
+        found = tidy.cleanup(session, tasks, dry_run=dry_run)
+    call.show(
+        lambda: machine.cleanup(found, dry_run=dry_run),
+        lambda look: upkeep.cleanup(found, look, dry_run=dry_run),
+    )
+    return 1 if tasks and any(one.kept for one in found) else 0
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def hook(name: str, arguments: tuple[str, ...]) -> None:
-    """What git's hooks call: the decision of hook NAME on git's own arguments and input.
+    """What git's hooks call.
 
+    The decision of hook NAME on git's own arguments and input.
     The hooks' own program takes over this process, so that they never wait for this command line.
     """
     sys.stdout.flush()

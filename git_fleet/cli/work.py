@@ -127,7 +127,7 @@ def done(
     output_tokens: int,
     cost_usd: float,
 ) -> None:
-    """Hand in a task: its commit becomes a proposal, for gates and the lead to look at.
+    """Hand in a task: its commit becomes a proposal.
 
     Inside the task's worktree no argument is needed. Uncommitted changes are refused and named.
     """
@@ -190,7 +190,7 @@ def unblock(call: Call, task: str, reason: str) -> None:
 @click.argument("task")
 @command
 def shelve(call: Call, task: str) -> None:
-    """Free the files of a blocked or rework task that nobody takes; its work is kept."""
+    """Free the files of a blocked or rework task; its work is kept."""
     with call.session() as session:
         show_acted(call, session, work.shelve(session, task))
 

@@ -1,13 +1,11 @@
-"""Main and what is around it as text: integration, the lead, doctor, worktrees, cleaning up."""
+"""Main as text: what an integration did, who leads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from git_fleet.core.results import Diagnosis, Ejected, Integration, LeadView, Problem, WorktreeRow
+from git_fleet.core.results import Ejected, Integration, LeadView
 from git_fleet.views.look import Look, count, line, lines, short, some
-from git_fleet.views.table import Cell, Table
-from git_fleet.views.text import STYLES
 
 
 def integration(value: Integration, look: Look, *, dry_run: bool) -> str:
@@ -59,48 +57,3 @@ def lead(value: LeadView, look: Look) -> str:
     where = "this worktree" if value.mine else line(value.worktree)
     until = f", until {value.expires_at:%Y-%m-%d %H:%M:%S} UTC" if value.expires_at else ""
     return f"{look.paint(line(value.holder), 'bold')} leads from {where}{until}{after}"
-
-
-def doctor(value: Diagnosis, look: Look) -> str:
-    """What is wrong, what was put right, and what to do about the rest."""
-    text = [part for problem in value.problems for part in _problem(problem, look)]
-    text += [part for note in value.notes for part in _note(note, look)]
-    left = sum(not problem.fixed for problem in value.problems)
-    end = "all is well" if value.ok else f"{count(left, 'problem')} left"
-    return "\n".join([*text, look.paint(end, "green" if value.ok else "red")])
-
-
-def _problem(problem: Problem, look: Look) -> list[str]:
-    mark = look.paint("fixed:", "green") if problem.fixed else look.paint("problem:", "red")
-    text = [f"{mark} {line(problem.text)} {look.paint(f'[{problem.code}]', 'dim')}"]
-    return text if problem.fixed or not problem.fix else [*text, f"    {line(problem.fix)}"]
-
-
-def _note(note: Problem, look: Look) -> list[str]:
-    text = [f"{look.paint('note:', 'yellow')} {line(note.text)} {look.paint(f'[{note.code}]', 'dim')}"]
-    return [*text, f"    {line(note.fix)}"] if note.fix else text
-
-
-def worktrees(rows: Sequence[WorktreeRow], look: Look) -> str:
-    """The tasks' worktrees on this machine."""
-    if not rows:
-        return "no task has a worktree here"
-    table = Table(
-        ("TASK", "STATE", "WORKER", "SLOT", "BRANCH", "CHANGES", "WORKTREE"),
-        whole=frozenset({0, 1}),
-        right=frozenset({3}),
-    )
-    for row in rows:
-        state = Cell(str(row.state), STYLES[row.state]) if row.state else Cell("unknown", "red")
-        changes = "gone" if row.dirty is None else str(row.dirty) if row.dirty else "clean"
-        old = "" if row.current else " (earlier attempt)"
-        table.add(
-            Cell(str(row.id), "bold"),
-            state,
-            row.worker,
-            str(row.slot or ""),
-            row.branch,
-            changes,
-            row.path + old,
-        )
-    return table.render(look)

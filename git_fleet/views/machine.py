@@ -16,8 +16,10 @@ from git_fleet.core.codec import format_time
 if TYPE_CHECKING:
     from git_fleet.core.model import Finding, Proposal, Usage
     from git_fleet.core.results import (
+        Cleaned,
         Diagnosis,
         Explanation,
+        InitReport,
         Integration,
         LeadView,
         LogLine,
@@ -308,4 +310,39 @@ def worktree_list(rows: Iterable[WorktreeRow]) -> Document:
             }
             for row in rows
         ]
+    }
+
+
+def init(value: InitReport, *, dry_run: bool) -> Document:
+    """`init` and `init --uninstall`."""
+    return {
+        "config": value.config or None,
+        "gates": [
+            {"name": gate.name, "run": gate.run, "reason": gate.reason, "alternative": gate.alternative}
+            for gate in value.gates
+        ],
+        "hooks": list(value.hooks),
+        "commands": list(value.commands),
+        "notes": list(value.notes),
+        "dry_run": dry_run,
+    }
+
+
+def cleanup(values: Iterable[Cleaned], *, dry_run: bool) -> Document:
+    """`cleanup`."""
+    return {
+        "worktrees": [
+            {
+                "task_id": str(one.id),
+                "path": one.path,
+                "removed": not one.kept and not dry_run,
+                "kept": one.kept or None,
+                "text": one.text or None,
+                "paths": list(one.paths),
+                "branch": one.branch or None,
+                "salvage": one.salvage or None,
+            }
+            for one in values
+        ],
+        "dry_run": dry_run,
     }

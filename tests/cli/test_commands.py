@@ -19,7 +19,7 @@ from git_fleet.cli.main import run
 code = run(sys.argv[1:])
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
 """
-NEVER = {"pygit2", "rich", "jsonschema", "psutil", "filelock", "tomli_w", "hypothesis", "asyncio"}
+NEVER = {"pygit2", "rich", "jsonschema", "psutil", "filelock", "pathspec", "asyncio"}
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -47,7 +47,7 @@ def test_every_command_has_help_that_says_what_it_does(fleet: Fleet, words: tupl
     short, long = (fleet.ok(*words, option) for option in ("-h", "--help"))
     assert short == long
     assert short.startswith(f"Usage: git fleet {' '.join(words)}")
-    assert find(words).get_short_help_str(200)
+    assert find(words).get_short_help_str(100)[-3:] not in ("", "...")
     assert all(len(line) <= 100 for line in short.splitlines())
 
 

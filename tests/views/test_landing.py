@@ -5,16 +5,12 @@ from datetime import timedelta
 import pytest
 
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import State
 from git_fleet.core.results import (
-    Diagnosis,
     Ejected,
     Integration,
     Landed,
     LeadView,
-    Problem,
     Skipped,
-    WorktreeRow,
 )
 from git_fleet.views import landing, machine
 from git_fleet.views.look import PLAIN, Look
@@ -62,25 +58,6 @@ def test_nothing_handed_in_is_said() -> None:
     )
 
 
-def test_doctor_says_what_is_left_and_what_to_do() -> None:
-    value = Diagnosis(
-        False,
-        (
-            Problem("hooks-missing", "hooks are not installed", "git fleet init"),
-            Problem("lock", "a lock", "", True),
-        ),
-        (Problem("shallow", "this is a shallow clone", ""),),
-    )
-    assert landing.doctor(value, PLAIN) == (
-        "problem: hooks are not installed [hooks-missing]\n"
-        "    git fleet init\n"
-        "fixed: a lock [lock]\n"
-        "note: this is a shallow clone [shallow]\n"
-        "1 problem left"
-    )
-    assert landing.doctor(Diagnosis(True, ()), PLAIN) == "all is well"
-
-
 def test_the_lead_is_named_with_its_place() -> None:
     value = LeadView("Ann", "/repo/.git", START, START + timedelta(hours=1), mine=False, intent_open=True)
     assert landing.lead(value, PLAIN) == (
@@ -96,23 +73,11 @@ def test_no_text_of_others_steers_the_terminal(look: Look) -> None:
     shown = [
         landing.integration(value, look, dry_run=False),
         landing.lead(LeadView(EVIL, EVIL, START, START, False, False), look),
-        landing.doctor(Diagnosis(False, (Problem("x", EVIL, EVIL),), (Problem("x", EVIL, EVIL),)), look),
-        landing.worktrees([WorktreeRow(ONE, EVIL, EVIL, EVIL, 1, State.CLAIMED, True, 0)], look),
     ]
     for view in shown:
         assert all(part.isprintable() for part in view.split("\n")), view
 
 
 def test_every_document_is_what_its_schema_says() -> None:
-    problem = Problem("x", "y", "z")
-    rows = [
-        WorktreeRow(ONE, "/w", "b", "w1", 1, None, False, None),
-        WorktreeRow(TWO, "/v", "", "", 0, State.CLAIMED, True, 2),
-    ]
-    for name, document in (
-        ("integrate", machine.integrate(INTEGRATION, dry_run=False)),
-        ("doctor", machine.doctor(Diagnosis(False, (problem,), (problem,)))),
-        ("lead", machine.lead(LeadView("", "", None, None, False, False))),
-        ("worktree-list", machine.worktree_list(rows)),
-    ):
-        validate({"v": 1, **document}, name)
+    validate({"v": 1, **machine.integrate(INTEGRATION, dry_run=False)}, "integrate")
+    validate({"v": 1, **machine.lead(LeadView("", "", None, None, False, False))}, "lead")

@@ -1,0 +1,90 @@
+"""A repository's upkeep as text: setting up, doctor, worktrees and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from git_fleet.core.results import Cleaned, Diagnosis, InitReport, Problem, WorktreeRow
+from git_fleet.views.look import Look, count, line, lines
+from git_fleet.views.table import Cell, Table
+from git_fleet.views.text import STYLES
+
+
+def init(value: InitReport, look: Look, *, dry_run: bool) -> str:
+    """What was set up and what to commit; on a dry run also the fleet.toml that would be written."""
+    text = [f"{'would write' if dry_run else 'wrote'} fleet.toml"] if value.config else []
+    text += [
+        f"  gate {look.paint(line(gate.name), 'bold')}: {line(gate.run)}"
+        f"{look.paint(f'  # {line(gate.reason)}', 'dim')}{'  (in a comment)' if gate.alternative else ''}"
+        for gate in value.gates
+    ]
+    text += [line(hook) for hook in value.hooks]
+    if not text:
+        text = ["everything is in place already"]
+    text += [f"{look.paint('note:', 'yellow')} {line(note)}" for note in value.notes]
+    if dry_run and value.config:
+        text += ["", lines(value.config.rstrip()), ""]
+    text += [f"{look.paint('next:', 'bold')} {line(command)}" for command in value.commands]
+    return "\n".join(text)
+
+
+def cleanup(values: Sequence[Cleaned], look: Look, *, dry_run: bool) -> str:
+    """Which worktrees went, which stayed and why."""
+    if not values:
+        return "no worktree can go"
+    return "\n".join(part for value in values for part in _cleaned(value, look, dry_run=dry_run))
+
+
+def _cleaned(value: Cleaned, look: Look, *, dry_run: bool) -> list[str]:
+    name = look.paint(str(value.id), "bold")
+    if value.kept:
+        return [f"{look.paint('-', 'yellow')} {name} keeps {line(value.path)}: {line(value.text)}"]
+    gone = "would be removed" if dry_run else "is removed"
+    branch = f", and its branch {line(value.branch)}" if value.branch else ""
+    text = [f"{look.paint('✓', 'green')} {name}: {line(value.path)} {gone}{branch}"]
+    return [*text, f"    its work is kept at {line(value.salvage)}"] if value.salvage else text
+
+
+def doctor(value: Diagnosis, look: Look) -> str:
+    """What is wrong, what was put right, and what to do about the rest."""
+    text = [part for problem in value.problems for part in _problem(problem, look)]
+    text += [part for note in value.notes for part in _note(note, look)]
+    left = sum(not problem.fixed for problem in value.problems)
+    end = "all is well" if value.ok else f"{count(left, 'problem')} left"
+    return "\n".join([*text, look.paint(end, "green" if value.ok else "red")])
+
+
+def _problem(problem: Problem, look: Look) -> list[str]:
+    mark = look.paint("fixed:", "green") if problem.fixed else look.paint("problem:", "red")
+    text = [f"{mark} {line(problem.text)} {look.paint(f'[{problem.code}]', 'dim')}"]
+    return text if problem.fixed or not problem.fix else [*text, f"    {line(problem.fix)}"]
+
+
+def _note(note: Problem, look: Look) -> list[str]:
+    text = [f"{look.paint('note:', 'yellow')} {line(note.text)} {look.paint(f'[{note.code}]', 'dim')}"]
+    return [*text, f"    {line(note.fix)}"] if note.fix else text
+
+
+def worktrees(rows: Sequence[WorktreeRow], look: Look) -> str:
+    """The tasks' worktrees on this machine."""
+    if not rows:
+        return "no task has a worktree here"
+    table = Table(
+        ("TASK", "STATE", "WORKER", "SLOT", "BRANCH", "CHANGES", "WORKTREE"),
+        whole=frozenset({0, 1}),
+        right=frozenset({3}),
+    )
+    for row in rows:
+        state = Cell(str(row.state), STYLES[row.state]) if row.state else Cell("unknown", "red")
+        changes = "gone" if row.dirty is None else str(row.dirty) if row.dirty else "clean"
+        old = "" if row.current else " (earlier attempt)"
+        table.add(
+            Cell(str(row.id), "bold"),
+            state,
+            row.worker,
+            str(row.slot or ""),
+            row.branch,
+            changes,
+            row.path + old,
+        )
+    return table.render(look)
