@@ -22,7 +22,7 @@ from typing import Any
 
 import tomli_w
 
-from git_fleet.app import acting, placing
+from git_fleet.app import acting, handin, placing
 from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session, Surroundings, open_session
 from git_fleet.core import plandoc, trailers
@@ -202,8 +202,6 @@ def handed_in(
     record = session.record(session.snapshot(), name)
     claim = record.state.claim
     assert claim is not None
-    from git_fleet.app import handin
-
     Repo(Path(claim.worktree)).commit(f"Work on {record.id}", files or {f"{record.id.task}/new": "new\n"})
     return handin.done(session, name, handin.Handin()).record
 
