@@ -18,7 +18,7 @@ from git_fleet.views import machine, text, upkeep
 def overview(call: Call) -> None:
     """What bare `git fleet` shows."""
     with call.session() as session:
-        found = looking.status(session)
+        found = looking.status(session, details=call.as_json)  # the few lines name no commits or changes
     call.show(lambda: machine.status(found), lambda look: text.overview(found, look))
 
 

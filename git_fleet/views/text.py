@@ -76,9 +76,9 @@ def _next(value: Status, look: Look) -> list[str]:
 def _headline(plan: PlanStatus, look: Look) -> str:
     """`tasks-app (open)  ████░░ 2/8 done  3 claimed  1 blocked`."""
     counts = dict(plan.counts)
-    total = sum(counts.values())
-    ended = counts.get(State.INTEGRATED, 0) + counts.get(State.CANCELLED, 0)
-    full = _BAR * ended // total if total else 0
+    total = sum(counts.values()) - counts.get(State.CANCELLED, 0)
+    done = counts.get(State.INTEGRATED, 0)
+    full = _BAR * done // total if total else 0
     bar = look.paint("█" * full, "green") + look.paint("░" * (_BAR - full), "dim")
     others = [
         look.paint(f"{counts[state]} {state}", STYLES[state])
@@ -89,7 +89,7 @@ def _headline(plan: PlanStatus, look: Look) -> str:
         "" if plan.state is PlanState.OPEN else f" ({plan.state}{': ' + plan.reason if plan.reason else ''})"
     )
     name = f"{look.paint(line(plan.plan), 'bold')}{line(shown)} → {line(plan.base)}"
-    return "  ".join([name, bar, f"{ended}/{total} done", *others])
+    return "  ".join([name, bar, f"{done}/{total} done", *others])
 
 
 def _attention(plan: PlanStatus, now: datetime, look: Look) -> list[str]:

@@ -92,7 +92,7 @@ def test_json_is_wanted_even_when_the_rest_cannot_be_parsed(argv: list[str], wan
 def test_a_bug_ends_with_seventy_and_its_traceback_in_a_file(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("what nobody thought of")
 
     monkeypatch.setattr(status, "status", fail)
@@ -109,7 +109,7 @@ def test_a_bug_ends_with_seventy_and_its_traceback_in_a_file(
 def test_an_interruption_ends_with_one_hundred_and_thirty(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(status, "status", interrupt)

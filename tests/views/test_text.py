@@ -41,15 +41,17 @@ def test_the_status_is_read_in_two_seconds() -> None:
         row("3", State.BLOCKED, holder="w3", summary="no api"),
         row("4", waits_for=(TaskId("app", "1"), TaskId("app", "2"))),
         row("5", State.INTEGRATED, title="Done before"),
+        row("6", State.CANCELLED, title="Not needed"),
     )
     assert text.status(value, PLAIN) == (
-        "app → main  ████░░░░░░░░░░░░░░░░  1/5 done  1 pending  2 claimed  1 blocked\n"
+        "app → main  ████░░░░░░░░░░░░░░░░  1/5 done  1 pending  2 claimed  1 blocked  1 cancelled\n"
         "TASK   STATE       WORKER  LEASE     BRANCH     AHEAD  WAITS FOR     WHAT\n"
         "app/1  claimed     w1      10m left  feature/1  +2*                  tests next\n"
         "app/2  expired     w2      2m ago    feature/2  +0                   Do it\n"
         "app/3  blocked     w3                                                no api\n"
         "app/4  pending                                         app/1, app/2  Do it\n"
         "app/5  integrated                                                    Done before\n"
+        "app/6  cancelled                                                     Not needed\n"
         "\n"
         "next: git fleet claim"
     )
