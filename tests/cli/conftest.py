@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +80,14 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(repo: Repo, capsysbinary: pytest.CaptureFixture[bytes]) -> Fleet:
+def fleet(
+    repo: Repo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> Fleet:
     """In a repository with one file to own and no plan yet; no gates, and it says so."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # texts that are kept for their writer
     repo.commit("Files", {"cli.py": "print()\n", "fleet.toml": 'version = 1\ngates = "none"\n'})
     return Fleet(repo.path, capsysbinary.readouterr)
 
