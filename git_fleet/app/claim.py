@@ -30,9 +30,9 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
-from git_fleet.core.ready import limit, out_of_attempts, ready_tasks, reasons
+from git_fleet.core.ready import claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, Busy, Held, IllegalEvent, LostRace, Stale
+from git_fleet.errors import AnswerIsNo, Busy, Held, LostRace, Stale
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
 from git_fleet.store import bucket, guard, log, names, plans, tasks
@@ -90,7 +90,7 @@ def claim(session: Session, request: Request) -> Claimed | NothingReady:
 def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claimed | NothingReady | None:
     """One pass over what was read; None to start over."""
     config = session.config()
-    reached = limit(session.unfinished(snapshot), config)
+    reached = limit(session.unfinished(snapshot), config, snapshot.at, host=session.around.host)
     if reached is not None:
         return NothingReady("limit", reached.text, _RETRY_SECONDS["limit"])
     if request.task is not None:
@@ -114,10 +114,10 @@ def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claim
 def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> TaskRecord:
     """The task asked for by name. Raises when it cannot be claimed now, with every reason."""
     record = snapshot.resolve(name)
-    found = list(reasons(record, snapshot, session.index(snapshot), config, host=session.around.host))
-    found = [reason for reason in found if reason.code != ATTEMPTS]
-    if not found:
+    index, host = session.index(snapshot), session.around.host
+    if first_obstacle(record, snapshot, index, config, host=host) is None:
         return record
+    found = list(reasons(record, snapshot, index, config, host=host))
     text = f"{record.id} cannot be claimed now: " + "; ".join(reason.text for reason in found)
     kind = Held if found[0].code == "claimed" else AnswerIsNo
     raise kind(text, hint=next((reason.fix for reason in found if reason.fix), ""))
@@ -126,17 +126,20 @@ def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> T
 def _candidates(
     session: Session, snapshot: Snapshot, request: Request, config: Config
 ) -> Iterator[TaskRecord]:
-    """The ready tasks in order, begun at a random one of the first few that are equally good, so
-    that workers who ask at the same moment do not all race for the first."""
+    """The ready tasks in order, and those whose attempts are used up. Begun at a random one of the
+    first few that are equally good, so that workers who ask at the same moment do not all race for
+    the first."""
     index, host = session.index(snapshot), session.around.host
-    among = [record.id for record in session.unfinished(snapshot)]
     found = (
         record
-        for record in ready_tasks(snapshot, index, config, host=host, among=among)
-        if not request.labels or set(request.labels) & set(record.task.labels)
+        for record in session.unfinished(snapshot)
+        if (not request.labels or set(request.labels) & set(record.task.labels))
+        and claimable_state(record, snapshot, host)
+        and first_obstacle(record, snapshot, index, config, host=host) is None
     )
     head = list(islice(found, _SPREAD))
-    equal = sum(record.task.priority == head[0].task.priority for record in head) if head else 0
+    ranks = [(record.task.priority, index.dependents[record.id]) for record in head]
+    equal = ranks.count(ranks[0]) if ranks else 0
     start = random.randrange(equal) if equal else 0  # noqa: S311 - spreading load, not a secret
     return chain(head[start:equal], head[:start], head[equal:], found)
 
@@ -156,10 +159,13 @@ def _attempt(
             return None
         if _renewed_by_commits(session, record, config):
             return None
-        rescued = placing.rescue(session, record)
-        event = _event(session, snapshot, record, request, config, rescued)
+    except LostRace:
+        return None
+    rescued = placing.rescue(session, record)
+    event = _event(session, snapshot, record, request, config, rescued)
+    try:
         taken, guard_now = _take(session, snapshot, record, event)
-    except (LostRace, IllegalEvent):
+    except LostRace:
         return None
     session.remember(taken, guard_now)
     if _closing(session, taken):
@@ -181,8 +187,8 @@ def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config
     again = session.reread_around(snapshot, record)
     if again is None:
         return None
-    found = reasons(record, again, session.index(again), config, host=session.around.host)
-    return again if all(reason.code == ATTEMPTS for reason in found) else None
+    hindered = first_obstacle(record, again, session.index(again), config, host=session.around.host)
+    return again if hindered is None else None
 
 
 def _event(
@@ -262,7 +268,7 @@ def _closing(session: Session, taken: TaskRecord) -> bool:
     if state not in (PlanState.CLOSING, PlanState.CLOSED):
         return False
     fence = taken.state.claim.fence if taken.state.claim else None
-    with suppress(LostRace, IllegalEvent):  # someone ended it already: it counts for nobody
+    with suppress(LostRace):  # someone ended it already: it counts for nobody
         tasks.append(session.store, taken, Event("release", session.now(), session.actor, {"fence": fence}))
     return True
 

@@ -274,7 +274,7 @@ def explain(session: Session, name: str | None) -> Explanation:
     record = session.record(snapshot, name)
     config, index = session.config(), session.index(snapshot)
     reasons = list(readiness.reasons(record, snapshot, index, config, host=session.around.host))
-    reached = readiness.limit(snapshot.tasks.values(), config)
+    reached = readiness.limit(snapshot.tasks.values(), config, snapshot.at, host=session.around.host)
     if reached is not None and not record.state.state.ended:
         reasons.append(reached)
     return Explanation(record.id, record.state.state, not reasons, tuple(reasons))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
-from git_fleet.core.patterns import overlap, parse
+from git_fleet.core.overlaps import interfaces
 from git_fleet.errors import InvalidInput
 
 
@@ -25,17 +24,20 @@ def integration_order(
     then plan order. `first` is a person's own order for the front. Raises InvalidInput when it puts a
     task before one it needs.
     """
+    front = list(dict.fromkeys(first))
     here = {task.id: number for number, task in enumerate(tasks)}
     needs = {task.id: {need for need in task.needs_ids if need in here} for task in tasks}
-    _check_first(first, needs)
-    done = list(first)
+    _check_first(front, needs)
+    done = front
     rank = {task.id: (-dependents.get(task.id, 0), -shared(task.id), here[task.id]) for task in tasks}
-    reads = _reads(tasks)
-    left = {task_id: set(needs[task_id]) - set(done) for task_id in here if task_id not in done}
+    reads: dict[TaskId, set[TaskId]] = {task_id: set() for task_id in here}
+    for edge in interfaces(tasks):
+        reads[edge.reader].add(edge.owner)
+    left = {task_id: needs[task_id] - set(front) for task_id in here if task_id not in front}
     while left:
         free = [task_id for task_id, wanted in left.items() if not wanted]
         calm = [task_id for task_id in free if not reads[task_id] & left.keys()] or free
-        chosen = heapq.nsmallest(1, calm, key=rank.__getitem__)[0]
+        chosen = min(calm, key=rank.__getitem__)
         done.append(chosen)
         del left[chosen]
         for wanted in left.values():
@@ -53,17 +55,3 @@ def _check_first(first: Iterable[TaskId], needs: Mapping[TaskId, set[TaskId]]) -
                 hint="name what is needed first",
             )
         seen.add(task_id)
-
-
-def _reads(tasks: Sequence[Task]) -> dict[TaskId, set[TaskId]]:
-    """For each task the others whose files it reads."""
-    owned = {task.id: [parse(text) for text in task.owned] for task in tasks}
-    read = {task.id: [parse(text) for text in task.reads] for task in tasks}
-    return {
-        reader: {
-            owner
-            for owner in owned
-            if owner != reader and any(overlap(a, b) for a in owned[owner] for b in patterns)
-        }
-        for reader, patterns in read.items()
-    }

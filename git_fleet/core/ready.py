@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from git_fleet.core import graph, lease
@@ -102,6 +103,15 @@ def reasons(
     yield from _turn_reasons(record, snapshot, index)
 
 
+def first_obstacle(
+    record: TaskRecord, snapshot: Snapshot, index: Index, config: Config, *, host: str
+) -> Reason | None:
+    """The first reason why a worker may not have `record` now. Used-up attempts are none: whoever
+    would claim the task blocks it (DESIGN section 4)."""
+    found = reasons(record, snapshot, index, config, host=host)
+    return next((reason for reason in found if reason.code != ATTEMPTS), None)
+
+
 def _plan_reasons(record: TaskRecord, snapshot: Snapshot) -> Iterator[Reason]:
     plan = snapshot.plans[record.id.plan]
     fixes = {
@@ -169,8 +179,6 @@ def _need_reasons(record: TaskRecord, snapshot: Snapshot) -> Iterator[Reason]:
 
 
 def _overlap_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> Iterator[Reason]:
-    if record.task.output == "report":
-        return
     for other_id in sorted(index.overlaps.of(record.id)):
         other = snapshot.record(other_id)
         if other is not None and other.state.state.active:
@@ -197,12 +205,18 @@ def _turn_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> Itera
         )
 
 
-def limit(records: Iterable[TaskRecord], config: Config) -> Reason | None:
-    """The limit that no new claim may pass now, if one is reached (DESIGN section 6, Limits).
+def limit(records: Iterable[TaskRecord], config: Config, at: datetime, *, host: str) -> Reason | None:
+    """The limit that no new claim may pass at `at`, if one is reached (DESIGN section 6, Limits).
 
-    `records` are all tasks of the plans that count; those that have ended may be left out.
+    `records` are all tasks of the plans that count; those that have ended may be left out. A claim
+    that can be taken over does not count: workers that died must not keep the others out.
     """
-    states = Counter(record.state.state for record in records)
+    states: Counter[State] = Counter()
+    for record in records:
+        claim = record.state.claim
+        dead = claim is not None and lease.expired(claim, at, host=host)
+        if record.state.state is not State.CLAIMED or not dead:
+            states[record.state.state] += 1
     claimed, waiting = states[State.CLAIMED], states[State.PROPOSED] + states[State.VERIFIED]
     if claimed >= config.max_active:
         return Reason(
