@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _HEX = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_WRITES = 5  # attempts at storing an object
 _AT_ONCE = 200  # names asked for in one go; their objects are held in memory together
 
 
@@ -122,7 +123,17 @@ class Objects:
         return self._git.run("cat-file", "-e", oid, ok=(0, 1, 128)).code == 0
 
     def write(self, kind: Kind, data: bytes) -> Oid:
-        """Store an object (a known one costs nothing) and return its id. Raises GitFailed."""
+        """Store an object (a known one costs nothing) and return its id. Raises GitFailed.
+
+        `git gc` removes the folders of loose objects that it has emptied, and git gives up when one goes
+        between its making it and its writing there. So a failure is believed when it comes again and again.
+        """
+        for _ in range(_WRITES - 1):
+            with contextlib.suppress(GitFailed):
+                return self._write(kind, data)
+        return self._write(kind, data)
+
+    def _write(self, kind: Kind, data: bytes) -> Oid:
         return Oid(self._git.text("hash-object", "-t", kind, "-w", "--stdin", input=data))
 
     def read_tree(self, tree: Oid) -> tuple[TreeEntry, ...]:
