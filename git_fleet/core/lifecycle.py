@@ -10,6 +10,7 @@ The plan's own life is the second, smaller table `PLAN_TABLE`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ from git_fleet.errors import IllegalEvent, StaleClaim
 
 MAX_FINDINGS = 20
 MAX_TEXT = 400
+_MAX_STORED = 1200  # of a text, in the ASCII that JSON makes of it: a state has 16 KiB in all
+_MAX_STORED_FINDINGS = 6000
 ATTEMPTS = "attempts"
 
 
@@ -203,7 +206,7 @@ def _done(state: TaskState, fields: Fields) -> TaskState:
 
 
 def _block(state: TaskState, fields: Fields) -> TaskState:
-    return replace(state, code=fields["code"], reason=_cut(fields.get("reason", "")), **_kept(fields))
+    return replace(state, code=_cut(fields["code"]), reason=_cut(fields.get("reason", "")), **_kept(fields))
 
 
 def _verdict(state: TaskState, fields: Fields) -> TaskState:
@@ -231,7 +234,11 @@ def _accept(state: TaskState, _: Fields) -> TaskState:
 
 def _findings(state: TaskState, fields: Fields) -> tuple[Finding, ...]:
     new: tuple[Finding, ...] = fields.get("findings", ())
-    return (*state.findings, *(replace(f, text=_cut(f.text)) for f in new))[-MAX_FINDINGS:]
+    short = (Finding(_cut(found.text), _cut(found.source), _cut(found.path)) for found in new)
+    kept = (*state.findings, *short)[-MAX_FINDINGS:]
+    while sum(_stored(found.text + found.source + found.path) for found in kept) > _MAX_STORED_FINDINGS:
+        kept = kept[1:]  # the newest tell what to do now
+    return kept
 
 
 def _saved(state: TaskState, fields: Fields) -> TaskState:
@@ -277,8 +284,18 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
 
 
 def _cut(text: str) -> str:
-    """Short enough for a state (16 KiB in all); the whole text is in the event's tree."""
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    """Short enough for a state; the event has the whole text."""
+    short = text[: MAX_TEXT - 1]
+    if len(text) <= MAX_TEXT and _stored(text) <= _MAX_STORED:
+        return text
+    while _stored(short) > _MAX_STORED:
+        short = short[: -max(1, len(short) // 10)]
+    return short + "…"
+
+
+def _stored(text: str) -> int:
+    """How many bytes `text` takes in an event."""
+    return len(json.dumps(text))
 
 
 P = PlanState
