@@ -6,7 +6,6 @@ long-lived session keeps git children, parsed plans and the last snapshot; a one
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from git_fleet.app import documents
 from git_fleet.core import config as configuration
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
@@ -161,17 +159,20 @@ class Session:
 
     def _parse_config(self, found: Object) -> Config:
         document = self.store.cache.load("config", found.oid)
-        if document is None:
-            return documents.load_config(found.data, CONFIG_FILE)[0]
-        return configuration.from_document(document)
+        if document is not None:
+            return configuration.from_document(document)
+        from git_fleet.app import documents  # slow to import, and hardly ever needed (see keep_config)
+
+        return documents.load_config(found.data, CONFIG_FILE)[0]
 
     def keep_config(self, base: str) -> None:
         """Remember that the configuration of `base` is valid (writing commands call this), so that
         the commands after it need not load a validator."""
         found = self._config_blob(base)
         if found and self.store.cache.load("config", found.oid) is None:
-            documents.load_config(found.data, CONFIG_FILE)
-            self.store.cache.save("config", found.oid, tomllib.loads(found.data.decode()))
+            from git_fleet.app import documents
+
+            self.store.cache.save("config", found.oid, documents.load_config(found.data, CONFIG_FILE)[1])
 
     def index(self, snapshot: Snapshot) -> Index:
         """What follows from the plans that count; kept while their revisions stay the same."""

@@ -6,13 +6,12 @@ text is one commit of that ref, so `git notes --ref=fleet/plan/<plan> show <base
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from git_fleet.core import codec, plandoc
+from git_fleet.core import codec
 from git_fleet.core.ids import Oid, is_oid
 from git_fleet.core.lifecycle import Event, after_plan
 from git_fleet.core.model import Plan, PlanLog
@@ -46,15 +45,29 @@ def text(store: Store, note: Oid) -> tuple[Oid, bytes]:
 
 
 def revision(store: Store, plan_id: str, note: Oid) -> Revision:
-    """The plan as notes commit `note` has it, from the cache where it was parsed before."""
+    """The plan as notes commit `note` has it, from the cache where it was parsed before.
+
+    Raises UnknownFormat or InvalidInput when the note does not hold one.
+    """
     cached = store.cache.load("plan", note)
     if cached is not None:
         try:
             return Revision(note, Oid(cached["base_commit"]), codec.decode_plan(cached["plan"]))
         except (KeyError, TypeError, ValueError):
             pass  # a broken or older cache entry: parse again
+    import tomllib
+
+    from git_fleet.core import plandoc  # slow to import, and not needed where the cache has the plan
+
     base_commit, data = text(store, note)
-    plan = plandoc.parse_plan(tomllib.loads(data.decode()), source=f"plan {plan_id}", plan_id=plan_id)
+    try:
+        document = tomllib.loads(data.decode())
+    except ValueError as error:  # somebody wrote the note by hand
+        raise UnknownFormat(
+            f"the text of plan {plan_id} (notes {note[:12]}) is not TOML: {error}",
+            hint=f"git fleet plan edit {plan_id}",
+        ) from error
+    plan = plandoc.parse_plan(document, source=f"plan {plan_id}", plan_id=plan_id)
     return Revision(note, base_commit, plan)
 
 
