@@ -150,7 +150,7 @@ def text_of(session: Session, plan_id: str) -> tuple[Oid, str]:
     note = tip(session.store.refs.get(names.plan_note(check_id(plan_id, "plan id"))))
     if note is None:
         raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
-    return note, plans.text(session.store, note)[1].decode()
+    return note, plans.text(session.store, note)[1].decode(errors="replace")
 
 
 def newest(session: Session, snapshot: Snapshot, plan_id: str) -> Revision:
