@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from git_fleet.git.locks import Writers, clear, left_behind, obstacles
 from git_fleet.git.process import Child
 from git_fleet.git.refs import ABSENT, Refs, Update
 from git_fleet.git.repository import Repository, discover
-from tests.support.race import Puppet, until
+from tests.support.race import Puppet, race, until, values
 from tests.support.repo import Repo, make_repo
 
 REF = "refs/fleet/task/p/a"
@@ -47,6 +48,7 @@ def prepared_writer(say: Say, path: Path, value: str) -> None:
     keeper = os.fork()
     if not keeper:
         os.close(writers.fd)  # it only keeps git's input open, so that git does not end by itself
+        signal.alarm(60)  # should the test fail before it ends us
         signal.pause()
     say((child.pid, keeper))
     signal.pause()
@@ -210,6 +212,31 @@ def test_a_lock_taken_anew_meanwhile_is_not_the_one_looked_at(
     monkeypatch.setattr("git_fleet.git.locks.obstacles", someone_else_takes_it)
     assert clear(discover(repo.path)) == []
     assert lock.exists()
+
+
+def write_without_a_pause(_index: int, path: Path, stop: Path) -> int:
+    writers = Writers(discover(path))
+    rounds = 0
+    while not stop.exists():
+        writers.share()
+        time.sleep(0.02)  # a transaction's length
+        writers.leave()
+        rounds += 1
+    return rounds
+
+
+def test_busy_writers_cannot_keep_dead_locks_for_ever(repo: Repo, tmp_path: Path) -> None:
+    lock, stop = leave(repo), tmp_path / "stop"
+
+    def clear_among_them(index: int) -> int:
+        if index:
+            return write_without_a_pause(index, repo.path, stop)
+        cleared = [clear(discover(repo.path)) for _ in range(3)]
+        stop.touch()
+        assert [lock] in cleared
+        return 1
+
+    assert all(values(race(7, clear_among_them)))
 
 
 def test_age_proves_nothing(repo: Repo) -> None:

@@ -95,7 +95,7 @@ class Puppet:
 
     def __init__(self, work: Callable[..., object], *args: Any) -> None:
         self._ear, mouth = _CONTEXT.Pipe(duplex=False)
-        self._process = _CONTEXT.Process(target=work, args=(mouth.send, *args))
+        self._process = _CONTEXT.Process(target=work, args=(mouth.send, *args), daemon=True)
         _start_quietly(self._process)
         mouth.close()
 
@@ -121,7 +121,7 @@ def _start(
     work: Callable[..., Any], args: tuple[Any, ...], barrier: Barrier | None
 ) -> tuple[ForkProcess, Connection]:
     ear, mouth = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_run, args=(work, args, barrier, mouth))
+    process = _CONTEXT.Process(target=_run, args=(work, args, barrier, mouth), daemon=True)
     _start_quietly(process)
     mouth.close()
     return process, ear
