@@ -209,12 +209,22 @@ class Objects:
         return next(iter(self._fetch([name])))
 
     def _fetch(self, names: Sequence[str]) -> list[Object | None]:
-        """Ask the child for all names at once, and take all answers before anybody asks again."""
+        """The objects of these names. A ref is looked at again when packed-refs was replaced meanwhile (see
+        PackedRefs): nothing older than this call may be taken for what the ref is now."""
         for name in names:
             if "\n" in name or not name:
                 raise InvalidInput(f"not an object name: {name!r}")
-        if self._packed.replaced():
+        by_id = all(map(_HEX.fullmatch, names))
+        while True:
+            if self._packed.replaced():
+                self._end_child()
+            answers = self._ask(names)
+            if by_id or not self._packed.replaced():
+                return answers
             self._end_child()
+
+    def _ask(self, names: Sequence[str]) -> list[Object | None]:
+        """Ask the child for all names at once, and take all answers before anybody asks again."""
         if self._child is None:
             # With --buffer it reads all questions up to the `flush` before it answers: no pipe can fill up
             # on both sides. Each question looks at the refs anew.

@@ -110,11 +110,23 @@ class Refs:
         """
         found: dict[str, Oid] = {}
         for few in _batches(prefixes):
-            out = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", *few).out
-            for line in os.fsdecode(out).split("\n")[:-1]:
+            for line in self._listed(few):
                 value, _, ref = line.partition(" ")
                 found[ref] = Oid(value)
         return dict(sorted(found.items()))
+
+    def _listed(self, prefixes: Sequence[str]) -> list[str]:
+        """`value ref` of all refs below the prefixes, read while packed-refs stayed the same file (see
+        PackedRefs), so that no value is older than this call."""
+        packed = PackedRefs(self._repo)  # not the one that watches over the kept git
+        try:
+            packed.replaced()
+            while True:
+                out = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", *prefixes).out
+                if not packed.replaced():
+                    return os.fsdecode(out).split("\n")[:-1]
+        finally:
+            packed.close()
 
     def get(self, ref: str) -> Value:
         """The ref's value, or ABSENT."""
@@ -152,15 +164,27 @@ class Refs:
             time.sleep(jitter * _FIRST_PAUSE * 2 ** min(attempt, 4))
 
     def _attempt(self, batch: Sequence[Update], message: str) -> _Refusal | None:
-        """One transaction; None when git confirmed it. Afterwards no git of ours is still at it."""
-        outdated = [self._writers.share(), self._packed.replaced(), message != self._message]
-        if any(outdated):
-            self._end_child()
-        prepared = done = False
+        """One transaction; None when git confirmed it. Afterwards no git of ours is still at it.
+
+        It is begun again when packed-refs was replaced after its git had started: git may then have checked
+        the old values against a file that is no more (see PackedRefs). What is asked while the locks are held
+        stays true until they are let go.
+        """
+        done = False
         try:
-            child = self._child = self._child or self._start(message)
-            if child.send(self._script(batch)) and child.line() == b"start: ok":
-                prepared = child.line() == b"prepare: ok"
+            while True:
+                outdated = [self._writers.share(), self._packed.replaced(), message != self._message]
+                if any(outdated):
+                    self._end_child()
+                child = self._child = self._child or self._start(message)
+                prepared = (
+                    child.send(self._script(batch))
+                    and child.line() == b"start: ok"
+                    and child.line() == b"prepare: ok"
+                )
+                if not (prepared and self._packed.replaced()):
+                    break
+                self._end_child()
             done = prepared and child.send(b"commit\0") and child.line() == b"commit: ok"
             if done:
                 return None

@@ -103,7 +103,9 @@ class PackedRefs:
     seconds. Replaced twice within a second, the file can have all three again; then git takes old values for
     the present ones, even under its own lock, and a compare-and-swap by it loses what others wrote (seen here:
     7 of 320 swaps, with `git pack-refs` running in a loop). While the old file is kept open, as it is here,
-    its inode cannot come back.
+    its inode cannot come back. A git that lives for one transaction only is not safe either (2 of 500): it
+    looks at packed-refs before it has its locks, too. So one asks before a git starts and again when it has
+    its locks, or has answered.
     """
 
     def __init__(self, repo: Repository) -> None:

@@ -1,0 +1,104 @@
+"""Claims of many real processes: every task one winner, overlapping tasks never active together."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from git_fleet.app import claim as claiming
+from git_fleet.app import handin, work
+from git_fleet.core.model import State
+from tests.support.clock import FakeClock
+from tests.support.fleet import Table, approved, open_fleet, task
+from tests.support.race import meanwhile, race, values
+from tests.support.repo import Repo
+from tests.support.worlds import (
+    GENEROUS,
+    Held,
+    assert_logs_are_legal,
+    assert_sound,
+    assert_taking_turns,
+    pairs_among,
+)
+
+TURNS = 4  # tasks that own the same file
+PATIENCE = 1000  # claims of one worker
+
+
+def _crowd(repo: Repo, tasks: int, overlapping: int, clock: FakeClock) -> list[frozenset[str]]:
+    """An approved plan of many tasks, the first of them in groups that own the same file; the pairs."""
+    repo.commit("Set up", {"fleet.toml": GENEROUS})
+    tables: list[Table] = []
+    groups: dict[int, list[str]] = {}
+    for number in range(tasks):
+        group = number // TURNS
+        shared = {"files": [f"shared/{group}"]} if number < overlapping else {}
+        tables.append(task(f"t{number}", **shared))
+        if shared:
+            groups.setdefault(group, []).append(f"p/t{number}")
+    with open_fleet(repo, "person", clock) as session:
+        approved(session, *tables)
+    return pairs_among(groups.values())
+
+
+def _work_through(number: int, places: list[Path], clock: FakeClock) -> list[Held]:
+    """One worker: claims until everything has ended, and ends each task in a way of its own."""
+    chance = random.Random(number)
+    held: list[Held] = []
+    place, long_lived = places[number % len(places)], number // len(places) % 2 == 1
+    with open_fleet(place, f"w{number}", clock, long_lived=long_lived) as session:
+        for _ in range(PATIENCE):
+            got = claiming.claim(session, claiming.Request(worktree=False))
+            since = time.monotonic_ns()
+            if isinstance(got, claiming.NothingReady):
+                if got.reason == "complete":
+                    return held
+                continue
+            name = str(got.record.id)
+            ending = chance.randrange(6)
+            if ending == 0:
+                handin.done(session, name, handin.Handin(result="x", commit="main"))
+            held.append(Held(name, since, time.monotonic_ns()))
+            if ending == 1:
+                work.release(session, name)
+            else:
+                work.cancel(session, name, "enough")
+    raise AssertionError("another worker has left a task behind")
+
+
+def _pack(repo: Repo) -> None:
+    repo.run_git("pack-refs", "--all")
+
+
+def _gc(repo: Repo) -> None:
+    repo.try_git("gc", "--quiet")  # it gives up when refs move under it: as bad luck as can be
+
+
+def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overlapping: int) -> None:
+    pairs = _crowd(repo, tasks, overlapping, clock)
+    linked = [repo.worktree(repo.path.parent / f"linked-{n}", f"linked-{n}") for n in range(2)]
+    places = [repo.path, *(tree.path for tree in linked)]
+    with meanwhile(_pack, repo), meanwhile(_gc, repo):
+        held = [each for found in values(race(workers, _work_through, places, clock)) for each in found]
+    assert_taking_turns(held, pairs)
+    with open_fleet(repo, "person", clock) as session:
+        logs = assert_logs_are_legal(session)
+        assert len(logs) == tasks
+        for name, entries in logs.items():
+            events = [entry.event.name for entry in entries]
+            assert events.count("claim") - events.count("release") == 1, f"{name}: {events}"
+            assert sum(each.task == str(name) for each in held) == events.count("claim"), name
+        assert {record.state.state for record in session.snapshot().tasks.values()} == {State.CANCELLED}
+    assert_sound(repo)
+
+
+def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: FakeClock) -> None:
+    _run_crowd(repo, clock, workers=8, tasks=40, overlapping=24)
+
+
+@pytest.mark.slow
+def test_sixteen_processes_claim_two_hundred_tasks(repo: Repo, clock: FakeClock) -> None:
+    _run_crowd(repo, clock, workers=16, tasks=200, overlapping=80)
