@@ -142,9 +142,12 @@ class Session:
 
     @cached_property
     def main(self) -> str:
-        """The default base: the branch named by `git config fleet.main`, else main or master, else
-        the one the main worktree is on. Raises InvalidInput when there is none yet."""
-        return _main_branch(self.repo)
+        """The default base: the branch that `main` in fleet.toml names, as the branch has it that
+        `git config fleet.main` names, else main or master, else the one the main worktree is on.
+        Raises InvalidInput when there is none yet."""
+        found = _main_branch(self.repo)
+        named = self.config(found).main
+        return named if named and self.store.objects.read_ref(names.branch(named)) else found
 
     def config(self, base: str | None = None) -> Config:
         """fleet.toml as the tip of `base` (default: main) has it; defaults where there is none."""

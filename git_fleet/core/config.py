@@ -79,9 +79,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One repository's configuration, as on its base branch. `gates_none` is `gates = "none"`."""
+    """One repository's configuration, as on its base branch. `gates_none` is `gates = "none"`; `main`
+    is empty where the file does not name the default base."""
 
-    main: str = "main"
+    main: str = ""
     mode: str = "branch"
     branch: str = "feature/{id}-{slug}"
     worktree: str = "../{repo}-{id}-{slug}"
