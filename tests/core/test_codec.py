@@ -30,8 +30,8 @@ from git_fleet.core.model import (
 from git_fleet.errors import UnknownFormat
 
 OID = Oid("a" * 40)
-TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
-    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+TIMES = st.integers(0, 4 * 10**12).map(
+    lambda milliseconds: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 )
 TEXT = st.text(max_size=20)
 OIDS = st.sampled_from([OID, Oid("b" * 64)])
