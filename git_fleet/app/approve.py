@@ -21,12 +21,13 @@ from git_fleet.app.session import Session
 from git_fleet.core import plandoc
 from git_fleet.core.check import PlanCheck
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.lifecycle import TABLE, Event
-from git_fleet.core.model import Plan, PlanState, Task
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import Plan, Task
 from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import IllegalEvent, InvalidInput
-from git_fleet.store import log, names, plans
+from git_fleet.store import names, plans
+from git_fleet.store.plans import Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +74,24 @@ def approve(session: Session, plan_id: str) -> PlanRecord:
     session.keep_config(revision.plan.base)
     plans.keep(session.store, revision)
     plans.refresh_open_file(session.store, besides=[(plan_id, revision.plan.base)])
-    record = snapshot.plans[plan_id]
-    paused = was_paused(session, record)
-    fields = {"incoming": revision.note, "paused": paused}
-    record = plans.append(session.store, record, Event("approving", session.now(), person, fields))
     try:
-        _revise(session, session.snapshot(), revision.plan, revision.note, person)
-        fields = {"revision": revision.note, "paused": paused}
-        record = plans.append(session.store, record, Event("approve", session.now(), person, fields))
-    except InvalidInput as refusal:
-        _go_back(session, record, person, paused, str(refusal))
-        raise
+        _approve(session, snapshot.plans[plan_id], revision, person)
     finally:
         plans.refresh_open_file(session.store)
     return session.snapshot().plans[plan_id]
 
 
-def was_paused(session: Session, record: PlanRecord) -> bool:
-    """Whether the plan is paused, or was when the approval began that is being finished."""
-    if record.state is PlanState.APPROVING and record.tip is not None:
-        return bool(log.read(session.store.objects, record.tip).event.fields.get("paused"))
-    return record.state is PlanState.PAUSED
+def _approve(session: Session, record: PlanRecord, revision: Revision, person: str) -> None:
+    paused = planning.was_paused(session, record)
+    fields = {"incoming": revision.note, "paused": paused}
+    record = plans.append(session.store, record, Event("approving", session.now(), person, fields))
+    try:
+        _revise(session, session.snapshot(), revision.plan, revision.note, person)
+    except InvalidInput as refusal:
+        _go_back(session, record, person, paused, str(refusal))
+        raise
+    fields = {"revision": revision.note, "paused": paused}
+    plans.append(session.store, record, Event("approve", session.now(), person, fields))
 
 
 def _go_back(session: Session, record: PlanRecord, person: str, paused: bool, reason: str) -> None:
@@ -170,7 +168,11 @@ def _scope(task: Task) -> tuple[object, ...]:
 
 
 def _revise(session: Session, snapshot: Snapshot, plan: Plan, note: Oid, person: str) -> None:
-    """Touch the log of every task that the approval changes; refuse now what has become active."""
+    """Touch the log of every task that the approval changes; refuse now what has become active.
+
+    What is removed is cancelled last, when nothing can be refused any more: the plan is not open, and
+    a claim computed before is void since `revised`.
+    """
     _refuse_errors(session, snapshot, plan)
     change = _change(session, snapshot, plan)
 
@@ -179,14 +181,12 @@ def _revise(session: Session, snapshot: Snapshot, plan: Plan, note: Oid, person:
             raise InvalidInput(f"plan {plan.id} cannot be approved: {now.id} has just been claimed")
         return {"revision": note, "reason": f"plan {plan.id} is being approved"}
 
-    for task in _touched(change):
-        record = snapshot.record(task.id)
-        removed = task.id in change.old and task.id not in change.new
-        name = "cancel" if removed else "revised"
-        if record is None or name not in TABLE[record.state.state]:
-            continue
-        with suppress(IllegalEvent):  # it moved on to a state from which no claim is possible
-            act(session, record, name, decide, actor=person)
+    touched = [record for task in _touched(change) if (record := snapshot.record(task.id)) is not None]
+    removed = [record for record in touched if record.id in change.old and record.id not in change.new]
+    for name, records in (("revised", touched), ("cancel", removed)):
+        for record in records:
+            with suppress(IllegalEvent):  # it is in a state from which no claim is possible
+                act(session, session.reread(record), name, decide, actor=person)
 
 
 def _touched(change: _Change) -> list[Task]:

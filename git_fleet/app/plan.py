@@ -7,6 +7,7 @@ approved (app/approve.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.snapshot import PlanRecord, Snapshot
 from git_fleet.errors import IllegalEvent, InvalidInput
-from git_fleet.store import archive, names, plans
+from git_fleet.store import archive, log, names, plans
 from git_fleet.store.base import tip
 from git_fleet.store.plans import Revision
 
@@ -60,15 +61,25 @@ def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -
 
 def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
     """Add one task (keys as in a plan file) to the plan's newest text."""
+    note, toml = text_of(session, plan_id)
+    return save_text(session, plan_id, _with_task(toml, fields), note)
+
+
+def _with_task(toml: str, fields: Mapping[str, Any]) -> str:
+    """The text with one more task. Its heading is ours: tomli_w may write a list of short tables as
+    `task = [{…}]`, and a text that has its tasks so is written anew as a whole."""
     import tomllib
 
     import tomli_w
 
-    note, toml = text_of(session, plan_id)
-    # The heading is ours: a short list of tables tomli_w writes as `task = [{…}]`, a second key.
-    combined = f"{toml.rstrip()}\n\n[[task]]\n{tomli_w.dumps(fields)}"
-    tomllib.loads(combined)
-    return save_text(session, plan_id, combined, note)
+    text = f"{toml.rstrip()}\n\n[[task]]\n{tomli_w.dumps(fields)}"
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        with suppress(tomllib.TOMLDecodeError):  # broken by hand: refused by whoever loads it
+            document = tomllib.loads(toml)
+            return tomli_w.dumps({**document, "task": [*document.get("task", ()), fields]})
+    return text
 
 
 def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid | None = None) -> Imported:
@@ -175,8 +186,12 @@ def only(session: Session) -> str:
 
 
 def check(session: Session, plan_id: str, workers: int | None = None) -> PlanCheck:
-    """What can be said about the plan before anyone starts, from it and the repository alone."""
+    """What can be said about the plan before anyone starts, from it and the repository alone.
+
+    Raises InvalidInput when there is no such plan, or no such base.
+    """
     plan = newest(session, session.snapshot(), plan_id).plan
+    _base_commit(session, plan)
     git = session.repo.git()
     base = names.branch(plan.base)
     tracked = git.paths("ls-tree", "-r", "-z", "--name-only", base)
@@ -257,21 +272,33 @@ def close(session: Session, plan_id: str) -> PlanRecord:
     """End a plan none of whose tasks is active; its logs are folded into the archive.
 
     First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
-    by its claimer (rule *closing* of the claim model). Raises IllegalEvent when a task is active.
+    by its claimer (rule *closing* of the claim model). Done again after a crash it finishes. Raises
+    IllegalEvent when a task is active.
     """
     person = session.person()
     record = _record(session, plan_id)
-    fields = {"paused": record.state is PlanState.PAUSED}
-    record = plans.append(session.store, record, Event("closing", session.now(), person, fields))
-    snapshot = session.snapshot()
-    active = [str(task.id) for task in snapshot.of_plan(plan_id) if task.state.state.active]
-    if active:
-        plans.append(session.store, record, Event("reopen-plan", session.now(), person, fields))
-        raise IllegalEvent(
-            f"plan {plan_id} cannot be closed: {', '.join(active[:5])} {'is' if len(active) == 1 else 'are'} active",
-            hint="git fleet status",
-        )
-    record = plans.append(session.store, record, Event("close", session.now(), person, {}))
+    if record.state is not PlanState.CLOSED:
+        record = _close(session, record, person)
     archive.fold(session.store, plan_id, actor=person, at=session.now())
     plans.refresh_open_file(session.store)
     return record
+
+
+def _close(session: Session, record: PlanRecord, person: str) -> PlanRecord:
+    fields = {"paused": was_paused(session, record)}
+    record = plans.append(session.store, record, Event("closing", session.now(), person, fields))
+    active = [str(task.id) for task in session.snapshot().of_plan(record.id) if task.state.state.active]
+    if active:
+        plans.append(session.store, record, Event("reopen-plan", session.now(), person, fields))
+        raise IllegalEvent(
+            f"plan {record.id} cannot be closed: {', '.join(active[:5])} {'is' if len(active) == 1 else 'are'} active",
+            hint="git fleet status",
+        )
+    return plans.append(session.store, record, Event("close", session.now(), person))
+
+
+def was_paused(session: Session, record: PlanRecord) -> bool:
+    """Whether the plan is paused, or was when the approval or close began that is not finished."""
+    if record.state in (PlanState.APPROVING, PlanState.CLOSING) and record.tip is not None:
+        return bool(log.read(session.store.objects, record.tip).event.fields.get("paused"))
+    return record.state is PlanState.PAUSED
