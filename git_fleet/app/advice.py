@@ -10,23 +10,37 @@ from collections.abc import Callable, Iterator
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
-from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.store.worktree import Placement
 
+NEW_PLAN = "git fleet plan import FILE, or git fleet plan new NAME"
+"""How a plan begins."""
 
-def first_step(main: Oid | None) -> str:
-    """What to do in a repository without any plan. `main` is None while there is no commit."""
-    return "git fleet plan new" if main else 'git commit --allow-empty -m "First commit"'
+Approvable = Callable[[PlanRecord], bool]
+"""Whether the plan's newest text could be approved as it is."""
+
+
+def first_step(main: Oid | None, *, set_up: bool) -> str:
+    """What to do in a repository without any plan. `main` is None while there is no commit, `set_up` says
+    that the hooks are installed."""
+    if main is None:
+        return 'git commit --allow-empty -m "First commit"'
+    return NEW_PLAN if set_up else "git fleet init"
 
 
 def next_command(
-    snapshot: Snapshot, config: Config, *, ready: bool, placement: Placement | None = None
+    snapshot: Snapshot,
+    config: Config,
+    *,
+    ready: bool,
+    approvable: Approvable,
+    placement: Placement | None = None,
 ) -> str:
     """The next command; `ready` says that a task can be claimed. In a task's worktree (`placement`)
     it is its worker's, else a person's."""
     if placement is not None:
         return _for_worker(snapshot, placement)
-    return next(_for_person(snapshot, config, ready=ready), "git fleet plan new")
+    return next(_for_person(snapshot, config, approvable, ready=ready), NEW_PLAN)
 
 
 def _for_worker(snapshot: Snapshot, placement: Placement) -> str:
@@ -39,15 +53,14 @@ def _for_worker(snapshot: Snapshot, placement: Placement) -> str:
     return f"git fleet explain {record.id}"
 
 
-def _for_person(snapshot: Snapshot, config: Config, *, ready: bool) -> Iterator[str]:
+def _for_person(snapshot: Snapshot, config: Config, approvable: Approvable, *, ready: bool) -> Iterator[str]:
     yield from _unfinished_business(snapshot)
     yield from _proposals(snapshot, config)
     yield from _first(snapshot, "git fleet explain {}", lambda r: r.state.state is State.BLOCKED)
     yield from _plans(snapshot, "git fleet plan resume {}", PlanState.PAUSED)
     if ready:
         yield "git fleet claim"
-    yield from _plans(snapshot, "git fleet plan approve {}", PlanState.DRAFT)
-    yield from _revised_plans(snapshot)
+    yield from _unapproved(snapshot, approvable)
     yield from _first(snapshot, "git fleet accept {}", _on_hold)
     yield from _first(snapshot, "git fleet log {}", lambda r: r.state.state is State.CLAIMED)
     yield from _first(snapshot, "git fleet explain {}", lambda r: not r.state.state.ended)
@@ -84,8 +97,13 @@ def _plans(snapshot: Snapshot, command: str, state: PlanState) -> Iterator[str]:
     yield from (command.format(plan.id) for plan in snapshot.plans.values() if plan.state is state)
 
 
-def _revised_plans(snapshot: Snapshot) -> Iterator[str]:
-    """Plans that were edited since they were approved: the edit changes nothing yet."""
-    for plan in snapshot.plans.values():
-        if plan.state is PlanState.OPEN and plan.note != plan.log.revision:
-            yield f"git fleet plan approve {plan.id}"
+def _unapproved(snapshot: Snapshot, approvable: Approvable) -> Iterator[str]:
+    """Drafts, then plans that were edited since they were approved: the edit changes nothing yet."""
+    drafts = [plan for plan in snapshot.plans.values() if plan.state is PlanState.DRAFT]
+    edited = [
+        plan
+        for plan in snapshot.plans.values()
+        if plan.state is PlanState.OPEN and plan.note != plan.log.revision
+    ]
+    for plan in (*drafts, *edited):
+        yield f"git fleet plan {'approve' if approvable(plan) else 'edit'} {plan.id}"

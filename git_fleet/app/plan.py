@@ -180,7 +180,7 @@ def only(session: Session) -> str:
     if len(found) != 1:
         raise InvalidInput(
             f"name the plan: there are {', '.join(found)}" if found else "there is no plan yet",
-            hint="git fleet plan list" if found else "git fleet plan new, or git fleet plan import FILE",
+            hint="git fleet plan list" if found else "git fleet plan import FILE, or git fleet plan new NAME",
         )
     return found[0]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from git_fleet.app import advice, places
+from git_fleet.app import advice, install, places
 from git_fleet.app.session import Session
 from git_fleet.core import graph
 from git_fleet.core import ready as readiness
@@ -48,7 +48,7 @@ def status(session: Session, *, details: bool = True) -> Status:
     snapshot = session.snapshot()
     if not snapshot.plans:
         main = _main(session)
-        return Status(snapshot.at, (), main, "", advice.first_step(main))
+        return Status(snapshot.at, (), main, "", advice.first_step(main, set_up=_set_up(session)))
     config = session.config()
     index = _index_of_the_unended(snapshot, config)
     unended = [task for task, record in snapshot.tasks.items() if not record.state.state.ended]
@@ -64,8 +64,33 @@ def status(session: Session, *, details: bool = True) -> Status:
         ),
         main=_main(session),
         lead=_lead(snapshot),
-        next_command=advice.next_command(snapshot, config, ready=ready_at_all, placement=session.placement),
+        next_command=advice.next_command(
+            snapshot,
+            config,
+            ready=ready_at_all,
+            approvable=partial(_approvable, session),
+            placement=session.placement,
+        ),
+        closed=len(snapshot.plans) - len(shown),
     )
+
+
+def _set_up(session: Session) -> bool:
+    """Whether `git fleet init` has nothing to do here; it cannot do anything without a work tree."""
+    if session.repo.worktree is None:
+        return True
+    return all(problem.code != "hooks-missing" for problem in install.inspect(session.repo))
+
+
+def _approvable(session: Session, record: PlanRecord) -> bool:
+    """Whether the plan's newest text leaves nothing open; not so when it cannot even be read."""
+    from git_fleet.core import plandoc  # slow to import, and only drafts need it
+
+    try:
+        plan = _draft(session, record)
+    except FleetError:
+        return False
+    return plan is not None and not plandoc.approval_problems(plan)
 
 
 def _index_of_the_unended(snapshot: Snapshot, config: Config) -> Index:
@@ -177,7 +202,7 @@ class _Details:
     """What is in the worktrees here: read once, for the tasks that are worked on."""
 
     def __init__(self, session: Session, snapshot: Snapshot, config: Config) -> None:
-        self._markers = config.touch
+        self._markers = includes.check_markers(config.touch)
         self._trees: dict[TaskId, worktrees.Worktree] = {}
         self._ahead: dict[TaskId, int] = {}
         here = {
@@ -320,7 +345,7 @@ def list_worktrees(session: Session) -> tuple[WorktreeRow, ...]:
     found = places.task_places(session)
     if not found:
         return ()
-    snapshot, markers = session.snapshot(), session.config().touch
+    snapshot, markers = session.snapshot(), includes.check_markers(session.config().touch)
     return tuple(map(partial(_worktree_row, session, snapshot, markers), found))
 
 

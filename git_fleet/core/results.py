@@ -59,13 +59,14 @@ class PlanStatus:
 @dataclass(frozen=True, slots=True)
 class Status:
     """The fleet at one moment. `main` is the commit of the default base, `next_command` what the
-    one who looks would do next."""
+    one who looks would do next, `closed` how many plans there have been that `plans` leaves out."""
 
     at: datetime
     plans: tuple[PlanStatus, ...]
     main: Oid | None
     lead: str
     next_command: str
+    closed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

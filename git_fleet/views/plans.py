@@ -214,7 +214,7 @@ def state(record: PlanRecord, look: Look) -> str:
 def listing(rows: Sequence[PlanRow], look: Look) -> str:
     """Every plan there is."""
     if not rows:
-        return "no plan yet (git fleet plan new, or git fleet plan import FILE)"
+        return "no plan yet (git fleet plan import FILE, or git fleet plan new NAME)"
     table = Table(("PLAN", "STATE", "ONTO", "TASKS", "WHAT"), whole=frozenset({0, 1}), right=frozenset({3}))
     for row in rows:
         state_ = Cell(str(row.state), _STATES[row.state])

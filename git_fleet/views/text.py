@@ -19,7 +19,7 @@ from git_fleet.core.results import (
     TaskRow,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, line, lines, since, some
+from git_fleet.views.look import Look, age, count, line, lines, since, some
 from git_fleet.views.table import Cell, Table
 
 STYLES = {
@@ -50,7 +50,7 @@ def overview(status: Status, look: Look) -> str:
     for plan in status.plans:
         text += [f"  {line_}" for line_ in _attention(plan, status.at, look)]
     if not text:
-        text = ["no plan yet"]
+        text = [_no_plan(status)]
     return "\n".join([*text, *_next(status, look)])
 
 
@@ -64,9 +64,13 @@ def status(value: Status, look: Look, *, everything: bool = False) -> str:
         if plan.tasks:
             text += [_task_table(plan, value.at, look, everything=everything), ""]
     if not text:
-        text = ["no plan yet"]
+        text = [_no_plan(value)]
     lead = [f"lead: {line(value.lead)}"] if value.lead else []
     return "\n".join([*text, *lead, *_next(value, look)])
+
+
+def _no_plan(value: Status) -> str:
+    return f"{count(value.closed, 'plan')} closed, none is open" if value.closed else "no plan yet"
 
 
 def _next(value: Status, look: Look) -> list[str]:

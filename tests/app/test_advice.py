@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from git_fleet.app import lead, status
+from pathlib import Path
+
+from git_fleet.app import advice, install, lead, status
 from git_fleet.app.session import Session
 from git_fleet.store import lead as lead_log
 from git_fleet.store.lead import Intent
@@ -28,7 +30,9 @@ def advised(session: Session) -> str:
 
 def test_from_the_first_plan_to_the_last_task(repo: Repo) -> None:
     session = open_fleet(repo)
-    assert advised(session) == "git fleet plan new"
+    assert advised(session) == "git fleet init"
+    install.install(session.repo)
+    assert advised(session) == advice.NEW_PLAN
     record = saved(session, task("a"), task("b", needs=["a"]))
     assert advised(session) == "git fleet plan approve p"
     on_plan(session, "approving", incoming=record.note)
@@ -48,7 +52,36 @@ def test_from_the_first_plan_to_the_last_task(repo: Repo) -> None:
     on_plan(session, "closing")
     assert advised(session) == "git fleet plan close p"
     on_plan(session, "close")
-    assert advised(session) == "git fleet plan new"
+    assert advised(session) == "git fleet plan import FILE, or git fleet plan new NAME"
+    assert status.status(session).closed == 1
+
+
+def test_without_a_work_tree_there_is_nothing_to_set_up(repo: Repo, tmp_path: Path) -> None:
+    repo.run_git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    assert advised(open_fleet(tmp_path / "bare.git")) == advice.NEW_PLAN
+
+
+def test_a_draft_that_names_no_files_is_edited_before_it_is_approved(repo: Repo) -> None:
+    session = open_fleet(repo)
+    drafted = {"id": "later", "title": "Left alone"}
+    saved(session, task("a"), drafted)
+    assert advised(session) == "git fleet plan edit p"
+    approved(session, task("a"))
+    claimed(session, "a")
+    saved(session, task("a"), drafted)
+    assert advised(session) == "git fleet plan edit p"
+    saved(session, task("a"), task("later"))
+    assert advised(session) == "git fleet plan approve p"
+
+
+def test_a_plan_broken_by_hand_is_edited(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    base = repo.rev("main")
+    notes = ("-c", "core.hooksPath=/dev/null", "notes", "--ref=fleet/plan/p")
+    repo.run_git(*notes, "add", "-f", "-m", "no = toml = at all", base)
+    assert advised(session) == "git fleet plan edit p"
 
 
 def test_a_proposal_that_needs_a_verdict_is_for_a_person_to_accept(repo: Repo) -> None:

@@ -75,8 +75,10 @@ def test_of_a_large_plan_the_tasks_at_work_are_shown_and_the_rest_counted() -> N
 
 def test_a_plan_that_is_closed_is_left_out_and_no_plan_is_said() -> None:
     assert "app" not in text.status(fleet(row(), state=PlanState.CLOSED), PLAIN).split("\n")[0]
-    empty = Status(START, (), None, "", "git fleet plan new")
-    assert text.overview(empty, PLAIN) == "no plan yet\nnext: git fleet plan new"
+    empty = Status(START, (), None, "", "git fleet init")
+    assert text.overview(empty, PLAIN) == "no plan yet\nnext: git fleet init"
+    after = replace(empty, closed=2)
+    assert text.status(after, PLAIN).startswith("2 plans closed, none is open\n")
 
 
 @pytest.mark.parametrize("look", [PLAIN, Look(width=80), Look(width=200)])
