@@ -51,7 +51,9 @@ class Shape(NamedTuple):
     `items` always ends in MANY. `file` is the last component if it names files; `directories` are
     the file-like components that the pattern itself uses as directories (`x.py/` or `x.py/y`).
     Any matching path, with a slash added at its end, starts with `prefix`; if `file`, a matching
-    file ends in `suffix`. `exact` is the anchored path of a pattern without wildcards.
+    file ends in `suffix`. `starts` are the literal starts of `file` and of each of `directories`
+    (see `literal_start`), none if `file` is None. `exact` is the anchored path of a pattern without
+    wildcards.
     """
 
     items: tuple[Component, ...]
@@ -59,12 +61,13 @@ class Shape(NamedTuple):
     directories: tuple[Component, ...]
     prefix: bytes
     suffix: bytes
+    starts: tuple[bytes, ...]
     exact: bytes | None
 
 
 def normalise(text: str) -> str:
     r"""`text` without the trailing spaces git ignores too (a last space is kept as `\ `)."""
-    return _TRAILING_SPACES.sub(r"\1", text)
+    return _TRAILING_SPACES.sub(r"\1", text) if text.endswith(" ") else text
 
 
 @lru_cache(maxsize=_CACHE)
@@ -106,18 +109,18 @@ def _shape(text: str) -> Shape:
     items = parts[:-1] if anchored else [MANY, *parts[:-1]]
     items += [ANY, MANY] if last is MANY else [last]
     items += [ANY, MANY] if directory_only else [MANY]
+    merged = [item for at, item in enumerate(items) if not (at and item is MANY and items[at - 1] is MANY)]
     file = last if last.file_like and not directory_only else None
-    used_as_directories = parts if directory_only else parts[:-1]
+    directories = tuple(part for part in (parts if directory_only else parts[:-1]) if part.file_like)
     names = [part.name for part in parts if part.name is not None]
     one_path = anchored and not directory_only and len(names) == len(parts)
     return Shape(
-        items=tuple(
-            item for at, item in enumerate(items) if at == 0 or (item, items[at - 1]) != (MANY, MANY)
-        ),
+        items=tuple(merged),
         file=file,
-        directories=tuple(part for part in used_as_directories if part.file_like),
+        directories=directories,
         prefix=_literal_prefix(items),
         suffix=literal_end(file) if file else b"",
+        starts=tuple(map(literal_start, (file, *directories))) if file else (),
         exact=b"/".join(names) if one_path else None,
     )
 
@@ -138,9 +141,9 @@ def _components(text: str) -> list[Component]:
 def _literal_prefix(items: Iterable[Component]) -> bytes:
     prefix = b""
     for item in items:
+        prefix += literal_start(item)
         if item.name is None:
-            return prefix + literal_start(item.tokens)
-        prefix += item.name + b"/"
+            break
     return prefix
 
 
@@ -160,12 +163,23 @@ def regex(meaning: Shape) -> str:
 
 
 def obviously_disjoint(left: Shape, right: Shape) -> bool:
-    """A cheap test: whether the literal starts, or the literal ends of two file names, exclude each other."""
-    if not (left.prefix.startswith(right.prefix) or right.prefix.startswith(left.prefix)):
+    """A cheap test: whether the literal starts, or those or the ends of two file names, exclude each other."""
+    if not _one_starts_other(left.prefix, right.prefix):
         return True
     if left.file is None or right.file is None or left.directories or right.directories:
         return False
-    return not (left.suffix.endswith(right.suffix) or right.suffix.endswith(left.suffix))
+    if not (left.suffix.endswith(right.suffix) or right.suffix.endswith(left.suffix)):
+        return True
+    return not _one_starts_other(left.starts[0], right.starts[0])
+
+
+def _one_starts_other(left: bytes, right: bytes) -> bool:
+    return left.startswith(right) or right.startswith(left)
+
+
+def obviously_common(left: Shape, right: Shape) -> bool:
+    """A cheap test: whether one matches at any depth and the other owns all that is below its paths."""
+    return (left.items[0] is MANY and right.file is None) or (right.items[0] is MANY and left.file is None)
 
 
 def common_path(left: Shape, right: Shape) -> bytes | None:

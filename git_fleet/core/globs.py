@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 STAR = 0  # the token `*`; every other token is the set of bytes it matches, bit n for byte n
@@ -20,6 +21,8 @@ _BYTES_BY_TASTE = bytes(dict.fromkeys(_READABLE + bytes(range(32, 256)) + bytes(
 _LETTERS = sum(1 << byte for byte in range(256) if chr(byte).isalpha() and byte < 128)
 _LETTERS_DIGITS = _LETTERS | sum(1 << byte for byte in b"0123456789")
 _CACHE = 1 << 16
+_BYTE_TOKENS = tuple(1 << byte for byte in range(256))
+_SPECIAL = re.compile(rb"[*?\[\\]")
 
 _FILE_NAMES = frozenset(
     b"Makefile GNUmakefile makefile Dockerfile Containerfile Jenkinsfile Vagrantfile Procfile Gemfile "
@@ -61,7 +64,7 @@ def component(raw: bytes, *, last: bool = False) -> Component:
     """
     if len(raw) > 1 and not raw.strip(b"*"):
         return MANY
-    tokens = _tokens(raw)
+    tokens = _tokens(raw) if _SPECIAL.search(raw) else [_BYTE_TOKENS[byte] for byte in raw]
     # Many versions of git let `foo**/bar` match `foobar` and `foox/y/bar`; newer ones read `foo*/bar`.
     if not last and tokens[-2:] == [STAR, STAR]:
         raise Refused("'**' beside other characters, which git versions read differently", "write '*'")
@@ -135,26 +138,33 @@ def _only_byte(token: int) -> int:
 
 
 def _is_file_like(tokens: list[int], name: bytes | None) -> bool:
-    if name in _FILE_NAMES:
-        return True
+    if name is not None:
+        stem, _, extension = name.rpartition(b".")
+        return name in _FILE_NAMES or (stem != b"" and _is_extension(extension))
     dots = [at for at, token in enumerate(tokens) if token == _DOT]
-    extension = tokens[dots[-1] + 1 :] if dots and dots[-1] > 0 else []
-    if not all(token and not token & ~_LETTERS_DIGITS for token in extension):
-        return False
-    if all(map(_is_single, extension)) and bytes(map(_only_byte, extension)) in _DIRECTORY_SUFFIXES:
-        return False
-    return any(not token & ~_LETTERS for token in extension)
+    last = tokens[dots[-1] + 1 :] if dots and dots[-1] > 0 else []
+    if all(map(_is_single, last)):
+        return _is_extension(bytes(map(_only_byte, last)))
+    in_extensions = all(token and not token & ~_LETTERS_DIGITS for token in last)
+    return in_extensions and any(not token & ~_LETTERS for token in last)
+
+
+def _is_extension(text: bytes) -> bool:
+    return text.isalnum() and not text.isdigit() and text not in _DIRECTORY_SUFFIXES
 
 
 def literal_end(part: Component) -> bytes:
     """The literal bytes that every name it matches ends in."""
-    return literal_start(part.tokens[::-1])[::-1]
+    return part.name if part.name is not None else _literals(reversed(part.tokens))[::-1]
 
 
-def literal_start(tokens: tuple[int, ...]) -> bytes:
-    """The literal bytes at the start of `tokens`."""
-    count = next((at for at, token in enumerate(tokens) if not _is_single(token)), len(tokens))
-    return bytes(map(_only_byte, tokens[:count]))
+def literal_start(part: Component) -> bytes:
+    """The literal bytes that every name it matches, with a slash added at its end, starts with."""
+    return part.name + b"/" if part.name is not None else _literals(part.tokens)
+
+
+def _literals(tokens: Iterable[int]) -> bytes:
+    return bytes(map(_only_byte, takewhile(_is_single, tokens)))
 
 
 def component_regex(part: Component) -> str:
@@ -196,11 +206,15 @@ def _ranges(token: int) -> Iterator[str]:
             low = None
 
 
-@lru_cache(maxsize=_CACHE)
 def common_name(left: Component, right: Component) -> bytes | None:
     """A short file name that both components match, never '.' or '..', or None."""
     if left.name is not None and right.name is not None:
         return left.name if left.name == right.name else None
+    return _common_name(left, right)
+
+
+@lru_cache(maxsize=_CACHE)
+def _common_name(left: Component, right: Component) -> bytes | None:
     name = _shortest_name(left.tokens, right.tokens)
     if name is not None and name.startswith(b"."):
         # `.py` would do for `*.py`, but people expect `a.py`.

@@ -43,8 +43,8 @@ def stricter(one: Overlap, other: Overlap) -> Overlap:
 def pairs(tasks: Sequence[Task], generated: Iterable[str] = ()) -> list[Pair]:
     """Every overlapping pair once, in plan order. Two revisions of one task are no pair.
 
-    About linear in the tasks as long as few of them overlap. Raises InvalidInput for a broken
-    pattern.
+    About linear in the tasks as long as few of them overlap (a name such as `cli.py`, at any depth,
+    overlaps whoever owns a directory). Raises InvalidInput for a broken pattern.
     """
     owned = Owned(generated)
     files = [owned.patterns(task) for task in tasks]

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from git_fleet.core import automaton
-from git_fleet.core.automaton import shape
+from git_fleet.core.automaton import Shape, shape
 
 _CACHE = 1 << 16
 
@@ -60,10 +60,13 @@ def overlap(left: Pattern, right: Pattern) -> bool:
     unless the other pattern does: git would let `*.md` and `docs/*.txt` meet in `docs/a.txt/a.md`,
     and nobody means that. Existing files are matched without this exception (see `Matcher`).
     """
-    ours, theirs = shape(left.text), shape(right.text)
+    return _overlap(left, shape(left.text), right, shape(right.text))
+
+
+def _overlap(left: Pattern, ours: Shape, right: Pattern, theirs: Shape) -> bool:
     if automaton.obviously_disjoint(ours, theirs):
         return False
-    return _common(*sorted((left.text, right.text))) is not None
+    return automaton.obviously_common(ours, theirs) or witness(left, right) is not None
 
 
 def witness(left: Pattern, right: Pattern) -> str | None:
@@ -106,30 +109,72 @@ class Matcher:
 
 
 Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class _Starts(Generic[Value]):
+    """Values, each under the bytes that what it stands for starts with."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, list[Value]] = {}
+        self._sorted: list[bytes] = []
+
+    def add(self, start: bytes, value: Value) -> None:
+        if start not in self._values:
+            self._values[start] = []
+            insort(self._sorted, start)
+        self._values[start].append(value)
+
+    def meeting(self, start: bytes) -> Iterator[Value]:
+        """The values under every start that continues `start` or that `start` continues."""
+        for length in range(len(start)):
+            yield from self._values.get(start[:length], ())
+        for at in range(bisect_left(self._sorted, start), len(self._sorted)):
+            if not self._sorted[at].startswith(start):
+                return
+            yield from self._values[self._sorted[at]]
+
+
+class _Entry(NamedTuple, Generic[Key]):
+    key: Key
+    pattern: Pattern
+    meaning: Shape
 
 
 class OverlapIndex(Generic[Key]):
     """Answers which of many owners overlap a list of patterns, without comparing all of them.
 
-    Patterns are kept under the literal start of the paths they match. Two can only overlap if one
-    start continues the other, so `src/a/**` never meets `src/b/**`; patterns that begin with a
-    wildcard, or match at any depth, meet all.
+    Two patterns can only overlap if the literal start of the paths that one matches continues the
+    other's, so `src/a/**` never meets `src/b/**`. That tells nothing of a pattern that matches at
+    any depth; but two that name files only meet if one of these names, or of the directories that
+    look like files (see `overlap`), continues the other's start too. So `a.py` never meets `b.py`
+    or `src/b.py`, and is compared with `src/**`, with `src/*.py`, and with other owners of `a.py`.
     """
 
     def __init__(self) -> None:
-        self._owned: dict[bytes, list[tuple[Key, Pattern]]] = {}
-        self._prefixes: list[bytes] = []  # the keys of _owned, sorted
         self._added: dict[Key, int] = {}
+        self._trees: list[_Entry[Key]] = []  # what may own all that is below a directory
+        self._floating: list[_Entry[Key]] = []  # what names files and has no literal start
+        self._by_prefix: _Starts[_Entry[Key]] = _Starts()  # all but the floating ones
+        self._floating_by_name: _Starts[_Entry[Key]] = _Starts()
+        self._anchored_by_name: _Starts[_Entry[Key]] = _Starts()  # what names files and has a start
 
     def add(self, key: Key, patterns: Iterable[Pattern]) -> None:
         """Add patterns to the owner `key`, who may already have some."""
         self._added.setdefault(key, len(self._added))
         for pattern in patterns:
-            prefix = shape(pattern.text).prefix
-            if prefix not in self._owned:
-                self._owned[prefix] = []
-                insort(self._prefixes, prefix)
-            self._owned[prefix].append((key, pattern))
+            meaning = shape(pattern.text)
+            entry = _Entry(key, pattern, meaning)
+            floating = meaning.file is not None and not meaning.prefix
+            if meaning.file is None:
+                self._trees.append(entry)
+            if floating:
+                self._floating.append(entry)
+            else:
+                self._by_prefix.add(meaning.prefix, entry)
+            by_name = self._floating_by_name if floating else self._anchored_by_name
+            for start in meaning.starts:
+                by_name.add(start, entry)
 
     def overlapping(self, patterns: Iterable[Pattern]) -> list[Key]:
         """The owners who overlap any of `patterns`, in the order they were added."""
@@ -139,18 +184,23 @@ class OverlapIndex(Generic[Key]):
         """The owners who overlap, each with one pair (the owner's pattern, the given one)."""
         found: dict[Key, tuple[Pattern, Pattern]] = {}
         for given in patterns:
-            for key, owned in self._candidates(shape(given.text).prefix):
-                if key not in found and overlap(owned, given):
+            meaning = shape(given.text)
+            for key, owned, other in self._candidates(meaning):
+                if key not in found and _overlap(owned, other, given, meaning):
                     found[key] = (owned, given)
         return {key: found[key] for key in sorted(found, key=self._added.__getitem__)}
 
-    def _candidates(self, prefix: bytes) -> Iterator[tuple[Key, Pattern]]:
-        for length in range(len(prefix)):
-            yield from self._owned.get(prefix[:length], ())
-        for at in range(bisect_left(self._prefixes, prefix), len(self._prefixes)):
-            if not self._prefixes[at].startswith(prefix):
-                return
-            yield from self._owned[self._prefixes[at]]
+    def _candidates(self, given: Shape) -> Iterator[_Entry[Key]]:
+        if given.file is None:
+            yield from self._floating
+        for start in given.starts:
+            yield from self._floating_by_name.meeting(start)
+        if given.file is None or given.prefix:
+            yield from self._by_prefix.meeting(given.prefix)
+        else:
+            for start in given.starts:
+                yield from self._anchored_by_name.meeting(start)
+            yield from self._trees
 
 
 def overlapping_pairs(
