@@ -185,6 +185,7 @@ class Refs:
                 if not (prepared and self._packed.replaced()):
                     break
                 self._end_child()
+                self._writers.leave()  # who clears locks may be waiting for us, at a gate that we pass again
             done = prepared and child.send(b"commit\0") and child.line() == b"commit: ok"
             if done:
                 return None
