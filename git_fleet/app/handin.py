@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app import placing
+from git_fleet.app import includes, placing
 from git_fleet.app import plan as planning
 from git_fleet.app.acting import act, holder_fence
 from git_fleet.app.session import Session
@@ -153,7 +153,7 @@ def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handi
     """HEAD of the task's worktree. It must contain the branch: a detached HEAD beside it, or another
     branch, would leave work behind that nobody has looked at."""
     claim, git = record.state.claim, Git(path, hooks=True)
-    changed = contents.dirty_files(path, markers=session.config().touch)
+    changed = contents.dirty_files(path, markers=includes.check_markers(session.config().touch))
     if changed and handin.all_changes:
         _commit_all(record, path, changed, handin.message)
     elif changed:
@@ -194,7 +194,7 @@ def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: s
     """`lead-commits` mode: the work tree as one commit on HEAD, the index untouched. While a merge is
     being concluded MERGE_HEAD stays a parent, so that the same conflict does not come back."""
     git = Git(path)
-    tree = contents.snapshot_tree(path, markers=session.config().touch)
+    tree = contents.snapshot_tree(path, markers=includes.check_markers(session.config().touch))
     head = Oid(git.text("rev-parse", "HEAD"))
     merging = git.text("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1))
     conflicted = git.paths("diff", "--name-only", "-z", "--diff-filter=U")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app import isolation, naming, salvage
+from git_fleet.app import includes, isolation, naming, salvage
 from git_fleet.app.acting import taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
@@ -82,7 +82,7 @@ def rescue(session: Session, record: TaskRecord) -> Rescued:
         base=claim.base,
         actor=claim.holder,
         now=session.now(),
-        markers=session.config().touch,
+        markers=includes.check_markers(session.config().touch),
     )
     return Rescued(found.start, found.number, found.ref) if found else Rescued()
 
@@ -145,7 +145,8 @@ def _reusable(session: Session, record: TaskRecord, config: Config) -> Oid | Non
     if state.state is not State.REWORK or claim is None or claim.host != session.around.host:
         return None
     path = Path(claim.worktree) if claim.worktree else None
-    if path is None or not isolation.reusable(session.repo, path, claim.branch, config.touch):
+    markers = includes.check_markers(config.touch)
+    if path is None or not isolation.reusable(session.repo, path, claim.branch, markers):
         return None
     tree = worktrees.find(session.repo, path)
     return tree.head if tree else None

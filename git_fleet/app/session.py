@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,6 @@ from typing import Self
 from git_fleet.core import config as configuration
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import PlanState
 from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Denied, InvalidInput, StaleClaim
@@ -63,6 +62,7 @@ class Session:
     _configs: dict[Oid | None, Config] = field(default_factory=dict)
     _indexes: dict[tuple[object, ...], Index] = field(default_factory=dict)
     _recent: Snapshot | None = None
+    _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -89,9 +89,15 @@ class Session:
         return fleet.read_snapshot(self.store, self.now(), known=self._known)
 
     def recent_snapshot(self, *, fresh: bool) -> Snapshot:
-        """The last snapshot at a new moment where a long-lived session keeps one, else a new one."""
-        if self._recent is None or fresh or not self.long_lived:
+        """The last snapshot at a new moment where a long-lived session keeps one, else a new one.
+
+        What is kept is at most `refresh_seconds` old, since limits are checked in it.
+        """
+        patience = timedelta(seconds=self.config().refresh_seconds)
+        old = self._read_at is None or self.now() - self._read_at > patience
+        if self._recent is None or fresh or old or not self.long_lived:
             self._recent = self.snapshot()
+            self._read_at = self._recent.at
             index = self.index(self._recent)
             ended = {task for task, record in self._recent.tasks.items() if record.state.state.ended}
             self._unfinished = [task for task in index.order if task not in ended]
@@ -284,8 +290,3 @@ def _main_branch(repo: Repository) -> str:
         f"there is no branch {configured or 'main'} with a commit yet",
         hint="make a first commit, or name the branch: git config fleet.main BRANCH",
     )
-
-
-def open_plans(snapshot: Snapshot) -> bool:
-    """Whether any plan is open."""
-    return any(record.state is PlanState.OPEN for record in snapshot.plans.values())

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from git_fleet.app import advice, install, places
+from git_fleet.app import advice, includes, install, places
 from git_fleet.app.session import Session
 from git_fleet.core import graph
 from git_fleet.core import ready as readiness
