@@ -276,12 +276,19 @@ def _template(here: Here) -> str:
 
 
 def pre_push(here: Here, args: Sequence[str]) -> None:
-    """Refuses anything but the task's branch from its worktree, and bases of open plans but to the lead."""
+    """Refuses anything but the task's branch from its worktree; bases of open plans to all but the lead.
+
+    One push of a base is anybody's, outside task worktrees: exactly what the branch is here. It publishes
+    what its lead has brought there, since nobody else moves it.
+    """
     remote = args[0] if args else here.environ.get("PRE_COMMIT_REMOTE_NAME", "origin")
-    moves = _pushed(here.environ)
+    moves = _pushed(here)
     guarded = [move for move in moves if move.ref in here.guarded]
     if guarded and not _leads(here):
-        raise _base_is_the_leads(here, "a push to", guarded[0].ref)
+        now = _values(here, [move.ref for move in guarded]) if here.ticket is None else {}
+        changes = next((move for move in guarded if not guardrail.publishes(move, now)), None)
+        if changes is not None:
+            raise _base_is_the_leads(here, "a push to", changes.ref)
     if here.ticket is None:
         return
     for move in moves:
@@ -293,13 +300,17 @@ def pre_push(here: Here, args: Sequence[str]) -> None:
             )
 
 
-def _pushed(environ: Mapping[str, str]) -> list[Move]:
-    """What is being pushed. The pre-commit framework has read the list and hands on one entry of it."""
+def _pushed(here: Here) -> list[Move]:
+    """What is being pushed. The pre-commit framework has read the list and hands on one entry of it,
+    without the value when everything is new to the remote."""
     moves = guardrail.pushed_moves(_text(sys.stdin.buffer.read()))
-    ref = environ.get("PRE_COMMIT_REMOTE_BRANCH", "")
-    if ref and not moves:
-        return [Move("0", environ.get("PRE_COMMIT_TO_REF") or "unknown", ref)]
-    return moves
+    ref = here.environ.get("PRE_COMMIT_REMOTE_BRANCH", "")
+    if not ref or moves:
+        return moves
+    value, local = (here.environ.get(f"PRE_COMMIT_{name}", "") for name in ("TO_REF", "LOCAL_BRANCH"))
+    if local and not value:
+        value = here.git("rev-parse", "-q", "--verify", "--end-of-options", local, ok=(0, 1)).decode().strip()
+    return [Move("0", value or "unknown", ref)]
 
 
 # --- reference-transaction -----------------------------------------------------------------------

@@ -2,13 +2,18 @@
 
 The hooks are a guard-rail (DESIGN section 8), run on every commit and several times for each. So this
 module, unlike its neighbours, imports `re`, `json` and the errors alone and shares no types with them.
+
+A base moves by its lead alone, wherever a hook sees it: by a commit, in a ref transaction, on a remote by a
+push. Two things only follow what its lead did, and pass: a fast-forward to the remote-tracking branch, and,
+outside a task's worktree, a push of exactly what the branch is here (`publishes`). A task's worktree pushes
+its own branch and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from git_fleet.errors import UnknownFormat
@@ -92,6 +97,12 @@ def pushed_moves(lines: str) -> list[Move]:
     """What `pre-push` reads: `LOCAL-REF LOCAL-OID REMOTE-REF REMOTE-OID`; the first may hold spaces."""
     found = [line.rsplit(" ", 3) for line in lines.split("\n") if line.count(" ") >= 3]
     return [Move(old, new, ref) for _, new, ref, old in found]
+
+
+def publishes(move: Move, here: Mapping[str, str]) -> bool:
+    """Whether a push gives a branch of the remote the value that the branch of that name has `here` (full
+    ref name → object id). A deletion, or any other value, does not."""
+    return here.get(move.ref) == move.new
 
 
 def whose(move: Move, place: Place) -> str:

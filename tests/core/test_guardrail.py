@@ -55,6 +55,17 @@ def test_lines_of_a_transaction_and_of_a_push_are_read() -> None:
     assert guardrail.transaction_moves("\n") == guardrail.pushed_moves("\n") == []
 
 
+def test_a_push_publishes_what_the_branch_is_here_and_nothing_else() -> None:
+    here = {"refs/heads/main": "1" * 40}
+    assert guardrail.publishes(Move("0" * 40, "1" * 40, "refs/heads/main"), here)
+    for new, ref in (
+        ("2" * 40, "refs/heads/main"),
+        ("0" * 40, "refs/heads/main"),
+        ("1" * 40, "refs/heads/x"),
+    ):
+        assert not guardrail.publishes(Move("0" * 40, new, ref), here)
+
+
 def test_packed_refs_are_read_without_header_and_peeled_values() -> None:
     text = f"# pack-refs with: peeled fully-peeled sorted \n{A} refs/heads/x\n{B} refs/tags/t\n^{A}\n"
     assert guardrail.packed(text) == {(A, "refs/heads/x"), (B, "refs/tags/t")}

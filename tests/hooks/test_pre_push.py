@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hooked import lead, words
+from tests.support.hooked import LEAD, append, lead, words
 from tests.support.repo import Repo
 
 
@@ -62,16 +62,72 @@ def test_main_is_pushed_by_the_lead_alone(hub: Repo, main: Repo, task: Repo) -> 
     assert hub.rev("main") == made
 
 
+def integrated(main: Repo) -> None:
+    """Two commits by a lead that has given the lead back."""
+    lead(main)
+    main.commit("one", {"cli.py": "one\n"})
+    main.commit("two", {"cli.py": "two\n"})
+    append(main, LEAD, "release", {"holder": None, "fence": None, "worktree": None, "intent": None})
+
+
+def test_what_the_lead_integrated_is_published_by_anybody(hub: Repo, main: Repo) -> None:
+    """The lead is given back at the end of an integration, and main is to be pushed then."""
+    integrated(main)
+    main.run_git("push", "-q", "origin", "main")
+    assert hub.rev("main") == main.rev("main")
+    main.run_git("push", "-q", "origin", "main:refs/heads/topic", "+main", "main:refs/tags/v1")
+
+
+@pytest.mark.parametrize("what", ["main~1:main", "+main~1:main", "topic:main", ":main", "+HEAD:main"])
+def test_anything_else_is_refused_although_main_is_pushed_as_it_is(hub: Repo, main: Repo, what: str) -> None:
+    integrated(main)
+    main.run_git("switch", "-qc", "topic")
+    main.commit("mine", {"cli.py": "mine\n"})
+    before = hub.rev("main")
+    assert "only its lead" in words(main, "push", "origin", what)
+    assert "only its lead" in words(main, "push", "origin", "topic", what)
+    assert hub.rev("main") == before
+
+
+def test_a_task_does_not_push_main_even_as_it_is(hub: Repo, main: Repo, task: Repo) -> None:
+    integrated(main)
+    before = hub.rev("main")
+    assert "git fleet done" in words(task, "push", "origin", "main")
+    assert hub.rev("main") == before
+
+
 def test_other_branches_leave_from_elsewhere(hub: Repo, main: Repo) -> None:
     main.run_git("push", "-q", "origin", "main:topic", "main:refs/tags/v1")
     main.run_git("push", "-q", "origin", ":topic")
     assert set(hub.refs()) == {"refs/heads/main", "refs/tags/v1"}
 
 
-@pytest.mark.parametrize(("branch", "code"), [("refs/heads/main", 4), ("refs/heads/topic", 0), ("", 0)])
-def test_what_the_framework_hands_on_is_judged(main: Repo, branch: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("branch", "local", "value", "code"),
+    [
+        ("refs/heads/main", "", "", 4),
+        ("refs/heads/main", "refs/heads/main", "main", 0),
+        ("refs/heads/main", "refs/heads/main", "", 0),
+        ("refs/heads/main", "refs/heads/topic", "topic", 4),
+        ("refs/heads/main", "refs/heads/topic", "", 4),
+        ("refs/heads/main", "gone", "", 4),
+        ("refs/heads/topic", "", "", 0),
+        ("", "", "", 0),
+    ],
+)
+def test_what_the_framework_hands_on_is_judged(
+    main: Repo, branch: str, local: str, value: str, code: int
+) -> None:
     """The pre-commit framework has read standard input; variables say what it found there."""
-    told = {"PRE_COMMIT": "1", "PRE_COMMIT_REMOTE_BRANCH": branch, "PRE_COMMIT_REMOTE_NAME": "origin"}
+    main.run_git("switch", "-qc", "topic")
+    main.commit("mine", {"cli.py": "mine\n"})
+    told = {
+        "PRE_COMMIT": "1",
+        "PRE_COMMIT_REMOTE_BRANCH": branch,
+        "PRE_COMMIT_LOCAL_BRANCH": local,
+        "PRE_COMMIT_REMOTE_NAME": "origin",
+        "PRE_COMMIT_TO_REF": main.rev(value) if value else "",
+    }
     done = subprocess.run(
         [sys.executable, "-c", "from git_fleet.hook import entry; entry()", "pre-push"],
         cwd=main.path,
