@@ -47,6 +47,13 @@ _FIXED = {
 }
 
 _WITH_VALUE = frozenset({"-c", "-C", "--git-dir", "--work-tree", "--namespace", "--config-env"})
+# The second part: git ≥ 2.54 runs hooks from its configuration whatever core.hooksPath says, ours too.
+_NO_HOOKS = ["-c", "core.hooksPath=/dev/null"] + [
+    word
+    for hook in ("pre-commit", "commit-msg", "pre-push", "reference-transaction")
+    for word in ("-c", f"hook.git-fleet-{hook}.enabled=false")
+]
+
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
 _KEPT_STDERR = 16_384
@@ -75,7 +82,7 @@ class Git:
         self._git_dir = git_dir
         self._switches: list[str] = []
         if not hooks:
-            self._switches += ["-c", "core.hooksPath=/dev/null"]
+            self._switches += _NO_HOOKS
         if durable:
             self._switches += ["-c", "core.fsync=loose-object,pack,reference"]
 
