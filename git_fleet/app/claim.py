@@ -147,7 +147,10 @@ def _candidates(
 def _attempt(
     session: Session, snapshot: Snapshot, record: TaskRecord, request: Request, config: Config
 ) -> Claimed | None:
-    """Try to take one candidate; None when it was lost (or had no attempts left)."""
+    """Try to take one candidate; None when it was lost (or had no attempts left).
+
+    Raises Busy when a lock stays although it was waited for: starting over would only wait again.
+    """
     if session.long_lived:
         again = _look_again(session, snapshot, record, config)
         if again is None:
@@ -159,12 +162,16 @@ def _attempt(
             return None
         if _renewed_by_commits(session, record, config):
             return None
+    except Busy:
+        raise
     except LostRace:
         return None
     rescued = placing.rescue(session, record)
     event = _event(session, snapshot, record, request, config, rescued)
     try:
         taken, guard_now = _take(session, snapshot, record, event)
+    except Busy:
+        raise
     except LostRace:
         return None
     session.remember(taken, guard_now)
@@ -235,9 +242,10 @@ def _take(
         store.refs.transact([Update(names.task_log(record.id), value(record.tip), tip)])
     except LostRace:
         now = tasks.reread(store, record.task)
-        if now.tip is None or not store.objects.is_ancestor(tip, now.tip):
-            raise
-        return now, guard_now  # somebody has helped, and it may have gone on from there
+        current = now.state.claim
+        if now.state.state is not State.CLAIMED or current is None or current.fence != tip:
+            raise  # void; or somebody has helped, but it has been taken over or ended since
+        return now, guard_now
     return TaskRecord(record.task, tip, state.fenced(tip)), guard_now
 
 
@@ -259,6 +267,15 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     with suppress(Stale, Held):  # somebody has helped, or the claim is void
         session.store.refs.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
     return True
+
+
+def resume(session: Session, name: str | None) -> placing.Placed:
+    """The task this actor holds, its worktree finished; also one whose claim a crash left half-made.
+
+    Raises as `placing.resume`.
+    """
+    help_guard(session, session.snapshot())
+    return placing.resume(session, name)
 
 
 def _closing(session: Session, taken: TaskRecord) -> bool:

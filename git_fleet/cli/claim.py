@@ -41,7 +41,7 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
         )
     with call.session() as session:
         if resume:
-            placed = placing.resume(session, task)
+            placed = claiming.resume(session, task)
         else:
             got = claiming.claim(session, claiming.Request(task, labels, worktree=not no_worktree))
             if isinstance(got, claiming.NothingReady):
