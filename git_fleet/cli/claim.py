@@ -48,7 +48,8 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
                 _show_nothing(call, got)
                 return 1
             placed = _place(session, got)
-    _show(call, placed)
+        lead_commits = session.config().lead_commits
+    _show(call, placed, lead_commits=lead_commits)
     return 0
 
 
@@ -64,18 +65,18 @@ def _place(session: Session, got: claiming.Claimed) -> Placed:
         raise
 
 
-def _show(call: Call, placed: Placed) -> None:
+def _show(call: Call, placed: Placed, *, lead_commits: bool) -> None:
     call.show(
         lambda: machine.claim(placed.record, placed.path, placed.env, placed.notes),
-        lambda look: _as_text(placed, look),
+        lambda look: _as_text(placed, look, lead_commits=lead_commits),
     )
 
 
-def _as_text(placed: Placed, look: Look) -> str:
+def _as_text(placed: Placed, look: Look, *, lead_commits: bool) -> str:
     """Imported only for people: the view's values cost a script's claim a tenth of its time."""
     from git_fleet.views import text
 
-    return text.claimed(placed.record, placed.path, placed.env, placed.notes, look)
+    return text.claimed(placed.record, placed.path, placed.env, placed.notes, look, lead_commits=lead_commits)
 
 
 def _show_nothing(call: Call, got: claiming.NothingReady) -> None:

@@ -116,6 +116,11 @@ class Config:
     env: tuple[tuple[str, str], ...] = ()
 
     @property
+    def lead_commits(self) -> bool:
+        """Whether workers only write files, and committing is the lead's."""
+        return self.mode == "lead-commits"
+
+    @property
     def generated_paths(self) -> tuple[str, ...]:
         """All patterns of generated files."""
         return tuple(path for entry in self.generated for path in entry.paths)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import Finding, PlanState, Proposal, State, TaskState
+from git_fleet.core.model import Finding, Output, PlanState, Proposal, State, TaskState
 from git_fleet.core.results import (
     Explanation,
     LogLine,
@@ -223,9 +223,15 @@ def event_texts(texts: Mapping[str, str], look: Look) -> str:
 
 
 def claimed(
-    record: TaskRecord, where: Path | None, env: Mapping[str, str], notes: Sequence[str], look: Look
+    record: TaskRecord,
+    where: Path | None,
+    env: Mapping[str, str],
+    notes: Sequence[str],
+    look: Look,
+    *,
+    lead_commits: bool = False,
 ) -> str:
-    """What a worker needs to begin."""
+    """What a worker needs to begin. `lead_commits` says that committing is not its to do."""
     task, claim = record.task, record.state.claim
     text = [f"{look.paint(str(record.id), 'bold')} is yours: {line(task.title)}"]
     about = [("files", some(task.owned, 8)), ("reads", some(task.reads, 8)), ("needs", some(task.needs, 8))]
@@ -233,20 +239,29 @@ def claimed(
         about += [("worker", line(claim.holder)), ("branch", line(claim.branch))]
         about += [("until", f"{claim.expires_at:%Y-%m-%d %H:%M:%S} UTC (attempt {claim.attempt})")]
     about += [("ports", _ports(env)), ("worktree", line(where) if where else "")]
+    about += [("accept" if not number else "", line(each)) for number, each in enumerate(task.accept)]
+    about += [("remarks", line(task.remarks))]
     text += [f"  {look.paint(f'{name:<9}', 'dim')} {value}" for name, value in about if value]
     if task.prompt.strip():
         text += ["", lines(task.prompt.strip()), ""]
     text += _finding_lines(record.state.findings, look)
     text += _notes(notes, look)
-    return "\n".join([*text, f"{look.paint('next:', 'bold')} {_then(record, where)}"])
+    then = _then(record, where, lead_commits=lead_commits)
+    return "\n".join([*text, f"{look.paint('next:', 'bold')} {then}"])
 
 
-def _then(record: TaskRecord, where: Path | None) -> str:
+def _then(record: TaskRecord, where: Path | None, *, lead_commits: bool) -> str:
     """What a worker does with a claim."""
-    if where is not None:
-        return f"cd {quoted(str(where))}, commit on the branch, then: git fleet done"
-    worker = record.state.claim.holder if record.state.claim else ""
-    return f"git fleet done {record.id} --commit REV --worker {quoted(worker)}"
+    report = record.task.output is Output.REPORT
+    if where is None:
+        worker = record.state.claim.holder if record.state.claim else ""
+        what = '--result "…"' if report else "--commit REV"
+        return f"git fleet done {record.id} {what} --worker {quoted(worker)}"
+    if report:
+        return f'cd {quoted(str(where))}, find it out, then: git fleet done --result "…"'
+    if lead_commits:
+        return f'cd {quoted(str(where))}, change its files, commit nothing, then: git fleet done -m "…"'
+    return f"cd {quoted(str(where))}, commit on the branch, then: git fleet done"
 
 
 def quoted(text: str) -> str:
@@ -264,11 +279,15 @@ def _ports(env: Mapping[str, str]) -> str:
 
 
 def _finding_lines(findings: Iterable[Finding], look: Look) -> list[str]:
-    text = [
-        f"  - {line(one.source)}: {f'{line(one.path)}: ' if one.path else ''}{line(one.text)}"
-        for one in findings
-    ]
+    text = [part for one in findings for part in _finding(one)]
     return [look.paint("found wrong with the last attempt:", "yellow"), *text] if text else []
+
+
+def _finding(one: Finding) -> list[str]:
+    """What was found, with the lines of the tool that found it."""
+    first, *rest = lines(one.text.strip()).split("\n")
+    where = f"{line(one.path)}: " if one.path else ""
+    return [f"  - {line(one.source)}: {where}{first}", *(f"    {part}".rstrip() for part in rest)]
 
 
 def _notes(notes: Iterable[str], look: Look) -> list[str]:

@@ -172,3 +172,9 @@ def test_a_report_may_come_from_standard_input(
         document = fleet.json("done", "done", "a", "--result", "-", "--worker", "w1")
     assert document["commit"] is None
     assert "no leak found" in fleet.ok("log", "a")
+
+
+def test_where_the_lead_commits_a_worker_is_not_told_to(approved: Fleet, repo: Repo) -> None:
+    assert "commit on the branch" in approved.ok("claim", "43")
+    repo.commit("Mode", {"fleet.toml": 'version = 1\ngates = "none"\nmode = "lead-commits"\n'})
+    assert "commit nothing" in approved.ok("claim", "42")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import Claim, Finding, PlanState, Proposal, State, Task, TaskState
+from git_fleet.core.model import Claim, Finding, Output, PlanState, Proposal, State, Task, TaskState
 from git_fleet.core.ready import Reason
 from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Status
 from git_fleet.core.snapshot import TaskRecord
@@ -111,7 +111,7 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
 
 def test_a_worker_is_told_all_it_needs_to_begin() -> None:
     env = {"FLEET_PORT_BASE": "20000", "FLEET_PORT_COUNT": "10", "FLEET_SLOT": "3"}
-    found = (Finding("tests are red", "gate:tests"),)
+    found = (Finding("tests are red:\n  E\t1\x1b[31m\n", "gate:tests"), Finding("no", "person:ann", "a.py"))
     shown = text.claimed(
         record(State.CLAIMED, findings=found), Path("/my work"), env, ("main was merged",), PLAIN
     )
@@ -128,7 +128,9 @@ def test_a_worker_is_told_all_it_needs_to_begin() -> None:
         "Now.\n"
         "\n"
         "found wrong with the last attempt:\n"
-        "  - gate:tests: tests are red\n"
+        "  - gate:tests: tests are red:\n"
+        "      E    1\\x1b[31m\n"
+        "  - person:ann: a.py: no\n"
         "note: main was merged\n"
         "next: cd '/my work', commit on the branch, then: git fleet done"
     )
@@ -137,6 +139,27 @@ def test_a_worker_is_told_all_it_needs_to_begin() -> None:
 def test_a_claim_without_a_worktree_says_how_to_hand_in() -> None:
     shown = text.claimed(record(State.CLAIMED), None, {}, (), PLAIN)
     assert shown.endswith("next: git fleet done app/1 --commit REV --worker w1")
+    shown = text.claimed(asked(output=Output.REPORT), None, {}, (), PLAIN)
+    assert shown.endswith('next: git fleet done app/1 --result "…" --worker w1')
+
+
+def asked(**fields: object) -> TaskRecord:
+    """A claimed task that its plan says more about."""
+    claimed = record(State.CLAIMED)
+    return replace(claimed, task=replace(claimed.task, **fields))  # type: ignore[arg-type]  # any field
+
+
+def test_a_worker_is_told_how_its_work_will_be_judged() -> None:
+    told = asked(accept=("pytest -q", "ruff check"), remarks="see the old one")
+    shown = text.claimed(told, Path("/w"), {}, (), PLAIN)
+    assert "  accept    pytest -q\n            ruff check\n  remarks   see the old one\n" in shown
+
+
+def test_the_next_step_depends_on_what_is_handed_in_and_who_commits() -> None:
+    shown = text.claimed(asked(output=Output.REPORT), Path("/w"), {}, (), PLAIN, lead_commits=True)
+    assert shown.endswith('next: cd /w, find it out, then: git fleet done --result "…"')
+    shown = text.claimed(record(State.CLAIMED), Path("/w"), {}, (), PLAIN, lead_commits=True)
+    assert shown.endswith('next: cd /w, change its files, commit nothing, then: git fleet done -m "…"')
 
 
 def test_a_hand_in_warns_of_paths_that_are_not_the_tasks() -> None:
