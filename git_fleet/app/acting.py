@@ -12,8 +12,9 @@ from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.errors import Held, InvalidInput, Stale, StaleClaim
+from git_fleet.errors import AnswerIsNo, FleetError, Held, IllegalEvent, InvalidInput, Stale, StaleClaim
 from git_fleet.store import tasks
 
 _TRIES = 50
@@ -83,6 +84,16 @@ def taken_over(record: TaskRecord) -> StaleClaim:
         f"{record.id} was taken over{by}; your work is kept at {kept}",
         hint=f"stop here; git fleet log {record.id} tells what happened, git fleet claim takes another task",
     )
+
+
+def not_held(record: TaskRecord) -> FleetError:
+    """What a worker is told that acts on a task which it had claimed and does not hold now."""
+    state, hint = record.state.state, f"git fleet log {record.id} tells why"
+    if state is State.CLAIMED:
+        return taken_over(record)
+    if state in (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED):
+        return AnswerIsNo(f"{record.id} is handed in already and {state}", hint=hint)
+    return IllegalEvent(f"{record.id} is {state}", hint=hint)
 
 
 def renewal(session: Session, record: TaskRecord) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from typing import Any
 
 from git_fleet.app import includes, placing
 from git_fleet.app import plan as planning
-from git_fleet.app.acting import act, holder_fence
+from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, slugify
 from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, Denied, IllegalEvent, InvalidInput, LostRace
+from git_fleet.errors import Denied, InvalidInput, LostRace
 from git_fleet.git import contents
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
@@ -67,7 +67,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     record = session.record(snapshot, name)
     holder_fence(session, record)
     if record.state.state is not State.CLAIMED:
-        raise _not_claimed(record)
+        raise not_held(record)
     base = placing.base_commit(session, snapshot, record.id)
     artifacts = _artifacts(session, record, handin.artifacts)
     commit = _commit(session, record, handin, base)
@@ -81,14 +81,6 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     drafted = _follow_ups(session, record.id, handin.follow_ups)
     beyond = _outside(session, record, proposal)
     return HandedIn(now, proposal, beyond, drafted, ())
-
-
-def _not_claimed(record: TaskRecord) -> Exception:
-    if record.state.state in (State.PROPOSED, State.VERIFIED, State.INTEGRATED):
-        return AnswerIsNo(
-            f"{record.id} is handed in already and {record.state.state}", hint=f"git fleet log {record.id}"
-        )
-    return IllegalEvent(f"{record.id} is {record.state.state}", hint=f"git fleet log {record.id} tells why")
 
 
 def _propose(

@@ -137,7 +137,7 @@ def free_names(
     """
     taken = _Taken(repo)
     for candidate, suffixed in _candidates(repo, task, config, attempt):
-        if taken.free(candidate):
+        if taken.free(candidate) and used.get(candidate.branch, task.id) == task.id:
             return candidate
         if used.get(candidate.branch) == task.id and taken.free(suffixed):
             return suffixed

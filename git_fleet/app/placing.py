@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from git_fleet.app import includes, isolation, naming, salvage
-from git_fleet.app.acting import taken_over
+from git_fleet.app.acting import not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
 from git_fleet.core.config import Config
@@ -20,7 +20,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.git import contents, worktrees
 from git_fleet.git.formats import parse_commit
-from git_fleet.git.process import Git
+from git_fleet.git.process import Git, failure
 from git_fleet.store import names
 from git_fleet.store.base import tip
 from git_fleet.store.worktree import Placement
@@ -100,7 +100,7 @@ def choose(
     state = record.state
     kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
     merge = kept is not None and (state.conflict or state.state is State.PENDING)
-    reused = _reusable(session, record, config) if rescued.commit in (None, kept) else None
+    reused = _reusable(session, record, config, kept)
     if reused is not None and state.claim is not None:
         return Place(state.claim.branch, state.claim.worktree, base, reused, merge)
     used = {other.state.claim.branch: other.id for other in snapshot.tasks.values() if other.state.claim}
@@ -138,9 +138,9 @@ def plan_base(session: Session, task: TaskId) -> str:
     return plan.base if plan else session.main
 
 
-def _reusable(session: Session, record: TaskRecord, config: Config) -> Oid | None:
-    """HEAD of the worktree a rework can go on in: its last one, on this machine, on its branch,
-    clean, and with no process in it; else None."""
+def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | None) -> Oid | None:
+    """HEAD of the worktree a rework can go on in: its last one, on this machine, on its branch, clean,
+    with the work that was `kept`, and with no process in it; else None."""
     state, claim = record.state, record.state.claim
     if state.state is not State.REWORK or claim is None or claim.host != session.around.host:
         return None
@@ -149,7 +149,10 @@ def _reusable(session: Session, record: TaskRecord, config: Config) -> Oid | Non
     if path is None or not isolation.reusable(session.repo, path, claim.branch, markers):
         return None
     tree = worktrees.find(session.repo, path)
-    return tree.head if tree else None
+    head = tree.head if tree else None
+    if head is None or (kept is not None and not session.store.objects.is_ancestor(kept, head)):
+        return None
+    return head
 
 
 def place(session: Session, record: TaskRecord) -> Placed:
@@ -225,6 +228,8 @@ def _merge_base(path: Path, claim: Claim) -> tuple[str, ...]:
     if done.code == 0:
         return ("main was merged into the branch",)
     paths = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
+    if not paths:  # it did not come to a merge
+        raise failure(("merge",), done.code, done.err)
     return (f"main was merged into the branch; resolve the conflicts in {contents.listing(paths)}",)
 
 
@@ -244,7 +249,7 @@ def resume(session: Session, name: str | None) -> Placed:
     if name or session.placement:
         record = session.record(snapshot, name)
         if record not in mine:
-            raise taken_over(record)
+            raise not_held(record)
         mine = [record]
     if len(mine) != 1:
         held = ", ".join(str(record.id) for record in mine) or "no task"
