@@ -6,6 +6,7 @@ show it differently (text, JSON, MCP).
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -107,3 +108,23 @@ class GitFailed(FleetError):
 
     code = "git-failed"
     exit_code = 5
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
+FREE_SPACE = "free some space, then run the same command again"
+MAKE_WRITABLE = "make it writable for you, then run the same command again"
+
+
+def disk_error(error: OSError) -> NeedsPerson | None:
+    """What a person can do about a file that could not be written or read: a full disk, missing rights.
+
+    None for what is nobody's disk: then it is a bug.
+    """
+    place = error.filename2 or error.filename
+    where = f" ({place})" if place else ""
+    if error.errno in _FULL:
+        return NeedsPerson(f"no space left on the disk{where}", hint=FREE_SPACE)
+    if error.errno in _NOT_OURS:
+        return NeedsPerson(f"{error.strerror}{where}", hint=MAKE_WRITABLE)
+    return None

@@ -64,7 +64,7 @@ class _Round:
             problem = Problem(finding.code, finding.text, finding.fix)
             if finding.note:
                 self.notes.append(problem)
-            else:
+            elif problem not in self.problems:  # what stops several checks is one problem
                 self.problems.append(self._repaired(problem, finding) if self.fix else problem)
 
     def _repaired(self, problem: Problem, finding: Finding) -> Problem:

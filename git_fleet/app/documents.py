@@ -20,6 +20,7 @@ from git_fleet.errors import InvalidInput, UnknownFormat
 
 _PATTERNS = ("protected", "park", "disposable")
 _TEMPLATE_KEYS = ("id", "slug", "repo", "plan")
+_MAX_DEPTH = 20
 _MANY_LINES = ("run", "setup", "teardown", "env")
 
 
@@ -39,9 +40,14 @@ def load_plan(
     TOML input is kept as it was written, comments and all, where nothing had to be replaced.
     Raises InvalidInput that names file, line where known, field, value and what is allowed.
     """
-    source = decode(text, name)
-    chosen = format or importers.detect_format(name, source)
-    document = importers.read(source, name=name, format_name=chosen)
+    try:
+        source = decode(text, name)
+        chosen = format or importers.detect_format(name, source)
+        document = importers.read(source, name=name, format_name=chosen)
+        _check_depth(document.data, name)
+    except InvalidInput as error:
+        error.hint = error.hint or "nothing was stored; correct it and import it again"
+        raise
     added: dict[str, Any] = {}
     if plan_id is not None and str(document.data.get("plan")).strip().lower() != plan_id.lower():
         added["plan"] = plan_id
@@ -62,7 +68,19 @@ def load_plan(
 
 def load_config(text: bytes, name: str) -> tuple[Config, dict[str, Any]]:
     """The configuration a fleet.toml holds, and its decoded document. Raises InvalidInput as above."""
+    try:
+        return _load_config(text, name)
+    except InvalidInput as error:
+        error.hint = (
+            error.hint
+            or f"correct {name} on the base branch; while a plan is open, git fleet lead acquire lets you commit there"
+        )
+        raise
+
+
+def _load_config(text: bytes, name: str) -> tuple[Config, dict[str, Any]]:
     document = toml.read(decode(text, name), name)
+    _check_depth(document.data, name)
     _check_version(document.data, name)
     problems = Problems(name)
     check_schema(document.data, "config", problems, document.lines)
@@ -81,6 +99,21 @@ def decode(text: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
         raise InvalidInput(f"{name}:{line}: not UTF-8 text: {error.reason}") from None
+
+
+def _check_depth(data: Mapping[str, Any], name: str) -> None:
+    """Parsers take more levels than what comes after them can walk through; no document needs many."""
+    level: list[Any] = [data]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, Mapping | list)
+            for inner in (value.values() if isinstance(value, Mapping) else value)
+        ]
+        if not level:
+            return
+    raise InvalidInput(f"{name}: nested too deeply")
 
 
 def _check_version(data: Mapping[str, Any], name: str) -> None:

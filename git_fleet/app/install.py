@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from git_fleet.app import hookfiles
 from git_fleet.app.hookfiles import HOOKS, KEPT, TEMPORARY, Owner
-from git_fleet.errors import FleetError, GitFailed, InvalidInput, NeedsPerson
+from git_fleet.errors import FleetError, GitFailed, InvalidInput, NeedsPerson, disk_error
 from git_fleet.git.process import git_version
 from git_fleet.git.repository import Repository
 
@@ -348,10 +348,8 @@ def _apply(repo: Repository, report: InstallReport) -> None:
         try:
             _do(repo, step)
         except OSError as error:
-            raise GitFailed(
-                f"cannot change {error.filename or step.path}: {error.strerror}",
-                hint="make it writable for you, then run the same command again",
-            ) from error
+            failed = GitFailed(f"cannot change {error.filename or step.path}: {error.strerror}")
+            raise disk_error(error) or failed from error
 
 
 def _do(repo: Repository, step: Step) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from git_fleet.app.session import Session
 from git_fleet.core import lease
+from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LeadView
-from git_fleet.errors import Denied, Held, IllegalEvent, LostRace, StaleClaim
+from git_fleet.errors import Denied, Held, IllegalEvent, InvalidInput, LostRace, StaleClaim
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 
@@ -47,7 +48,7 @@ def acquire(session: Session) -> LeadRecord:
         raise Denied("a task's worktree cannot lead", hint="lead from the main worktree")
     record = log.read(session.store)
     person, now = session.person(), session.now()
-    until = lease.expiry(now, session.config().lease_seconds)
+    until = lease.expiry(now, _lease_seconds(session))
     if record.state.fence is not None and _is_mine(session, record.state.fence):
         return log.renew(session.store, record, actor=person, now=now, expires_at=until)
     record = log.acquire(
@@ -55,6 +56,14 @@ def acquire(session: Session) -> LeadRecord:
     )
     _fence_file(session).write_text(f"{record.state.fence}\n")
     return record
+
+
+def _lease_seconds(session: Session) -> int:
+    """As configured; the default while fleet.toml is broken, since only the lead can mend it on main."""
+    try:
+        return session.config().lease_seconds
+    except InvalidInput:
+        return Config().lease_seconds
 
 
 def release(session: Session) -> LeadRecord:

@@ -150,9 +150,12 @@ class Session:
     def main(self) -> str:
         """The default base: the branch that `main` in fleet.toml names, as the branch has it that
         `git config fleet.main` names, else main or master, else the one the main worktree is on.
-        Raises InvalidInput when there is none yet."""
+        Raises InvalidInput when there is none yet. (That fleet.toml is broken, say those who need it.)"""
         found = _main_branch(self.repo)
-        named = self.config(found).main
+        try:
+            named = self.config(found).main
+        except InvalidInput:
+            return found
         return named if named and self.store.objects.read_ref(names.branch(named)) else found
 
     def config(self, base: str | None = None) -> Config:
@@ -288,5 +291,5 @@ def _main_branch(repo: Repository) -> str:
         return head.removeprefix("refs/heads/")
     raise InvalidInput(
         f"there is no branch {configured or 'main'} with a commit yet",
-        hint="make a first commit, or name the branch: git config fleet.main BRANCH",
+        hint='git commit --allow-empty -m "First commit", or name the branch: git config fleet.main BRANCH',
     )

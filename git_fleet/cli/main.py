@@ -17,7 +17,7 @@ import click
 
 from git_fleet import __version__
 from git_fleet.cli.call import APP, Call, examples, look, say, tolerant, write_json
-from git_fleet.errors import FleetError, InvalidInput
+from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
 
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -136,6 +136,8 @@ def run(argv: Sequence[str]) -> int:
         # Nobody reads any more; the interpreter's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except OSError as error:
+        return refuse(disk_error(error) or bug(error), as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last funnel: a bug becomes a sentence and a file
         return refuse(bug(error), as_json=as_json)
 

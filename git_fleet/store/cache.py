@@ -38,8 +38,11 @@ class Cache:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._folder)
-            with os.fdopen(handle, "w") as file:
-                json.dump(document, file)
-            Path(name).replace(self._path(kind, oid))
+            try:
+                with os.fdopen(handle, "w") as file:
+                    json.dump(document, file)
+                Path(name).replace(self._path(kind, oid))
+            except OSError:
+                Path(name).unlink()
         except OSError:
             return
