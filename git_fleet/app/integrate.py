@@ -121,7 +121,7 @@ def _choose(snapshot: Snapshot, order: Order) -> tuple[list[TaskRecord], list[Sk
         if record.state.state in waiting:
             chosen[record.id] = record
         else:
-            skipped.append(Skipped(record.id, f"it is {record.state.state}"))
+            skipped.append(Skipped(record.id, f"it is {record.state.state.phrase}"))
     return [record for record in snapshot.tasks.values() if record.id in chosen], skipped
 
 
@@ -202,7 +202,7 @@ def _not_now(run: _Run, record: TaskRecord, landed: Collection[TaskId] = ()) -> 
     """Why the task is left as it is, or "" when it may go on. `landed` count as integrated."""
     state = record.state
     if state.state not in (State.PROPOSED, State.VERIFIED):
-        return f"it is {state.state}"
+        return f"it is {state.state.phrase}"
     if state.state is State.PROPOSED and run.config.policy.verdicts:
         return "it waits for verdicts"
     snapshot = run.session.snapshot()

@@ -18,7 +18,7 @@ from git_fleet.core import graph
 from git_fleet.core import ready as readiness
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import PENDING, Plan, PlanState, Schedule, State
+from git_fleet.core.model import PENDING, Plan, PlanState, Schedule, State, TaskState
 from git_fleet.core.ready import Index
 from git_fleet.core.results import (
     Explanation,
@@ -178,7 +178,20 @@ def _task_row(snapshot: Snapshot, index: Index, record: TaskRecord, look: _Detai
         waits_for=_waits_for(snapshot, index, record),
         summary=state.summary,
         usage=state.usage,
+        why=_why(state),
     )
+
+
+def _why(state: TaskState) -> str:
+    """Why a task stands still: the block's code and reason, or what was found last, in one line."""
+    if state.state is State.BLOCKED:
+        return f"{state.code}: {state.reason}" if state.code and state.reason else state.code or state.reason
+    if state.state is not State.REWORK:
+        return ""
+    found = state.findings[0].text.strip().partition("\n")[0].rstrip() if state.findings else ""
+    if not state.reason or found.startswith(state.reason):
+        return found
+    return f"{state.reason}: {found}" if found else state.reason
 
 
 def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[TaskId, ...]:
@@ -302,7 +315,9 @@ def explain(session: Session, name: str | None) -> Explanation:
     reached = readiness.limit(snapshot.tasks.values(), config, snapshot.at, host=session.around.host)
     if reached is not None and not record.state.state.ended:
         reasons.append(reached)
-    return Explanation(record.id, record.state.state, not reasons, tuple(reasons))
+    state = record.state.state
+    findings = record.state.findings if state in (State.REWORK, State.BLOCKED) else ()
+    return Explanation(record.id, state, not reasons, tuple(reasons), findings)
 
 
 def siblings(session: Session, name: str | None) -> tuple[Sibling, ...]:

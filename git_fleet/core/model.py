@@ -123,6 +123,11 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
     @property
+    def phrase(self) -> str:
+        """How a sentence goes on after "it is"."""
+        return "in rework" if self is State.REWORK else str(self)
+
+    @property
     def active(self) -> bool:
         """Whether the task keeps its files to itself."""
         return self in _ACTIVE

@@ -174,7 +174,7 @@ def _need_reasons(record: TaskRecord, snapshot: Snapshot) -> Iterator[Reason]:
     for need in record.task.needs_ids:
         other = snapshot.tasks.get(need)
         if other is None or other.state.state is not State.INTEGRATED:
-            now = other.state.state if other else "not in the plan"
+            now = other.state.state.phrase if other else "not in the plan"
             yield Reason("needs", f"it needs {need}, which is {now}", f"git fleet explain {need}")
 
 
@@ -184,7 +184,7 @@ def _overlap_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> It
         if other is not None and other.state.state.active:
             yield Reason(
                 "overlap",
-                f"{other_id} owns files of it and is {other.state.state}",
+                f"{other_id} owns files of it and is {other.state.state.phrase}",
                 f"wait until {other_id} is integrated (git fleet explain {other_id})",
             )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import PlanState, State, Usage
+from git_fleet.core.model import Finding, PlanState, State, Usage
 from git_fleet.core.ready import Reason
 
 
@@ -24,7 +24,8 @@ class PlanRow:
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """One task in `status`. `ahead` counts commits over the base, `dirty` uncommitted paths; both
-    are None when its worktree is not on this machine."""
+    are None when its worktree is not on this machine. `why` says what keeps it from going on when it is
+    blocked, and what was found wrong with it when it is in rework."""
 
     id: TaskId
     title: str
@@ -41,6 +42,7 @@ class TaskRow:
     waits_for: tuple[TaskId, ...]
     summary: str
     usage: Usage
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,13 @@ class ReadyTask:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a task can or cannot be claimed now."""
+    """Why a task can or cannot be claimed now, and what was found wrong with it before."""
 
     id: TaskId
     state: State
     ready: bool
     reasons: tuple[Reason, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ def _task_row(task: TaskRow) -> Document:
         "waits_for": ids(task.waits_for),
         "summary": task.summary,
         "usage": usage(task.usage),
+        "why": task.why or None,
     }
 
 
@@ -120,7 +121,13 @@ def ready(tasks: Iterable[ReadyTask]) -> Document:
 def explain(value: Explanation) -> Document:
     """`explain`."""
     reasons = [{"code": reason.code, "text": reason.text, "fix": reason.fix} for reason in value.reasons]
-    return {"task_id": str(value.id), "state": str(value.state), "ready": value.ready, "reasons": reasons}
+    return {
+        "task_id": str(value.id),
+        "state": str(value.state),
+        "ready": value.ready,
+        "reasons": reasons,
+        "findings": findings(value.findings),
+    }
 
 
 def siblings(tasks: Iterable[Sibling]) -> Document:

@@ -102,7 +102,7 @@ def _attention(plan: PlanStatus, now: datetime, look: Look) -> list[str]:
     rows = [task for task in plan.tasks if task.state in wanted or _overdue(task, now)]
     text = [
         f"{look.paint(str(task.id), 'bold')} {look.paint(_state_word(task, now), _style(task, now))}"
-        f"{': ' + line(task.summary) if task.summary else ''}"
+        f"{': ' + line(said) if (said := task.why or task.summary) else ''}"
         for task in rows[:5]
     ]
     return text + ([f"… and {len(rows) - 5} more (git fleet status)"] if len(rows) > 5 else [])
@@ -123,7 +123,7 @@ def _task_table(plan: PlanStatus, now: datetime, look: Look, *, everything: bool
             task.branch if task.state.active else "",
             _ahead(task),
             some([str(other) for other in task.waits_for], 2) if not task.state.ended else "",
-            task.summary if task.summary and task.state.active else task.title,
+            (task.why or task.summary or task.title) if task.state.active else task.title,
         )
     hidden = len(plan.tasks) - len(shown)
     more = f"\n… and {hidden} more, pending or ended (git fleet status --all)" if hidden else ""
@@ -181,16 +181,18 @@ def ready(tasks: Sequence[ReadyTask], look: Look) -> str:
 
 
 def explain(value: Explanation, look: Look) -> str:
-    """Why a task cannot be claimed now, and what would change it."""
+    """Why a task cannot be claimed now, and what would change it; what was found wrong with it."""
     name = look.paint(str(value.id), "bold")
+    is_ = "is in rework and" if value.state is State.REWORK else "is"
     if value.ready:
-        return f"{name} is {look.paint('ready', 'green')}: git fleet claim {value.id}"
-    text = [f"{name} is not ready:"]
+        text = [f"{name} {is_} {look.paint('ready', 'green')}: git fleet claim {value.id}"]
+    else:
+        text = [f"{name} {is_} not ready:"]
     for reason in value.reasons:
         text.append(f"  - {line(reason.text)}")
         if reason.fix:
             text.append(f"    {look.paint(line(reason.fix), 'dim')}")
-    return "\n".join(text)
+    return "\n".join([*text, *_finding_lines(value.findings, look)])
 
 
 def siblings(tasks: Sequence[Sibling], look: Look) -> str:
@@ -321,7 +323,7 @@ def acted(record: TaskRecord, notes: Sequence[str], now: datetime, look: Look) -
 
 
 def _standing(task: TaskId, state: TaskState, now: datetime, look: Look) -> str:
-    word = look.paint(str(state.state), STYLES[state.state])
+    word = look.paint(state.state.phrase, STYLES[state.state])
     claim = state.claim
     if state.state is State.CLAIMED and claim is not None:
         return f"{word} by {line(claim.holder)}, {age((claim.expires_at - now).total_seconds())} left"

@@ -6,7 +6,7 @@ import pytest
 
 from git_fleet.app import status
 from git_fleet.app.session import Session
-from git_fleet.core.model import PlanState, State
+from git_fleet.core.model import Finding, PlanState, State
 from git_fleet.core.results import TaskRow
 from git_fleet.errors import Ambiguous, AnswerIsNo, InvalidInput
 from tests.support.clock import FakeClock
@@ -249,3 +249,30 @@ def test_the_number_of_processes_does_not_grow_with_the_tasks(
     (plan,) = status.status(session).plans
     assert len(plan.tasks) == 60
     assert 3 < trace.read_text().count("trace: built-in") < 12
+
+
+def test_a_task_that_came_back_says_why_and_what_was_found(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"), task("b", needs=["a"]), task("c"))
+    claimed(session, "a")
+    proposed(session, "a")
+    found = (Finding("gate tests: exit 1\nE  assert", "gate"), Finding("more", "gate"))
+    on_task(session, "eject", "a", reason="gate", findings=found)
+    assert rows(session)["a"].why == "gate tests: exit 1"
+    explained = status.explain(session, "a")
+    assert (explained.ready, explained.findings) == (True, found)
+    assert "it needs p/a, which is in rework" in status.explain(session, "b").reasons[0].text
+    claimed(session, "a")
+    assert (rows(session)["a"].why, status.explain(session, "a").findings) == ("", ())
+    on_task(session, "block", "a", code="no-api", reason="there is none")
+    assert rows(session)["a"].why == "no-api: there is none"
+    assert status.explain(session, "a").findings == found
+
+
+def test_a_person_s_finding_has_its_reason_before_it(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    on_task(session, "reject", "a", reason="rejected", findings=(Finding("no docs", "person:ann"),))
+    assert rows(session)["a"].why == "rejected: no docs"

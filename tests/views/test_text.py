@@ -100,7 +100,11 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
         text.acted(evil, (EVIL,), START, look),
         text.handed_in(evil, proposal, look, outside=(EVIL,), follow_ups=(EVIL,), notes=(EVIL,)),
         text.ready([ReadyTask(TASK, EVIL, 0, 0, (EVIL,))], look),
-        text.explain(Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),)), look),
+        text.explain(
+            Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),), (Finding(EVIL, EVIL),)), look
+        ),
+        text.overview(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
+        text.status(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
         text.siblings([Sibling(TASK, State.BLOCKED, EVIL, EVIL, EVIL, EVIL)], look),
         text.log([LogLine(EVIL, START, EVIL, EVIL, OID)], START, look),
         text.event_texts({EVIL: EVIL}, look),
@@ -181,3 +185,32 @@ def test_explaining_says_what_would_change_it() -> None:
     assert (
         text.explain(replace(value, ready=True, reasons=()), PLAIN) == "app/1 is ready: git fleet claim app/1"
     )
+
+
+def test_a_task_in_rework_is_explained_with_what_was_found() -> None:
+    found = (Finding("gate tests: exit 1\nE  assert 1 == 2", "gate"), Finding("no docs", "person:ann"))
+    value = Explanation(TASK, State.REWORK, True, (), found)
+    wrong = (
+        "found wrong with the last attempt:\n"
+        "  - gate: gate tests: exit 1\n"
+        "    E  assert 1 == 2\n"
+        "  - person:ann: no docs"
+    )
+    assert text.explain(value, PLAIN) == f"app/1 is in rework and ready: git fleet claim app/1\n{wrong}"
+    waits = replace(value, ready=False, reasons=(Reason("limit", "8 are claimed", ""),))
+    assert text.explain(waits, PLAIN) == f"app/1 is in rework and not ready:\n  - 8 are claimed\n{wrong}"
+
+
+def test_the_status_says_why_a_task_came_back_instead_of_what_it_said_before() -> None:
+    tasks = (
+        replace(row("1", State.REWORK, summary="all done"), why="conflict in cli.py"),
+        replace(row("2", State.BLOCKED, summary="half"), why="no-api: none"),
+        row("3", State.REWORK, summary="released"),
+    )
+    shown = text.status(fleet(*tasks), PLAIN)
+    assert [line.split("  ")[-1].strip() for line in shown.split("\n")[2:5]] == [
+        "conflict in cli.py",
+        "no-api: none",
+        "released",
+    ]
+    assert "app/1 rework: conflict in cli.py" in text.overview(fleet(*tasks), PLAIN)
