@@ -15,9 +15,10 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, Held, IllegalEvent, InvalidInput, Stale, StaleClaim
-from git_fleet.store import tasks
+from git_fleet.store import log, tasks
 
 _TRIES = 50
+_LET_GO = (State.PENDING, State.CANCELLED, State.REVERTED)
 
 Fields = Mapping[str, Any]
 Decide = Callable[[TaskRecord], Fields]
@@ -41,6 +42,10 @@ def act(
         event = Event(name, session.now(), actor or session.actor, decide(record))
         try:
             return tasks.append(session.store, record, event, texts)
+        except IllegalEvent as refused:
+            raise IllegalEvent(
+                f"{record.id}: {refused.message}", hint=refused.hint or f"git fleet log {record.id} tells why"
+            ) from refused
         except (Stale, Held):
             if attempt == _TRIES - 1:
                 raise
@@ -55,33 +60,45 @@ def holder_fence(session: Session, record: TaskRecord) -> Oid:
     the log by the table). Elsewhere the actor must be the holder by name. Raises StaleClaim, Held
     or InvalidInput.
     """
-    fence = session.fence(record.id)
-    claim = record.state.claim
+    fence, claim = session.fence(record.id), record.state.claim
+    nobody = InvalidInput(f"nobody has claimed {record.id}", hint=f"git fleet claim {record.id}")
     if claim is None or claim.fence is None:
-        raise InvalidInput(f"nobody has claimed {record.id}", hint=f"git fleet claim {record.id}")
-    if fence is None and claim.holder == session.actor:
+        raise nobody
+    mine = claim.holder == session.actor if fence is None else fence == claim.fence
+    given_back = record.state.state in _LET_GO
+    if mine and not given_back:
         return claim.fence
-    if fence is None:
-        raise Held(
-            f"{record.id} is {claim.holder}'s, and you are {session.actor}",
-            hint=f"act from its worktree (git fleet path {record.id}), or as --worker NAME",
-        )
-    if fence != claim.fence:
+    if mine or fence is not None or _held_before(session, record):
         raise taken_over(record)
-    return fence
+    if given_back:
+        raise nobody
+    raise Held(
+        f"{record.id} is {claim.holder}'s, and you are {session.actor}",
+        hint=f"act from its worktree (git fleet path {record.id}), or as --worker NAME",
+    )
+
+
+def _held_before(session: Session, record: TaskRecord) -> bool:
+    """Whether an earlier claim of the task was this actor's. Asked only to refuse in the right words."""
+    if record.tip is None:
+        return False
+    events = (entry.event for entry in log.history(session.store.objects, record.tip))
+    return any(event.name == "claim" and event.actor == session.actor for event in events)
 
 
 def taken_over(record: TaskRecord) -> StaleClaim:
-    """What a worker is told whose claim has gone to somebody else."""
-    claim = record.state.claim
-    by = f" by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC" if claim else ""
+    """What a worker is told whose claim has ended, or gone to somebody else."""
+    state, claim = record.state, record.state.claim
+    ended = f"{record.id} is {state.state}, and your claim of it has ended"
+    if claim is not None and state.state not in _LET_GO:
+        ended = f"{record.id} was taken over by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC"
     kept = (
-        f"refs/fleet/salvage/{record.id}/{record.state.salvages}"
-        if record.state.salvages
-        else "this worktree"
+        f"kept at refs/fleet/salvage/{record.id}/{state.salvages}"
+        if state.salvages
+        else "still in its worktree"
     )
     return StaleClaim(
-        f"{record.id} was taken over{by}; your work is kept at {kept}",
+        f"{ended}; your work is {kept}",
         hint=f"stop here; git fleet log {record.id} tells what happened, git fleet claim takes another task",
     )
 
@@ -89,7 +106,7 @@ def taken_over(record: TaskRecord) -> StaleClaim:
 def not_held(record: TaskRecord) -> FleetError:
     """What a worker is told that acts on a task which it had claimed and does not hold now."""
     state, hint = record.state.state, f"git fleet log {record.id} tells why"
-    if state is State.CLAIMED:
+    if state is State.CLAIMED or state in _LET_GO:
         return taken_over(record)
     if state in (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED):
         return AnswerIsNo(f"{record.id} is handed in already and {state}", hint=hint)

@@ -291,5 +291,5 @@ def _main_branch(repo: Repository) -> str:
         return head.removeprefix("refs/heads/")
     raise InvalidInput(
         f"there is no branch {configured or 'main'} with a commit yet",
-        hint='git commit --allow-empty -m "First commit", or name the branch: git config fleet.main BRANCH',
+        hint='make a first commit (git commit --allow-empty -m "First commit"), or name the branch: git config fleet.main BRANCH',
     )

@@ -337,7 +337,7 @@ def test_an_expired_claim_is_taken_over_and_its_holder_is_told(
     clock.advance(3600)
     with open_fleet(repo, "w2", clock) as other:
         assert taken(other) == "a"
-        with pytest.raises(Held, match=r"p/a is w2's, and you are w1"):
+        with pytest.raises(StaleClaim, match="p/a was taken over by w2"):
             work.progress(session, "a", "still here")
         assert claimed_by(other, "a") == "w2"
 
