@@ -36,7 +36,8 @@ _COMPOSE_LENGTH = 63  # as long as a host name's part
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A worktree to work in. `env` is what its worker's environment gets; `included` are the files copied
-    from the main worktree just now; `visible` are markers that git does not ignore there."""
+    from the main worktree just now; `visible` are markers that git does not ignore there; `kept` is the ref
+    that holds the commits of a deleted folder, if this is made in its place."""
 
     path: Path
     placement: Placement
@@ -44,6 +45,7 @@ class Prepared:
     env: Mapping[str, str]
     included: tuple[str, ...]
     visible: tuple[str, ...]
+    kept: str = ""
 
 
 def prepare(
@@ -67,9 +69,11 @@ def prepare(
     """
     repo, task = store.repo, TaskId(placement.plan, placement.task)
     markers = includes.check_markers(config.touch)
+    kept = ""
     if not _is_placed(store, path, placement):
         if not path.exists():
-            salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
+            found = salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
+            kept = found.ref if found else ""
         branch = names.branch(placement.branch)
         worktrees.ensure(repo, path, branch=branch, start=start, reason=lock_reason(task))
     included = includes.include(repo.main_worktree(), path)
@@ -85,7 +89,7 @@ def prepare(
     placed = replace(placement, slot=slot.number)
     worktree.write(contents.git_dir_of(path), placed)
     env = environment(placed, slot, config, inherited)
-    return Prepared(path, placed, slot, env, tuple(included), tuple(visible))
+    return Prepared(path, placed, slot, env, tuple(included), tuple(visible), kept)
 
 
 def _is_placed(store: Store, path: Path, placement: Placement) -> bool:

@@ -177,6 +177,7 @@ def place(session: Session, record: TaskRecord) -> Placed:
         inherited=session.around.env,
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
+    notes += [f"its folder was deleted; the commits in it are kept at {made.kept}"] if made.kept else []
     notes += _merge_base(made.path, claim) if claim.merge and claim.base else ()
     return Placed(record, made.path, made.env, tuple(notes))
 

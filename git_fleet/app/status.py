@@ -350,7 +350,7 @@ def path_of(session: Session, name: str) -> Path:
     if not path.is_dir():
         raise AnswerIsNo(
             f"the worktree {path} of {record.id} is gone",
-            hint=f"git fleet claim --resume --worker {claim.holder} makes it again, git fleet cleanup forgets it",
+            hint=f"git fleet claim --resume --worker {claim.holder} makes it again",
         )
     return path
 

@@ -158,8 +158,9 @@ def ensure(
 ) -> bool:
     """`add`, but what an earlier call with the same arguments has made already is kept or finished.
 
-    A half-made worktree with the same lock reason is taken down (see git/torn.py) and made again. A branch
-    that is there already is used as it is, provided that it contains `start`. True when the worktree was
+    A half-made worktree with the same lock reason is taken down (see git/torn.py) and made again. A
+    finished one whose folder was deleted is forgotten first: what hung on it alone must be pinned by then.
+    A branch that is there already is used as it is, provided that it contains `start`. True when the worktree was
     made now, False when it was there. Raises as `add`.
     """
     with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
@@ -184,9 +185,13 @@ def _keep_or_take_down(repo: Repository, path: Path, branch: str, reason: str) -
         return False
     if (git_dir / "index").exists():
         tree = find(repo, path)
-        if tree is None or branch != tree.branch:
+        gone = not os.path.lexists(path) and torn.lock_reason(git_dir) == reason
+        if (tree is None or branch != tree.branch) and not gone:
             where = (tree and tree.branch) or "no branch"
-            raise Held(f"{path} is a worktree on {where}, not on {branch}", hint="git worktree list")
+            raise Held(
+                f"{path} is a worktree on {where}, not on {branch}",
+                hint=f"git -C {path} switch {_short(branch)}",
+            )
         return path.is_dir() or _forget(repo, path)
     if torn.lock_reason(git_dir) != reason:
         raise Held(f"{path} is a half-made worktree of somebody else", hint="git worktree list")
