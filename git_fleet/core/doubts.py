@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from git_fleet.core.automaton import shape
 from git_fleet.core.config import Config
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Output, Plan, Task
+from git_fleet.core.overlaps import Owned
 from git_fleet.core.ownership import Ownership, Tree
-from git_fleet.core.patterns import Pattern
+from git_fleet.core.patterns import OverlapIndex, Pattern
 
 MANY_OWNERS = 3
 _REMEDIES = (
@@ -39,6 +41,7 @@ def doubts(plan: Plan, config: Config, tree: Tree, ownership: Ownership) -> Iter
     yield from _gates(plan, config)
     yield from _shared(plan, tree, ownership)
     yield from _unmatched(plan, tree)
+    yield from _at_any_depth(plan, config, tree)
     guarded = [patterns.parse(text) for text in config.protected]
     for task in plan.tasks:
         yield from _protected(task, guarded, tree)
@@ -108,6 +111,40 @@ def _nearest(text: str, tree: Tree) -> str:
         return ""
     close = get_close_matches(folder, tree.folders[:_MAX_COMPARED], n=1)
     return f"{close[0]}/" if close else ""
+
+
+def _at_any_depth(plan: Plan, config: Config, tree: Tree) -> Iterator[Doubt]:
+    """Names written for the root that also own others of that name, or overlap tasks only by that."""
+    owned = Owned(config.generated_paths)
+    files = {task.id: owned.patterns(task) for task in plan.tasks}
+    index: OverlapIndex[TaskId] = OverlapIndex()
+    for task_id, own in files.items():
+        index.add(task_id, own)
+    for task_id, own in files.items():
+        rooted = {pattern: root for pattern in own if (root := _at_root(pattern, tree))}
+        if not rooted:
+            continue
+        anyway = {task_id, *index.overlapping(rooted.get(pattern, pattern) for pattern in own)}
+        for pattern, root in rooted.items():
+            others = sorted(tree.matches(pattern) - tree.matches(root))
+            tasks = [other for other in index.overlapping([pattern]) if other not in anyway]
+            if others or tasks:
+                also = f", {_some(others)} too" if others else ""
+                only = f"; only by that it overlaps {_some(tasks)}" if tasks else ""
+                text = f"{pattern.text}: it owns that name in every folder{also}{only}"
+                yield Doubt("any-depth", task_id, text, f"write {root.text} if only the root's is meant")
+
+
+def _at_root(pattern: Pattern, tree: Tree) -> Pattern | None:
+    """A bare name (`cli.py`, `src`, `src/`) as the one tracked at the root (`/cli.py`, `/src/`), if there is one."""
+    bare = pattern.text.removesuffix("/")
+    name = None if "/" in bare else shape(pattern.text).items[1].name
+    if name is None:
+        return None
+    path = os.fsdecode(name)
+    if path in tree.paths:
+        return patterns.parse(f"/{bare}") if bare == pattern.text else None
+    return patterns.parse(f"/{bare}/") if tree.below(path, 1) else None
 
 
 def _protected(task: Task, guarded: Sequence[Pattern], tree: Tree) -> Iterator[Doubt]:

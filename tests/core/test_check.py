@@ -154,6 +154,64 @@ def test_reads_that_match_nothing_are_noted_too() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "write"),
+    [
+        ("cli.py", "cli.py: it owns that name in every folder, src/cli.py, x/cli.py too", "/cli.py"),
+        ("docs", "docs: it owns that name in every folder, src/docs/b.md too", "/docs/"),
+        ("docs/", "docs/: it owns that name in every folder, src/docs/b.md too", "/docs/"),
+        ("run", "run: it owns that name in every folder, x/run/a too", "/run"),
+        (r"\#a", r"\#a: it owns that name in every folder, x/#a too", r"/\#a"),
+    ],
+)
+def test_a_bare_name_that_owns_more_than_the_one_at_the_root_is_doubted(
+    pattern: str, text: str, write: str
+) -> None:
+    tracked = [
+        "cli.py",
+        "x/cli.py",
+        "src/cli.py",
+        "docs/a.md",
+        "src/docs/b.md",
+        "run",
+        "x/run/a",
+        "#a",
+        "x/#a",
+    ]
+    (found,) = check(task("a", pattern), tracked=tracked).doubts
+    assert (found.code, found.task_id, found.text) == ("any-depth", A, text)
+    assert found.fix == f"write {write} if only the root's is meant"
+    assert doubts(task("a", write), code="any-depth", tracked=tracked) == []
+
+
+def test_a_bare_name_that_overlaps_a_task_only_by_its_depth_is_doubted() -> None:
+    tasks = [
+        task("a", "cli.py", "README.md"),
+        task("b", "src/**"),
+        task("c", "/cli.py", "docs/"),
+        task("d", "src/y.py"),
+    ]
+    every = "it owns that name in every folder; only by that it overlaps"
+    assert doubts(*tasks, code="any-depth") == [
+        (A, f"cli.py: {every} p/b"),
+        (A, f"README.md: {every} p/b"),
+        (C, f"docs/: {every} p/b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["new.py", "app.py", "new", "/cli.py", "**/cli.py", "*.md", "cli.py/", "src/app.py"]
+)
+def test_a_name_that_is_not_at_the_root_or_says_where_it_is_is_not_doubted(pattern: str) -> None:
+    tracked = [*TRACKED, "x/cli.py", "x/guide.md"]
+    assert doubts(task("a", pattern), task("b", "src/**"), code="any-depth", tracked=tracked) == []
+
+
+def test_a_bare_name_that_is_generated_is_not_doubted() -> None:
+    config = Config(gates_none=True, protected=(), generated=(Generated(("cli.py",), "make"),))
+    assert doubts(task("a", "cli.py"), task("b", "src/**"), code="any-depth", config=config) == []
+
+
 def test_missing_accept_commands_and_gates_are_doubted() -> None:
     bare = [task("a", "cli.py", accept=()), task("b", "src/app.py", accept=())]
     assert doubts(*bare, code="no-accept") == [(None, "no task has an accept command of its own")]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from git_fleet.core.automaton import shape
@@ -300,8 +300,10 @@ def test_matching_takes_no_exponential_time() -> None:
         (".github", ".github/workflows/ci.yml", ".github/workflows/ci.yml"),
         ("*.txt", "notes.txt/", "notes.txt/a"),
         ("*.txt", "notes.txt/a", "notes.txt/a"),
+        ("*.js", "next.js/a.ts", "next.js/a.ts"),
         ("Makefile", "src/", "src/Makefile"),
         ("conf.d", "*.conf", "conf.d/a.conf"),
+        ("v1.2", "*.conf", "v1.2/a.conf"),
         ("*.md", "docs/*.txt", None),
         ("*.md", "*.txt", None),
         ("cli.py", "main.py", None),
@@ -374,6 +376,8 @@ written = st.builds(
 
 
 @settings(max_examples=400)
+@example([[parse("src/a.py")], [parse("**/a.py/b.py")]])
+@example([[parse("a.py")], [parse("src/a.py/b.py")]])
 @given(st.lists(some(texts | written | written, 4) | some(file_names, 2), max_size=8))
 def test_the_index_finds_the_pairs_that_comparing_all_finds(owned: list[list[Pattern]]) -> None:
     found = overlapping_pairs([(f"t{number}", patterns) for number, patterns in enumerate(owned)])
