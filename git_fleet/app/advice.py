@@ -5,12 +5,15 @@ What only a person can move comes first, then what brings work to its end, then 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 
+from git_fleet.app.session import Session
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.store import names
 from git_fleet.store.worktree import Placement
 
 NEW_PLAN = "git fleet plan import FILE, or git fleet plan new NAME"
@@ -41,6 +44,19 @@ def next_command(
     if placement is not None:
         return _for_worker(snapshot, placement)
     return next(_for_person(snapshot, config, approvable, ready=ready), NEW_PLAN)
+
+
+def publish(session: Session, base: str) -> str:
+    """What publishes the branch: to where it is pushed, else to the only remote, or the one called origin.
+    "" where there is no remote."""
+    git = session.repo.git()
+    ref = names.branch(base)
+    asked = ("%(push:remotename)", "%(upstream:remotename)")
+    found = git.text("for-each-ref", f"--format={' '.join(asked)}", ref).split()
+    remotes = git.text("remote").splitlines()
+    usual = remotes if len(remotes) == 1 else ["origin"]
+    remote = next((name for name in (*found, *usual) if name in remotes), "")
+    return f"git push {shlex.quote(remote)} {shlex.quote(base)}" if remote else ""
 
 
 def _for_worker(snapshot: Snapshot, placement: Placement) -> str:

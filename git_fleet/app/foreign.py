@@ -55,5 +55,9 @@ def warnings(session: Session, snapshot: Snapshot, base: str) -> tuple[str, ...]
         return ()
     shown = "; ".join(f"{commit.oid[:12]} {commit.subject}" for commit in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    told = f"{base} has {len(found)} commits that no integration made: {shown}{more}"
-    return (f"{told}; if they are not yours, look at them (git log {base})",)
+    many = len(found) > 1
+    told = (
+        f"{base} has {len(found)} {'commits' if many else 'commit'} that no integration made: {shown}{more}"
+    )
+    look = "if they are not yours, look at them" if many else "if it is not yours, look at it"
+    return (f"{told}; {look} (git log {base})",)

@@ -99,8 +99,9 @@ def integrate(session: Session, order: Order, report: Report) -> Integration:
                     if not _integrate_one(run, lead, checkout, record):
                         break
     return Integration(
-        main, run.main, tuple(run.integrated), tuple(run.ejected), tuple(run.skipped), run.gate_runs, warnings
-    )
+        main, run.main, tuple(run.integrated), tuple(run.ejected), tuple(run.skipped), run.gate_runs, warnings,
+        base,
+    )  # fmt: skip
 
 
 # --- what, and in which order --------------------------------------------------------------------
@@ -144,7 +145,8 @@ def _require_gates(config: Config, chosen: Sequence[TaskRecord]) -> None:
         return
     raise InvalidInput(
         "no gate is declared, so nothing would be checked before main moves",
-        hint='add [[gate]] name = "tests" run = "…" to fleet.toml on the base branch, or say gates = "none" there',
+        hint='commit one in fleet.toml on the base branch:\n\n[[gate]]\nname = "tests"\nrun = "make test"\n\n'
+        'or say there, above the first table, that nothing is to be checked: gates = "none"',
     )
 
 
@@ -253,7 +255,8 @@ def _candidate(run: _Run, checkout: Checkout, record: TaskRecord) -> Candidate |
 
 def _gate(run: _Run, checkout: Checkout, record: TaskRecord) -> tuple[GateResult, ...]:
     wanted = gates.gates_of(run.config, record.task)
-    run.report(f"{record.id}: {', '.join(gate.name for gate in wanted) or 'no gates'}")
+    listed = ", ".join(gate.name for gate in wanted)
+    run.report(f"{record.id}: gates: {listed}" if listed else f"{record.id}: no gates")
     number = record.state.proposal.number if record.state.proposal else 0
     folder = run.session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(number)
     env = gates.gate_environment(run.session.around.env)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from git_fleet.app import advice
 from git_fleet.app.integrate import Order
 from git_fleet.app.integrate import integrate as bring_in
 from git_fleet.cli.call import Call, command, dry_run_option, examples, say
@@ -35,8 +36,10 @@ def integrate(call: Call, targets: tuple[str, ...], order: str, stop_on_conflict
     wanted = Order(targets, first, stop_on_conflict=stop_on_conflict, dry_run=dry_run)
     with call.session(long_lived=True) as session:
         found = bring_in(session, wanted, lambda text: say(line(text)))
+        moved = not dry_run and found.main_before != found.main_after
+        then = advice.publish(session, found.base) if moved else ""
     call.show(
-        lambda: machine.integrate(found, dry_run=dry_run),
-        lambda how: landing.integration(found, how, dry_run=dry_run),
+        lambda: machine.integrate(found, dry_run=dry_run, then=then),
+        lambda how: landing.integration(found, how, dry_run=dry_run, then=then),
     )
     return 1 if found.ejected else 0

@@ -161,7 +161,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """What `integrate` did (or, on a dry run, would do) to main."""
+    """What `integrate` did (or, on a dry run, would do) to the branch `base`, which `main_…` speak of."""
 
     main_before: Oid
     main_after: Oid
@@ -170,6 +170,7 @@ class Integration:
     skipped: tuple[Skipped, ...]
     gate_runs: int
     warnings: tuple[str, ...] = ()
+    base: str = "main"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from git_fleet.core.results import Ejected, Integration, LeadView
 from git_fleet.views.look import Look, count, line, lines, short, some
 
 
-def integration(value: Integration, look: Look, *, dry_run: bool) -> str:
-    """What came to main, what went back and why."""
+def integration(value: Integration, look: Look, *, dry_run: bool, then: str = "") -> str:
+    """What came to main, what went back and why; `then` is the command to go on with."""
     would = "would be" if dry_run else "is"
     if not (value.integrated or value.ejected or value.skipped):
         return "\n".join(["nothing is handed in", *_warnings(value.warnings, look)])
@@ -25,14 +25,15 @@ def integration(value: Integration, look: Look, *, dry_run: bool) -> str:
         text.append(f"{look.paint('-', 'dim')} {skipped.id} is left: {line(skipped.reason)}")
     moved = "would be" if dry_run else "moved"
     if value.main_before == value.main_after:
-        text.append(f"main stays at {short(value.main_before)}")
+        text.append(f"{line(value.base)} stays at {short(value.main_before)}")
     else:
         runs = f", {count(value.gate_runs, 'gate')} run" if value.gate_runs else ""
         text.append(
-            f"main {moved} {short(value.main_before)} → {short(value.main_after)}: "
+            f"{line(value.base)} {moved} {short(value.main_before)} → {short(value.main_after)}: "
             f"{len(value.integrated)} integrated, {len(value.ejected)} back to rework{runs}"
         )
-    return "\n".join([*text, *_warnings(value.warnings, look)])
+    text += _warnings(value.warnings, look)
+    return "\n".join([*text, f"{look.paint('next:', 'bold')} {line(then)}"] if then else text)
 
 
 def _ejected(one: Ejected, look: Look, *, dry_run: bool) -> list[str]:

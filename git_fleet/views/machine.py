@@ -257,8 +257,8 @@ def task(record: TaskRecord, notes: Sequence[str]) -> Document:
 # --- main and set-up -----------------------------------------------------------------------------
 
 
-def integrate(value: Integration, *, dry_run: bool) -> Document:
-    """`integrate`."""
+def integrate(value: Integration, *, dry_run: bool, then: str = "") -> Document:
+    """`integrate`; `then` is the command that publishes what came to main."""
     return {
         "main_before": value.main_before,
         "main_after": value.main_after,
@@ -273,6 +273,8 @@ def integrate(value: Integration, *, dry_run: bool) -> Document:
         "gate_runs": value.gate_runs,
         "warnings": list(value.warnings),
         "dry_run": dry_run,
+        "base": value.base,
+        "next": then or None,
     }
 
 

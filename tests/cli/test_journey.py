@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,52 @@ def test_where_the_lead_commits_a_worker_is_not_told_to(approved: Fleet, repo: R
     assert "commit on the branch" in approved.ok("claim", "43")
     repo.commit("Mode", {"fleet.toml": 'version = 1\ngates = "none"\nmode = "lead-commits"\n'})
     assert "commit nothing" in approved.ok("claim", "42")
+
+
+def handed_in(fleet: Fleet, task: str, files: dict[str, str]) -> None:
+    """Claim, commit and hand in."""
+    where = Path(fleet.json("claim", "claim", task, "--worker", "w1")["worktree"])
+    Repo(where).commit("Work", files)
+    fleet.ok("done", cwd=where)
+
+
+def test_what_was_integrated_is_published_by_the_command_that_integrate_names(
+    approved: Fleet, repo: Repo, tmp_path: Path
+) -> None:
+    approved.ok("init")
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    assert "next:" not in approved.ok("integrate")
+    hub = tmp_path / "the hub.git"
+    repo.run_git("clone", "-q", "--bare", ".", str(hub))
+    repo.run_git("remote", "add", "hub", str(hub))
+    handed_in(approved, "43", {"README.md": "# The docs\n"})
+    assert approved.json("integrate", "integrate", "-n")["next"] is None
+    assert approved.ok("integrate").endswith("\nnext: git push hub main\n")
+    repo.run_git("push", "hub", "main")
+    assert Repo(hub).rev("main") == repo.rev("main")
+
+
+def test_a_branch_is_published_where_it_is_pushed_to(approved: Fleet, repo: Repo) -> None:
+    for name in ("fork", "origin"):
+        repo.run_git("remote", "add", name, "/nowhere")
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    assert approved.json("integrate", "integrate")["next"] == "git push origin main"
+    repo.run_git("config", "branch.main.pushRemote", "fork")
+    handed_in(approved, "43", {"README.md": "# The docs\n"})
+    assert approved.json("integrate", "integrate")["next"] == "git push fork main"
+
+
+def test_without_a_gate_the_hint_is_toml_that_can_be_pasted(approved: Fleet, repo: Repo) -> None:
+    repo.commit("No gate", {"fleet.toml": "version = 1\n"})
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    said = approved("integrate").err
+    table = said[said.index("[[gate]]") :].partition("\n\n")[0]
+    assert tomllib.loads(table) == {"gate": [{"name": "tests", "run": "make test"}]}
+
+
+def test_the_progress_of_an_integration_names_the_gates(approved: Fleet, repo: Repo) -> None:
+    repo.commit("Gate", {"fleet.toml": 'version = 1\ngate = [{ name = "lint", run = "true" }]\n'})
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    answer = approved("integrate")
+    assert "app/42: gates: lint\n" in answer.err
+    assert "warning: main has 1 commit that no integration made" in answer.out
