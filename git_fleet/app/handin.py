@@ -6,6 +6,8 @@ that counts for nobody, and the same command run again makes the next one.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from git_fleet.app import includes, placing
 from git_fleet.app import plan as planning
 from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
+from git_fleet.core import spelling
 from git_fleet.core.ids import Oid, TaskId, slugify
 from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
@@ -27,6 +30,7 @@ from git_fleet.git.process import Git
 from git_fleet.store import names, proposals
 
 MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 4000  # it is part of the task's state, which has 16 KiB in all
 _MODE_LEAD_COMMITS = "lead-commits"
 
 
@@ -68,6 +72,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     holder_fence(session, record)
     if record.state.state is not State.CLAIMED:
         raise not_held(record)
+    _check_words(handin)
     base = placing.base_commit(session, snapshot, record.id)
     artifacts = _artifacts(session, record, handin.artifacts)
     commit = _commit(session, record, handin, base)
@@ -80,7 +85,27 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
     drafted = _follow_ups(session, record.id, handin.follow_ups)
     beyond = _outside(session, record, proposal)
-    return HandedIn(now, proposal, beyond, drafted, ())
+    return HandedIn(now, proposal, beyond, drafted, _notes(session, proposal))
+
+
+def _notes(session: Session, proposal: Proposal) -> tuple[str, ...]:
+    """What the worker may not have meant."""
+    if proposal.base is None or proposal.tree != session.store.objects.read_commit(proposal.base).tree:
+        return ()
+    return ("nothing is changed in what was handed in",)
+
+
+def _check_words(handin: Handin) -> None:
+    """Refuse what could not be stored before anything is."""
+    if len(json.dumps(handin.message)) > MAX_MESSAGE_BYTES:
+        raise InvalidInput(
+            f"the message is too long (at most {MAX_MESSAGE_BYTES} bytes as JSON)",
+            hint="say more in the commits' own messages, or in --result",
+        )
+    for title in handin.follow_ups:
+        problem = "it is empty" if not title.strip() else spelling.line_problem(title)
+        if problem:
+            raise InvalidInput(f"follow-up {title!r}: {problem}", hint='git fleet done --follow-up "…"')
 
 
 def _propose(
@@ -165,21 +190,40 @@ def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handi
 
 
 def _commit_all(record: TaskRecord, path: Path, changed: Sequence[str], message: str) -> None:
-    """Commit the changes inside the task's files, untracked ones included; others are left and named."""
-    owned = Matcher(parse(text) for text in record.task.owned)
-    inside = [name for name in changed if owned.match(name)]
-    rest = [name for name in changed if not owned.match(name)]
+    """Commit the changes inside the task's files, untracked ones included; others are left and named.
+
+    What a merge that is being concluded brings is nobody's change; it goes into the commit as staged.
+    """
     git = Git(path, hooks=True)
-    if inside:
-        listed = b"\0".join(name.encode("utf-8", "surrogateescape") for name in inside)
-        spec = ("--pathspec-from-file=-", "--pathspec-file-nul")
-        git.run("--literal-pathspecs", "add", "--all", *spec, input=listed)
-        git.run("--literal-pathspecs", "commit", "--quiet", "-m", message or record.task.title, input=None)
+    _refuse_conflicts(git, path)
+    merging = git.run("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1)).code == 0
+    owned = Matcher(parse(text) for text in record.task.owned)
+    inside = [name for name in changed if owned.match(name) and not name.endswith("/")]
+    rest = sorted({*changed} - {*inside})
+    if merging:
+        brought = set(rest) - set(git.paths("diff", "--name-only", "-z", "--no-renames", "MERGE_HEAD"))
+        brought -= set(git.paths("ls-files", "--others", "--exclude-standard", "-z"))
+        rest = [name for name in rest if name not in brought]
+    if not rest if merging else inside:
+        _commit_these(git, path, inside, message or record.task.title, whole=merging)
     if rest:
         raise Denied(
             f"changed, but not {record.id}'s: {contents.listing(rest)}",
-            hint="undo these changes or ask the lead for the files; the task's own files are committed now",
+            hint="undo these changes or ask the lead for the files, then git fleet done --all",
         )
+
+
+def _commit_these(git: Git, path: Path, paths: Sequence[str], message: str, *, whole: bool) -> None:
+    """Commit these paths as they are in the work tree, and nothing else that is staged unless `whole`
+    (git commits a merge only so)."""
+    spec = ("--pathspec-from-file=-", "--pathspec-file-nul")
+    tracked = set(git.paths("ls-files", "-z"))
+    there = [name for name in paths if os.path.lexists(path / name) or name in tracked]
+    if there:  # the others are staged as deleted already, which `git add` would not find
+        git.run("--literal-pathspecs", "add", "--all", *spec, input=b"\0".join(map(os.fsencode, there)))
+    only = () if whole else ("--only", *spec)
+    listed = b"" if whole else b"\0".join(map(os.fsencode, paths))
+    git.run("--literal-pathspecs", "commit", "--quiet", "-m", message, *only, input=listed)
 
 
 def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: str) -> Oid:
@@ -189,13 +233,7 @@ def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: s
     tree = contents.snapshot_tree(path, markers=includes.check_markers(session.config().touch))
     head = Oid(git.text("rev-parse", "HEAD"))
     merging = git.text("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1))
-    conflicted = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
-    marked = [name for name in conflicted if _has_markers(path / name)]
-    if marked:
-        raise Denied(
-            f"conflicts are not resolved in {contents.listing(marked)}",
-            hint="resolve them, then git fleet done",
-        )
+    _refuse_conflicts(git, path)
     if tree == session.store.objects.read_commit(head).tree and not merging:
         return head
     worker = record.state.claim.holder if record.state.claim else session.actor
@@ -208,6 +246,16 @@ def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: s
         committer=who,
         message=f"{message or record.task.title}\n",
     )
+
+
+def _refuse_conflicts(git: Git, path: Path) -> None:
+    conflicted = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
+    marked = [name for name in conflicted if _has_markers(path / name)]
+    if marked:
+        raise Denied(
+            f"conflicts are not resolved in {contents.listing(marked)}",
+            hint="resolve them, then git fleet done",
+        )
 
 
 def _has_markers(path: Path) -> bool:
@@ -234,7 +282,9 @@ def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> di
             raise InvalidInput(
                 f"artifact {text!r} is no file in the worktree", hint=f"the worktree is {root}"
             )
-        found[str(path.relative_to(home))] = path.read_bytes()
+        name = str(path.relative_to(home))
+        if found.setdefault(name, data := path.read_bytes()) != data:
+            raise InvalidInput(f"two artifacts are called {name!r}", hint="rename one of them")
     if sum(map(len, found.values())) > MAX_ARTIFACT_BYTES:
         raise InvalidInput(
             f"artifacts have more than {MAX_ARTIFACT_BYTES >> 20} MiB", hint="hand in fewer or smaller ones"
