@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,13 @@ from git_fleet.app import placing
 from git_fleet.app.acting import act, holder_fence, renewal
 from git_fleet.app.session import Session
 from git_fleet.core import lease
-from git_fleet.core.lifecycle import Event
+from git_fleet.core.lifecycle import ATTEMPTS, Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
+from git_fleet.errors import InvalidInput, LostRace
 from git_fleet.store import plans
+
+_CODE = re.compile(r"[^\W\d][\w-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,10 @@ def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
 
     After `breaker` tasks of the plan are blocked with the same code the plan is paused.
     """
-    if not code.isidentifier() and not code.replace("-", "_").isidentifier():
+    if not _CODE.fullmatch(code) or code == ATTEMPTS:
         raise InvalidInput(
-            f"code {code!r}: one word such as missing-api", hint="git fleet block --code CODE REASON"
+            f"code {code!r}: one word such as missing-api, and not {ATTEMPTS!r}, which git-fleet itself uses",
+            hint="git fleet block --code CODE REASON",
         )
     record = _find(session, name)
 
@@ -103,7 +107,7 @@ def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str,
     reason = f"{len(same)} tasks are blocked with the code {code}"
     try:
         plans.append(session.store, plan, Event("pause", session.now(), session.actor, {"reason": reason}))
-    except (LostRace, IllegalEvent):
+    except LostRace:
         return ()  # somebody paused, closed or re-approved it at this moment
     return (f"plan {plan.id} is paused: {reason}",)
 
