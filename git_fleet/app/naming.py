@@ -22,6 +22,7 @@ from git_fleet.git import worktrees
 from git_fleet.git.repository import Repository
 
 _PLACEHOLDER = re.compile(r"\{(id|slug|repo|plan)\}")
+_ATTEMPT = re.compile(r"-a[0-9]+\Z")
 _HEADS = "refs/heads/"
 
 
@@ -149,6 +150,11 @@ def free_names(
         f"{task.id}: the branch {plain} or its worktree is taken, and so are the names beside it",
         hint="give the task another `branch` and `worktree` in the plan",
     )
+
+
+def without_attempt(branch: str) -> str:
+    """The branch's name without the `-a<attempt>` that a later attempt adds."""
+    return _ATTEMPT.sub("", branch)
 
 
 def _candidates(repo: Repository, task: Task, config: Config, attempt: int) -> Iterator[tuple[Names, Names]]:

@@ -104,6 +104,8 @@ def choose(
     if reused is not None and state.claim is not None:
         return Place(state.claim.branch, state.claim.worktree, base, reused, merge)
     used = {other.state.claim.branch: other.id for other in snapshot.tasks.values() if other.state.claim}
+    if state.claim is not None:  # its first attempt's name is this task's too, whatever attempt came last
+        used.setdefault(naming.without_attempt(state.claim.branch), record.id)
     free = naming.free_names(session.repo, record.task, config, attempt=attempt, used=used)
     return Place(free.branch, str(free.worktree), base, kept or base, merge)
 
