@@ -210,6 +210,8 @@ def common_name(left: Component, right: Component) -> bytes | None:
     """A short file name that both components match, never '.' or '..', or None."""
     if left.name is not None and right.name is not None:
         return left.name if left.name == right.name else None
+    if ANY in (left, right) and (name := left.name or right.name):
+        return name
     return _common_name(left, right)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from git_fleet.core import patterns
-from git_fleet.core.automaton import shape
+from git_fleet.core.automaton import Shape, shape
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
 from git_fleet.core.overlaps import Owned
@@ -17,7 +17,7 @@ from git_fleet.core.patterns import Matcher, Pattern
 
 class Tree:
     """Tracked paths, asked by pattern. Each pattern is matched once, and only against the paths
-    that begin as it does."""
+    that begin as it does, or hold its name."""
 
     def __init__(self, tracked: Iterable[str]) -> None:
         # A slash at the end, because a pattern's literal start may end in one (see automaton.Shape).
@@ -60,16 +60,29 @@ class Tree:
         return self._matches[pattern]
 
     def _match(self, pattern: Pattern) -> frozenset[str]:
-        prefix = shape(pattern.text).prefix
-        matcher = Matcher([pattern])
-        found: list[str] = []
+        return frozenset(Matcher([pattern]).match_all(self._candidates(shape(pattern.text))))
+
+    def _candidates(self, meaning: Shape) -> Iterable[str]:
+        names = [item.name for item in meaning.items if item.name is not None]
+        if names and not meaning.prefix:
+            return self._by_component.get(names[-1], ())
+        return self._starting(meaning.prefix)
+
+    def _starting(self, prefix: bytes) -> Iterator[str]:
         for at in range(bisect_left(self._sorted, (prefix,)), len(self._sorted)):
             key, path = self._sorted[at]
             if not key.startswith(prefix):
-                break
-            if matcher.match(path):
-                found.append(path)
-        return frozenset(found)
+                return
+            yield path
+
+    @cached_property
+    def _by_component(self) -> Mapping[bytes, Sequence[str]]:
+        """The paths in which a name stands, for patterns without a literal start such as `cli.py`."""
+        found: dict[bytes, list[str]] = {}
+        for key, path in self._sorted:
+            for name in set(key.split(b"/")):
+                found.setdefault(name, []).append(path)
+        return found
 
     def owned(self, texts: Iterable[str]) -> frozenset[str]:
         """The tracked paths that a list of patterns owns."""
