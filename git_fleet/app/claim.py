@@ -120,7 +120,11 @@ def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> T
     found = list(reasons(record, snapshot, index, config, host=host))
     text = f"{record.id} cannot be claimed now: " + "; ".join(reason.text for reason in found)
     kind = Held if found[0].code == "claimed" else AnswerIsNo
-    raise kind(text, hint=next((reason.fix for reason in found if reason.fix), ""))
+    hint = next((reason.fix for reason in found if reason.fix), "")
+    holder = record.state.claim.holder if record.state.claim else ""
+    if kind is Held and holder == session.actor:  # an earlier command of ours claimed it and then failed
+        hint = f"git fleet claim --resume {record.id} --worker {holder}"
+    raise kind(text, hint=hint)
 
 
 def _candidates(

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from git_fleet.errors import GitFailed, InvalidInput
+from git_fleet.errors import FREE_SPACE, GitFailed, InvalidInput
 
 MINIMUM_VERSION = (2, 39)
 
@@ -54,7 +54,9 @@ _NO_HOOKS = ["-c", "core.hooksPath=/dev/null"] + [
     for word in ("-c", f"hook.git-fleet-{hook}.enabled=false")
 ]
 
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_FULL = ("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace")
+_NOT_WRITTEN = ("unable to write", "couldn't write", "write error", "Could not reset index file")
+"""What git says when a write fails half-way, mostly without saying why."""
 _READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
 _KEPT_STDERR = 16_384
 
@@ -254,14 +256,17 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
         )
     _check_version()
     killed = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-    return GitFailed(f"git {name}: {last_words(said) or killed}", hint="git fleet doctor")
+    hint = "git fleet doctor"
+    if any(words in said for words in _NOT_WRITTEN):
+        hint = f"is the disk full? {FREE_SPACE}; else {hint}"
+    return GitFailed(f"git {name}: {last_words(said) or killed}", hint=hint)
 
 
 def no_space(command: str) -> GitFailed:
     """The error for a full disk."""
     return GitFailed(
         f"git {command}: no space left on the disk",
-        hint="free some space, then run the same command again",
+        hint=FREE_SPACE,
     )
 
 
