@@ -128,7 +128,8 @@ def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) ->
     with call.session() as session:
         found = planning.check(session, plan_id or planning.only(session), workers)
     call.show(lambda: machine_plans.check(found), lambda how: plans.check(found, how))
-    return 1 if found.problems or (strict and found.overlaps) else 0
+    side_by_side = any(not overlap.ordered for overlap in found.overlaps)
+    return 1 if found.problems or (strict and side_by_side) else 0
 
 
 @plan.command()

@@ -22,13 +22,17 @@ MAX_PATHS = 100
 @dataclass(frozen=True, slots=True)
 class OverlapFound:
     """Two tasks that own a common path. `paths` are tracked files that both own (at most 100 of
-    `count`); where there is none yet, an example of one they would both own."""
+    `count`); where there is none yet, an example of one they would both own. `ordered` says that one
+    needs the other, so that they never run side by side. `rooted` are the two bare names as they would
+    be written for the root alone, where they meet only because a bare name is owned in every folder."""
 
     a: TaskId
     b: TaskId
     paths: tuple[str, ...]
     policy: Overlap
     count: int
+    ordered: bool = False
+    rooted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,10 @@ class PlanCheck:
 
     @property
     def collisions(self) -> tuple[OverlapFound, ...]:
-        """The overlaps that make tasks take turns."""
-        return tuple(found for found in self.overlaps if found.policy is Overlap.SERIALIZE)
+        """The overlaps that make tasks take turns, beyond what their needs ask for."""
+        return tuple(
+            found for found in self.overlaps if found.policy is Overlap.SERIALIZE and not found.ordered
+        )
 
 
 def check_plan(
@@ -85,10 +91,14 @@ def check_plan(
     minutes = {task.id: task.estimate_minutes for task in plan.tasks}
     reads = {task.id: tree.owned(task.reads) for task in plan.tasks}
     files = ownership.files
+    ordered = graph.ordered(plan.tasks, ((pair.a, pair.b) for pair in found))
     return PlanCheck(
         plan=plan.id,
         tasks=len(plan.tasks),
-        overlaps=tuple(_overlap(pair, files[pair.a] & files[pair.b], tree) for pair in found),
+        overlaps=tuple(
+            _overlap(pair, files[pair.a] & files[pair.b], tree, ordered=(pair.a, pair.b) in ordered)
+            for pair in found
+        ),
         interfaces=tuple(
             _interface(edge, files[edge.owner] & reads[edge.reader], tree)
             for edge in interfaces(plan.tasks, generated)
@@ -108,9 +118,26 @@ def check_plan(
     )
 
 
-def _overlap(pair: Pair, common: frozenset[str], tree: Tree) -> OverlapFound:
+def _overlap(pair: Pair, common: frozenset[str], tree: Tree, *, ordered: bool) -> OverlapFound:
     paths = sorted(common) or _meeting(pair.patterns, tree)
-    return OverlapFound(pair.a, pair.b, tuple(paths[:MAX_PATHS]), pair.policy, len(paths))
+    rooted = () if common else _rooted(pair.patterns)
+    return OverlapFound(pair.a, pair.b, tuple(paths[:MAX_PATHS]), pair.policy, len(paths), ordered, rooted)
+
+
+def _rooted(meeting: tuple[str, str]) -> tuple[str, ...]:
+    """What to write instead of two patterns that meet only because a bare name means any depth."""
+    one, other = (_at_root(text) for text in meeting)
+    if (one, other) == meeting or patterns.overlap(patterns.parse(one), patterns.parse(other)):
+        return ()
+    return tuple(new for new, old in zip((one, other), meeting, strict=True) if new != old)
+
+
+def _at_root(text: str) -> str:
+    """A bare name as the one at the root: a folder, unless it looks like a file's; else as it is."""
+    bare = text.removesuffix("/")
+    if "/" in bare or set(bare) & set("*?[\\"):
+        return text
+    return f"/{bare}" if "." in bare and bare == text else f"/{bare}/"
 
 
 def _interface(edge: Edge, common: frozenset[str], tree: Tree) -> Interface:

@@ -99,6 +99,20 @@ def dependents_count(tasks: Sequence[Task]) -> dict[TaskId, int]:
     return counts
 
 
+def ordered(tasks: Sequence[Task], pairs: Pairs) -> set[tuple[TaskId, TaskId]]:
+    """Those of `pairs` of which one task needs the other, directly or through others: they cannot run
+    side by side anyway. Raises InvalidInput for a cycle."""
+    needs = _needs(tasks)
+    bit = {task_id: 1 << number for number, task_id in enumerate(needs)}
+    below: dict[TaskId, int] = {}
+    for task_id in in_order(tasks):
+        below[task_id] = 0
+        for need in needs[task_id]:
+            below[task_id] |= below[need] | bit[need]
+    known = ((a, b) for a, b in pairs if a in below and b in below)
+    return {(a, b) for a, b in known if below[a] & bit[b] or below[b] & bit[a]}
+
+
 def _needs(tasks: Sequence[Task]) -> dict[TaskId, list[TaskId]]:
     known = {task.id for task in tasks}
     return {task.id: [need for need in task.needs_ids if need in known] for task in tasks}

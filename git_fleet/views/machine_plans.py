@@ -106,6 +106,8 @@ def check(value: PlanCheck) -> Document:
                 "paths": list(one.paths),
                 "count": one.count,
                 "policy": str(one.policy),
+                "ordered": one.ordered,
+                "rooted": list(one.rooted),
             }
             for one in value.overlaps
         ],

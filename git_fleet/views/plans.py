@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from git_fleet.core.check import PlanCheck
+from git_fleet.core.doubts import Doubt
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Overlap, Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.schedule import FanOut, Shape
 from git_fleet.core.snapshot import PlanRecord
-from git_fleet.views.look import Look, count, line, lines, short, size
+from git_fleet.views.look import Look, count, line, lines, short, size, some
 from git_fleet.views.table import Cell, Table
 
 _WILL = {
@@ -18,6 +19,7 @@ _WILL = {
     Overlap.WATCH: ("both run; the later one waits at a real collision", "cyan"),
     Overlap.ACCEPT: ("both run; a conflict is met at integration", "dim"),
 }
+_IN_ORDER = ("in order: needs", "dim")
 _STATES = {
     PlanState.DRAFT: "dim",
     PlanState.APPROVING: "yellow",
@@ -27,6 +29,7 @@ _STATES = {
     PlanState.CLOSED: "dim",
 }
 _MOST = 30
+_FEW = 3
 
 
 def check(value: PlanCheck, look: Look) -> str:
@@ -80,8 +83,16 @@ def _table(table: Table, hidden: int, look: Look) -> list[str]:
 def _overlaps(value: PlanCheck, look: Look) -> list[str]:
     table = Table(("TASK", "AND", "BOTH OWN", "WHAT WILL HAPPEN"), whole=frozenset({0, 1}))
     for found in value.overlaps[:_MOST]:
-        table.add(str(found.a), str(found.b), _paths(found.paths, found.count), Cell(*_WILL[found.policy]))
-    return _section("Collisions", _table(table, len(value.overlaps) - _MOST, look), look)
+        will = _IN_ORDER if found.ordered else _WILL[found.policy]
+        table.add(str(found.a), str(found.b), _paths(found.paths, found.count), Cell(*will))
+    body = _table(table, len(value.overlaps) - _MOST, look)
+    parted = (found.rooted for found in value.overlaps[:_MOST] if not found.ordered)
+    rooted = list(dict.fromkeys(text for texts in parted for text in texts))
+    if rooted:
+        body.append(
+            f"a bare name is owned in every folder; if only the root's is meant, write {some(rooted, 8)}"
+        )
+    return _section("Collisions", body, look)
 
 
 def _paths(paths: Sequence[str], total: int) -> str:
@@ -107,15 +118,31 @@ def _coupling(value: PlanCheck, look: Look) -> list[str]:
 
 
 def _doubts(value: PlanCheck, look: Look) -> list[str]:
+    """Doubt by doubt where there are a few of a kind; of many of a kind the tasks and the first one."""
+    kinds: dict[str, list[Doubt]] = {}
+    for doubt in value.doubts:
+        kinds.setdefault(doubt.code, []).append(doubt)
     text = []
-    for doubt in value.doubts[:_MOST]:
-        whose = f"{look.paint(str(doubt.task_id), 'bold')}: " if doubt.task_id else ""
-        text.append(f"{look.paint('?', 'yellow')} {whose}{line(doubt.text)}")
-        if doubt.fix:
-            text.append(look.paint(f"    {line(doubt.fix)}", "dim"))
-    if len(value.doubts) > _MOST:
-        text.append(f"… and {len(value.doubts) - _MOST} more (--json has them all)")
+    for found in kinds.values():
+        many = len(found) > _FEW
+        text += _many_doubts(found, look) if many else [part for one in found for part in _doubt(one, look)]
+    if any(len(found) > _FEW for found in kinds.values()):
+        text.append(look.paint("--json has them all", "dim"))
     return _section("Doubts", text, look)
+
+
+def _doubt(doubt: Doubt, look: Look) -> list[str]:
+    whose = f"{look.paint(str(doubt.task_id), 'bold')}: " if doubt.task_id else ""
+    text = [f"{look.paint('?', 'yellow')} {whose}{line(doubt.text)}"]
+    return [*text, look.paint(f"    {line(doubt.fix)}", "dim")] if doubt.fix else text
+
+
+def _many_doubts(found: Sequence[Doubt], look: Look) -> list[str]:
+    """Doubts of one kind: how many, whose, and the first as an example."""
+    tasks = tuple(dict.fromkeys(str(doubt.task_id) for doubt in found if doubt.task_id))
+    whose = f" ({some(tasks, _FEW)})" if tasks else ""
+    head = look.paint(f"{len(found)} × {found[0].code}", "bold")
+    return [f"{look.paint('?', 'yellow')} {head}{whose}, such as: {line(found[0].text)}"]
 
 
 def _problems(value: PlanCheck, look: Look) -> list[str]:

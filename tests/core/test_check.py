@@ -50,6 +50,40 @@ def test_an_overlap_without_a_tracked_file_gives_an_example() -> None:
     assert (found.paths, found.count) == (("src/new.py",), 1)
 
 
+def test_an_overlap_of_tasks_that_need_each_other_is_in_order_already() -> None:
+    answer = check(
+        task("a", "cli.py"), task("b", "README.md", needs=("a",)), task("c", "cli.py", needs=("b",))
+    )
+    assert [(found.a, found.b, found.ordered) for found in answer.overlaps] == [(A, C, True)]
+    assert answer.collisions == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rooted"),
+    [
+        ("a", "b", ("/a/", "/b/")),
+        ("a/", "b", ("/a/", "/b/")),
+        ("new.py", "a", ("/new.py", "/a/")),
+        ("new.py", "lib/**", ("/new.py",)),
+        ("/a/", "b", ("/b/",)),
+        ("a", "a", ()),
+        ("*.txt", "lib/", ()),
+        ("lib/", "lib/**", ()),
+        ("[ab]", "lib/**", ()),
+    ],
+)
+def test_names_that_meet_only_by_their_depth_are_told_as_the_roots(
+    one: str, other: str, rooted: tuple[str, ...]
+) -> None:
+    (found,) = check(task("a", one), task("b", other)).overlaps
+    assert found.rooted == rooted
+
+
+def test_names_that_meet_in_a_tracked_file_are_not_told_as_the_roots() -> None:
+    (found,) = check(task("a", "a"), task("b", "b"), tracked=["a/b/c"]).overlaps
+    assert (found.paths, found.rooted) == (("a/b/c",), ())
+
+
 def test_watched_and_accepted_overlaps_are_told_and_do_not_make_waves() -> None:
     answer = check(*(task(name, "cli.py", overlap=Overlap.WATCH) for name in "ab"))
     assert [found.policy for found in answer.overlaps] == [Overlap.WATCH]

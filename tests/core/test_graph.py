@@ -139,6 +139,19 @@ def test_dependents_are_counted_through_others_and_once(
     assert graph.dependents_count(tasks) == expected
 
 
+@given(plans())
+def test_a_pair_is_ordered_when_one_reaches_the_other_by_needs(
+    made: tuple[list[Task], list[tuple[TaskId, TaskId]]],
+) -> None:
+    tasks, pairs = made
+    needs = {each.id: set(each.needs_ids) for each in tasks}
+
+    def reaches(one: TaskId, other: TaskId) -> bool:
+        return any(need == other or reaches(need, other) for need in needs.get(one, ()))
+
+    assert graph.ordered(tasks, pairs) == {(a, b) for a, b in pairs if reaches(a, b) or reaches(b, a)}
+
+
 def test_a_cycle_is_named_in_the_order_of_needs() -> None:
     tasks = [task("a", "b"), task("b", "c"), task("c", "a"), task("d", "a")]
     cycle = graph.find_cycle({t.id: t.needs_ids for t in tasks})

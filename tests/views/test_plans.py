@@ -74,6 +74,36 @@ def test_a_collision_says_what_will_happen(policy: Overlap, words: str) -> None:
     assert words in plans.check(value, PLAIN)
 
 
+def test_a_collision_of_tasks_in_order_is_none() -> None:
+    shown = plans.check(checked(task("1", "cli.py"), task("2", "cli.py", needs=("1",))), PLAIN)
+    assert "app/1  app/2  cli.py    in order: needs\n" in shown
+    assert "2 tasks, 0 collisions" in shown
+
+
+def test_names_that_collide_only_by_their_depth_are_shown_with_what_to_write() -> None:
+    value = checked(task("1", "a"), task("2", "b"), task("3", "x", needs=("1", "2")))
+    assert (
+        "  app/1  app/2  a/b       they take turns\n"
+        "  app/1  app/3  a/x       in order: needs\n"
+        "  app/2  app/3  b/x       in order: needs\n"
+        "  a bare name is owned in every folder; if only the root's is meant, write /a/, /b/\n"
+    ) in plans.check(value, PLAIN)
+
+
+def test_many_doubts_of_a_kind_are_one_line() -> None:
+    few = checked(*(task(str(n), f"new{n}.py") for n in range(3)))
+    assert plans.check(few, PLAIN).count("no tracked file matches it") == 3
+    value = checked(*(task(str(n), f"new{n}.py") for n in range(60)))
+    doubts = (
+        "\nDoubts\n"
+        "  ? 60 × no-match (app/0, app/1, app/2 and 57 more), such as: new0.py: no tracked file matches it\n"
+        "  --json has them all\n"
+    )
+    assert doubts in plans.check(value, PLAIN)
+    assert doubts in plans.preview(value, PLAIN, commands=(), worktrees=1, disk_bytes=1, warnings=())
+    assert len(machine_plans.check(value)["doubts"]) == 60
+
+
 def test_a_plan_that_is_not_worth_it_is_told_plainly() -> None:
     assert "Verdict: SERIAL – run it serially" in plans.check(checked(task("1", "cli.py")), PLAIN)
 
