@@ -21,6 +21,7 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import chain, islice
 
 from git_fleet.app import placing
@@ -161,10 +162,10 @@ def _attempt(
             return None
         snapshot = again
     try:
+        if _renewed_by_commits(session, record, config):
+            return None
         if out_of_attempts(record, config):
             _block_exhausted(session, record)
-            return None
-        if _renewed_by_commits(session, record, config):
             return None
     except Busy:
         raise
@@ -300,9 +301,10 @@ def _renewed_by_commits(session: Session, record: TaskRecord, config: Config) ->
     claim_, committed = record.state.claim, placing.last_commit(session, record)
     if claim_ is None or committed is None or record.state.state is not State.CLAIMED:
         return False
-    until = lease.expiry(committed, config.lease_seconds)
-    if committed > session.now() or until <= session.now():
+    now = session.now().timestamp()
+    if not now - config.lease_seconds < committed <= now:
         return False
+    until = lease.expiry(datetime.fromtimestamp(committed, UTC), config.lease_seconds)
     fields = {"fence": claim_.fence, "expires_at": until, "status": record.state.summary}
     tasks.append(session.store, record, Event("renew", session.now(), session.actor, fields))
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +123,14 @@ def base_commit(session: Session, snapshot: Snapshot, task: TaskId) -> Oid:
     return found
 
 
-def last_commit(session: Session, record: TaskRecord) -> datetime | None:
+def last_commit(session: Session, record: TaskRecord) -> int | None:
     """When the last commit on the branch of the task's claim was made, if there is one of its worker's
-    in this repository; by the clock of who made it."""
+    in this repository: Unix seconds by the clock of who made it, which may be any number."""
     claim = record.state.claim
     found = session.store.objects.read_ref(names.branch(claim.branch)) if claim and claim.branch else None
     if claim is None or found is None or found[0] == claim.start:
         return None
-    return datetime.fromtimestamp(parse_commit(*found).committer.seconds, UTC)
+    return parse_commit(*found).committer.seconds
 
 
 def plan_base(session: Session, task: TaskId) -> str:
