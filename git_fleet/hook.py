@@ -215,8 +215,8 @@ def _strayed(ticket: Ticket, paths: list[str]) -> Denied:
     what = "path is" if len(paths) == 1 else "paths are"
     return Denied(
         f"a commit: {len(paths)} staged {what} outside the files of {ticket.id}:{shown}{more}",
-        hint=f"git restore --staged -- {shlex.join(paths[:_SHOWN])}"
-        f"\nif the task cannot do without: git fleet block {ticket.id} --code scope",
+        hint=guardrail.unstage_command(paths[:_SHOWN])
+        + f"\nif the task cannot do without: git fleet block {ticket.id} --code scope",
     )
 
 

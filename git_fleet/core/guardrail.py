@@ -1,7 +1,7 @@
 """What the hooks decide, apart from how they learn it: pure functions over what git handed them.
 
 The hooks are a guard-rail (DESIGN section 8), run on every commit and several times for each. So this
-module, unlike its neighbours, imports `re`, `json` and the errors alone and shares no types with them.
+module, unlike its neighbours, imports `re`, `json`, `shlex` and the errors alone and shares no types with them.
 
 A base moves by its lead alone, wherever a hook sees it: by a commit, in a ref transaction, on a remote by a
 push. Two things only follow what its lead did, and pass: a fast-forward to the remote-tracking branch, and,
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from git_fleet.errors import UnknownFormat
@@ -198,3 +199,20 @@ def named_tasks(body: Iterable[str]) -> list[str]:
 def printable(text: str) -> str:
     """`text` on one line, without what could steer a terminal: paths and names come from workers."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def unstage_command(paths: Sequence[str]) -> str:
+    """The command that takes these out of the index, as it can be pasted."""
+    literal = " --literal-pathspecs" if any(set(path) & set("*?[:\\") for path in paths) else ""
+    return f"git{literal} restore --staged -- {' '.join(map(_word, paths))}"
+
+
+def _word(path: str) -> str:
+    """A path quoted for a shell; `$'…'` where it holds what must not reach a terminal as it is."""
+    if path.isprintable():
+        return shlex.quote(path)
+    shown = (
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}"
+        for byte in path.encode("utf-8", "surrogateescape")
+    )
+    return f"$'{''.join(shown)}'"
