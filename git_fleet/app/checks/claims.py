@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.claim import help_guard
@@ -69,9 +70,7 @@ def closed_plans(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
                 "closed-plan",
                 f"plan {plan.id} is closed and {left} task logs are not in its archive",
                 "git fleet doctor --fix puts them there",
-                lambda plan_id=plan.id: archive.fold(
-                    session.store, plan_id, actor=session.actor, at=session.now()
-                ),
+                partial(archive.fold, session.store, plan.id, actor=session.actor, at=session.now()),
             )
 
 
