@@ -89,7 +89,7 @@ def _held_before(session: Session, record: TaskRecord) -> bool:
 def taken_over(record: TaskRecord) -> StaleClaim:
     """What a worker is told whose claim has ended, or gone to somebody else."""
     state, claim = record.state, record.state.claim
-    ended = f"{record.id} is {state.state}, and your claim of it has ended"
+    ended = f"{record.id} is {state.state.phrase}, and your claim of it has ended"
     if claim is not None and state.state not in _LET_GO:
         ended = f"{record.id} was taken over by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC"
     kept = (
@@ -109,8 +109,10 @@ def not_held(record: TaskRecord) -> FleetError:
     if state is State.CLAIMED or state in _LET_GO:
         return taken_over(record)
     if state in (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED):
+        if state in (State.PROPOSED, State.VERIFIED):
+            hint = f"git fleet withdraw {record.id} takes it back"
         return AnswerIsNo(f"{record.id} is handed in already and {state}", hint=hint)
-    return IllegalEvent(f"{record.id} is {state}", hint=hint)
+    return IllegalEvent(f"{record.id} is {state.phrase}", hint=hint)
 
 
 def renewal(session: Session, record: TaskRecord) -> dict[str, Any]:

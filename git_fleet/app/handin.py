@@ -31,7 +31,6 @@ from git_fleet.store import names, proposals
 
 MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 4000  # it is part of the task's state, which has 16 KiB in all
-_MODE_LEAD_COMMITS = "lead-commits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,9 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     """Hand in the task's work.
 
     Raises StaleClaim when the task was taken over (the work stays where it is), Denied for
-    uncommitted changes in `branch` mode (they are named), InvalidInput for a commit, artifact or
-    report that cannot be used.
+    uncommitted changes in `branch` mode and for changes outside the task's files in `lead-commits` mode,
+    where no hook has looked at them (they are named), InvalidInput for a commit, artifact or report that
+    cannot be used.
     """
     snapshot = session.snapshot()
     record = session.record(snapshot, name)
@@ -78,13 +78,21 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     commit = _commit(session, record, handin, base)
     if record.task.output is Output.REPORT and not (handin.result or artifacts):
         raise InvalidInput("a report needs a result or an artifact", hint='git fleet done --result "…"')
-    proposal = _propose(session, record, handin, commit, base, artifacts)
+    bases = session.store.objects.merge_bases(base, commit) if commit else []
+    fork = bases[0] if bases else None
+    beyond = _outside(session, record, fork, commit)
+    if beyond and session.config().lead_commits:
+        raise Denied(
+            f"changed, but not {record.id}'s: {contents.listing(beyond)}",
+            hint="put these back as they were, then git fleet done; if the task cannot do without: "
+            f'git fleet block {record.id} --code scope "…"',
+        )
+    proposal = _propose(session, record, handin, commit, fork, artifacts)
     fields: dict[str, Any] = {"proposal": proposal, "summary": handin.result or handin.message}
     if handin.usage:
         fields["usage"] = handin.usage
     now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
     drafted = _follow_ups(session, record.id, handin.follow_ups)
-    beyond = _outside(session, record, proposal)
     return HandedIn(now, proposal, beyond, drafted, _notes(session, proposal))
 
 
@@ -113,7 +121,7 @@ def _propose(
     record: TaskRecord,
     handin: Handin,
     commit: Oid | None,
-    base: Oid,
+    fork: Oid | None,
     artifacts: dict[str, bytes],
 ) -> Proposal:
     store, worker = session.store, record.state.claim.holder if record.state.claim else session.actor
@@ -127,8 +135,7 @@ def _propose(
         at=session.now(),
     )
     tree = store.objects.read_commit(commit).tree if commit else None
-    bases = store.objects.merge_bases(base, commit) if commit else []
-    return Proposal(number, oid, worker, commit, tree, bases[0] if bases else None, handin.message)
+    return Proposal(number, oid, worker, commit, tree, fork, handin.message)
 
 
 def _commit(session: Session, record: TaskRecord, handin: Handin, base: Oid) -> Oid | None:
@@ -143,7 +150,7 @@ def _commit(session: Session, record: TaskRecord, handin: Handin, base: Oid) -> 
             f"the worktree {claim.worktree} of {record.id} is not on this machine, or was deleted",
             hint=f"git fleet claim --resume makes it again; git fleet done --commit {claim.branch} hands in the branch",
         )
-    elif session.config().mode == _MODE_LEAD_COMMITS:
+    elif session.config().lead_commits:
         commit = _from_work_tree(session, record, Path(claim.worktree), handin.message)
     else:
         commit = _from_branch(session, record, Path(claim.worktree), handin)
@@ -292,12 +299,12 @@ def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> di
     return found
 
 
-def _outside(session: Session, record: TaskRecord, proposal: Proposal) -> tuple[str, ...]:
+def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid | None) -> tuple[str, ...]:
     """What the scope gate will object to, so that the worker hears it now."""
-    if proposal.commit is None or proposal.base is None:
+    if commit is None or fork is None:
         return ()
     config = session.config()
-    changes = session.store.objects.changed_paths(proposal.base, proposal.commit)
+    changes = session.store.objects.changed_paths(fork, commit)
     return outside(
         [change.path for change in changes],
         record.task.owned,

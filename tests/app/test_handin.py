@@ -239,7 +239,6 @@ def test_the_work_tree_becomes_the_proposal_and_the_index_is_not_touched(
     tree.write("a/new", "2", executable=True)
     tree.write("a/\udcff", "\udcff".encode("utf-8", "surrogateescape"))
     (tree.path / "a/link").symlink_to("nowhere")
-    (tree.path / "old").unlink()
     before, status = tree.rev("HEAD"), tree.status()
     found = done(session, message="Do it")
     assert (tree.rev("HEAD"), tree.status()) == (before, status)
@@ -248,10 +247,24 @@ def test_the_work_tree_becomes_the_proposal_and_the_index_is_not_touched(
     files = tree.files(commit)
     assert files["a/new"].mode == "100755"
     assert files["a/link"] == ("120000", b"nowhere")
-    assert "old" not in files
-    assert found.outside == ("old",)
+    assert found.outside == ()
     shown = tree.run_git("show", "--no-patch", "--format=%an|%s|%P", commit)
     assert shown == f"w1|Do it|{before}"
+
+
+def test_where_no_hook_looks_what_is_outside_the_tasks_files_is_refused(
+    session: Session, lead_commits: Repo
+) -> None:
+    lead_commits.write("a/new", "1")
+    lead_commits.write("b/new", "1")
+    (lead_commits.path / "old").unlink()
+    error = refused(session)
+    assert isinstance(error, Denied)
+    assert "changed, but not p/a's: b/new, old" in error.message
+    assert "git fleet block p/a --code scope" in error.hint
+    (lead_commits.path / "b/new").unlink()
+    lead_commits.write("old", "1")
+    assert done(session).outside == ()
 
 
 def test_an_untouched_work_tree_hands_in_head(session: Session, lead_commits: Repo) -> None:
@@ -382,6 +395,9 @@ def test_what_is_handed_in_is_not_handed_in_again(session: Session) -> None:
     error = refused(session)
     assert isinstance(error, AnswerIsNo)
     assert "handed in already and proposed" in error.message
+    assert error.hint == "git fleet withdraw p/a takes it back"
+    work.withdraw(session, "a", "")
+    assert "p/a is in rework" in refused(session).message
 
 
 def test_what_was_never_claimed_or_was_cancelled_cannot_be_handed_in(session: Session) -> None:
