@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,6 @@ from git_fleet.git import worktrees
 from git_fleet.git.repository import Repository
 
 _PLACEHOLDER = re.compile(r"\{(id|slug|repo|plan)\}")
-_ATTEMPT = re.compile(r"-a[0-9]+\Z")
 _HEADS = "refs/heads/"
 
 
@@ -128,33 +127,26 @@ def _odd(name: str) -> bool:
 
 
 def free_names(
-    repo: Repository, task: Task, config: Config, *, attempt: int, used: Mapping[str, TaskId]
+    repo: Repository, task: Task, config: Config, *, attempt: int, used: Collection[Names]
 ) -> Names:
     """Names for this attempt that neither a branch, a worktree nor a folder has.
 
-    `used` says which task a branch (short name) was made for, as far as the fleet knows. A name that
-    another plan or somebody else has gets the plan's id in front, one that an earlier attempt of this task
-    has gets `-a<attempt>`. Raises InvalidInput for unusable names, Held when every candidate is taken.
+    `used` are names that other tasks' claims have, whether anything was made there yet or not. A name that
+    another plan or somebody else has gets the plan's id in front. From the second attempt on there is
+    always `-a<attempt>` behind it: a slow worker may be about to make what an earlier one was promised.
+    Raises InvalidInput for unusable names, Held when every candidate is taken.
     """
-    taken = _Taken(repo)
-    for candidate, suffixed in _candidates(repo, task, config, attempt):
-        if taken.free(candidate) and used.get(candidate.branch, task.id) == task.id:
-            return candidate
-        if used.get(candidate.branch) == task.id and taken.free(suffixed):
-            return suffixed
-    for _, suffixed in _candidates(repo, task, config, attempt):
-        if taken.free(suffixed):
-            return suffixed
-    plain = branch_name(repo, task, config)
+    taken = _Taken(repo, used)
+    candidates = list(_candidates(repo, task, config, attempt))
+    plain = [names for names, _ in candidates] if attempt == 1 else []
+    for names in (*plain, *(suffixed for _, suffixed in candidates)):
+        if taken.free(names):
+            return names
     raise Held(
-        f"{task.id}: the branch {plain} or its worktree is taken, and so are the names beside it",
+        f"{task.id}: the branch {candidates[0][0].branch} or its worktree is taken, "
+        "and so are the names beside it",
         hint="give the task another `branch` and `worktree` in the plan",
     )
-
-
-def without_attempt(branch: str) -> str:
-    """The branch's name without the `-a<attempt>` that a later attempt adds."""
-    return _ATTEMPT.sub("", branch)
 
 
 def _candidates(repo: Repository, task: Task, config: Config, attempt: int) -> Iterator[tuple[Names, Names]]:
@@ -169,17 +161,20 @@ def _candidates(repo: Repository, task: Task, config: Config, attempt: int) -> I
 
 
 class _Taken:
-    """What exists right now. Branch names are compared without regard to case, as some disks do."""
+    """What exists right now, or is `used`. Branch names are compared without regard to case, as some
+    disks do."""
 
-    def __init__(self, repo: Repository) -> None:
+    def __init__(self, repo: Repository, used: Collection[Names]) -> None:
         listed = repo.git().text("for-each-ref", "--format=%(refname)", _HEADS)
         self._branches = {name.removeprefix(_HEADS).casefold() for name in listed.split("\n") if name}
+        self._branches |= {names.branch.casefold() for names in used}
         self._folders = {
             "/".join(parts[:size])
             for parts in (name.split("/") for name in self._branches)
             for size in range(1, len(parts))
         }
-        self._worktrees = {os.path.realpath(tree.path) for tree in worktrees.list_worktrees(repo)}
+        places = [tree.path for tree in worktrees.list_worktrees(repo)]
+        self._worktrees = {os.path.realpath(path) for path in (*places, *(names.worktree for names in used))}
 
     def free(self, names: Names) -> bool:
         """Whether both can be made. A branch can be no folder of another's name, nor the reverse."""

@@ -102,11 +102,19 @@ def choose(
     reused = _reusable(session, record, config, kept)
     if reused is not None and state.claim is not None:
         return Place(state.claim.branch, state.claim.worktree, base, reused, merge)
-    used = {other.state.claim.branch: other.id for other in snapshot.tasks.values() if other.state.claim}
-    if state.claim is not None:  # its first attempt's name is this task's too, whatever attempt came last
-        used.setdefault(naming.without_attempt(state.claim.branch), record.id)
+    used = _names_in_use(snapshot, record.id)
     free = naming.free_names(session.repo, record.task, config, attempt=attempt, used=used)
     return Place(free.branch, str(free.worktree), base, kept or base, merge)
+
+
+def _names_in_use(snapshot: Snapshot, task: TaskId) -> list[naming.Names]:
+    """Names of the other tasks that are worked on. (Those of ended tasks are taken while they exist.)"""
+    claims = [
+        other.state.claim
+        for other in snapshot.tasks.values()
+        if other.id != task and other.state.state.active
+    ]
+    return [naming.Names(claim.branch, Path(claim.worktree)) for claim in claims if claim and claim.worktree]
 
 
 def base_commit(session: Session, snapshot: Snapshot, task: TaskId) -> Oid:

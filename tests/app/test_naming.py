@@ -99,27 +99,40 @@ def test_the_configuration_may_want_worktrees_in_a_folder_of_the_main_one(at: Re
         naming.worktree_path(at, replace(TASK, worktree="../src"), config)
 
 
-def free(at: Repository, used: dict[str, TaskId], attempt: int = 1) -> tuple[str, str]:
+def free(at: Repository, *used: naming.Names, attempt: int = 1) -> tuple[str, str]:
     names = naming.free_names(at, TASK, CONFIG, attempt=attempt, used=used)
     assert not os.path.lexists(names.worktree)
     return names.branch, names.worktree.name
 
 
 def test_a_name_another_plan_has_gets_the_plans_id_in_front(repo: Repo, at: Repository) -> None:
-    assert free(at, {}) == ("feature/42-count", "repo-42-count")
+    assert free(at) == ("feature/42-count", "repo-42-count")
     repo.branch("feature/42-count")
-    used = {"feature/42-count": TaskId("other", "42")}
-    assert free(at, used) == ("feature/tasks-app-42-count", "tasks-app-repo-42-count")
+    assert free(at) == ("feature/tasks-app-42-count", "tasks-app-repo-42-count")
     repo.branch("feature/tasks-app-42-count")
-    assert free(at, used, 2) == ("feature/42-count-a2", "repo-42-count-a2")
+    assert free(at) == ("feature/42-count-a1", "repo-42-count-a1")
 
 
-def test_a_name_an_earlier_attempt_left_gets_the_attempts_number(repo: Repo, at: Repository) -> None:
-    repo.branch("feature/42-count")
-    used = {"feature/42-count": TASK.id}
-    assert free(at, used, 2) == ("feature/42-count-a2", "repo-42-count-a2")
+@pytest.mark.parametrize(
+    "used", [("Feature/42-Count", "else"), ("feature", "else"), ("else", "repo-42-count")]
+)
+def test_a_name_another_claim_was_promised_is_taken_before_anything_is_made(
+    at: Repository, tmp_path: Path, used: tuple[str, str]
+) -> None:
+    promised = naming.Names(used[0], tmp_path / used[1])
+    if used[0] == "feature":
+        with pytest.raises(Held):
+            free(at, promised)
+    else:
+        assert free(at, promised) == ("feature/tasks-app-42-count", "tasks-app-repo-42-count")
+
+
+def test_every_attempt_after_the_first_gets_its_number(repo: Repo, at: Repository) -> None:
+    assert free(at, attempt=2) == ("feature/42-count-a2", "repo-42-count-a2")
     repo.branch("feature/42-count-a2")
-    assert free(at, used | {"feature/42-count-a2": TASK.id}, 3) == ("feature/42-count-a3", "repo-42-count-a3")
+    assert free(at, attempt=3) == ("feature/42-count-a3", "repo-42-count-a3")
+    repo.branch("feature/42-count-a3")
+    assert free(at, attempt=3) == ("feature/tasks-app-42-count-a3", "tasks-app-repo-42-count-a3")
 
 
 @pytest.mark.parametrize("taken", ["feature", "feature/42-count/deeper", "Feature/42-Count"])
@@ -127,17 +140,17 @@ def test_names_that_cannot_stand_beside_a_branch_are_taken(repo: Repo, at: Repos
     repo.branch(taken)
     if taken == "feature":
         with pytest.raises(Held):
-            free(at, {})
+            free(at)
     else:
-        assert free(at, {})[0] == "feature/tasks-app-42-count"
+        assert free(at)[0] == "feature/tasks-app-42-count"
 
 
 def test_folders_and_worktrees_on_record_are_taken(repo: Repo, at: Repository, tmp_path: Path) -> None:
     linked = repo.worktree(tmp_path / "repo-42-count", "other")
-    assert free(at, {})[1] == "tasks-app-repo-42-count"
+    assert free(at)[1] == "tasks-app-repo-42-count"
     for entry in linked.path.iterdir():
         entry.unlink()
     linked.path.rmdir()
-    assert free(at, {})[1] == "tasks-app-repo-42-count"
+    assert free(at)[1] == "tasks-app-repo-42-count"
     (tmp_path / "tasks-app-repo-42-count").symlink_to("nowhere")
-    assert free(at, {})[1] == "repo-42-count-a1"
+    assert free(at)[1] == "repo-42-count-a1"

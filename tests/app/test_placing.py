@@ -136,6 +136,16 @@ def test_a_name_that_another_plan_has_gets_the_plans_id_even_before_it_is_made(s
     assert the_claim(session, "p/a").branch == "feature/a-do"
 
 
+def test_the_names_of_an_ended_task_are_free_when_nothing_of_it_is_left(session: Session) -> None:
+    approved(session, task("a", slug="do"))
+    approved(session, task("a", slug="do", files=["/q"]), plan="q")
+    claim_of(session, "p/a")
+    work.cancel(session, "p/a", "not wanted")
+    second = claim_of(session, "q/a").state.claim
+    assert second is not None
+    assert second.branch == "feature/a-do"
+
+
 def test_the_marker_files_are_told_when_git_shows_them(session: Session, repo: Repo) -> None:
     repo.commit("Set up", {"fleet.toml": 'version = 1\ntouch = [".skip-watcher"]\n'})
     approved(session, task("a"))

@@ -80,3 +80,18 @@ def test_a_commit_of_an_impossible_date_does_not_renew_and_does_not_hinder(
     found = claiming.claim(successor, Request(worktree=False))
     assert isinstance(found, Claimed)
     assert found.record.state.salvaged is not None
+
+
+# --- a worker that is slow -----------------------------------------------------------------------
+
+
+def test_names_promised_to_an_earlier_claim_are_not_given_again(
+    session: Session, successor: Session, clock: FakeClock
+) -> None:
+    approved(session, task("a", slug="do"))
+    claiming.claim(session, Request("a"))  # stopped before its worktree was made
+    clock.advance(2 * LEASE)
+    found = claiming.claim(successor, Request("a"))
+    assert isinstance(found, Claimed)
+    assert found.record.state.claim is not None
+    assert found.record.state.claim.branch == "feature/a-do-a2"
