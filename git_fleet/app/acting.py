@@ -53,6 +53,17 @@ def act(
     raise AssertionError("unreachable: the last try returns or raises")
 
 
+def same_proposal(record: TaskRecord, decide: Decide) -> Decide:
+    """`decide`, for an event that speaks about the proposal which was looked at, not a later one."""
+
+    def checked(now: TaskRecord) -> Fields:
+        if now.state.proposal != record.state.proposal:
+            raise Stale(f"{now.id} was handed in again meanwhile", hint=f"git fleet log {now.id}")
+        return decide(now)
+
+    return checked
+
+
 def holder_fence(session: Session, record: TaskRecord) -> Oid:
     """The fence under which this actor may speak for the task's holder.
 
@@ -118,5 +129,5 @@ def not_held(record: TaskRecord) -> FleetError:
 def renewal(session: Session, record: TaskRecord) -> dict[str, Any]:
     """The fields of an event by which the holder renews its lease."""
     fence = holder_fence(session, record)
-    seconds = session.config().lease_seconds
+    seconds = session.config_of(record.id).lease_seconds
     return {"fence": fence, "expires_at": lease.expiry(session.now(), seconds)}

@@ -103,7 +103,7 @@ def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claim
         wait_seconds = 0 if lost else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
         if wait_seconds:
             return NothingReady("limit", "claims are rate-limited (bucket in fleet.toml)", wait_seconds)
-        got = _attempt(session, snapshot, record, request, config)
+        got = _attempt(session, snapshot, record, request, session.config_of(record.id))
         if got is not None:
             return got
         lost = True

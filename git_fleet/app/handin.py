@@ -68,7 +68,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     cannot be used.
     """
     snapshot = session.snapshot()
-    record = session.record(snapshot, name)
+    record = session.holders_record(snapshot, name)
     holder_fence(session, record)
     if record.state.state is not State.CLAIMED:
         raise not_held(record)
@@ -81,7 +81,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     bases = session.store.objects.merge_bases(base, commit) if commit else []
     fork = bases[0] if bases else None
     beyond = _outside(session, record, fork, commit)
-    if beyond and session.config().lead_commits:
+    if beyond and session.config_of(record.id).lead_commits:
         raise Denied(
             f"changed, but not {record.id}'s: {contents.listing(beyond)}",
             hint="put these back as they were, then git fleet done; if the task cannot do without: "
@@ -150,7 +150,7 @@ def _commit(session: Session, record: TaskRecord, handin: Handin, base: Oid) -> 
             f"the worktree {claim.worktree} of {record.id} is not on this machine, or was deleted",
             hint=f"git fleet claim --resume makes it again; git fleet done --commit {claim.branch} hands in the branch",
         )
-    elif session.config().lead_commits:
+    elif session.config_of(record.id).lead_commits:
         commit = _from_work_tree(session, record, Path(claim.worktree), handin.message)
     else:
         commit = _from_branch(session, record, Path(claim.worktree), handin)
@@ -177,7 +177,7 @@ def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handi
     """HEAD of the task's worktree. It must contain the branch: a detached HEAD beside it, or another
     branch, would leave work behind that nobody has looked at."""
     claim, git = record.state.claim, Git(path, hooks=True)
-    changed = contents.dirty_files(path, markers=includes.check_markers(session.config().touch))
+    changed = contents.dirty_files(path, markers=includes.check_markers(session.config_of(record.id).touch))
     if changed and handin.all_changes:
         _commit_all(record, path, changed, handin.message)
     elif changed:
@@ -237,7 +237,7 @@ def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: s
     """`lead-commits` mode: the work tree as one commit on HEAD, the index untouched. While a merge is
     being concluded MERGE_HEAD stays a parent, so that the same conflict does not come back."""
     git = Git(path)
-    tree = contents.snapshot_tree(path, markers=includes.check_markers(session.config().touch))
+    tree = contents.snapshot_tree(path, markers=includes.check_markers(session.config_of(record.id).touch))
     head = Oid(git.text("rev-parse", "HEAD"))
     merging = git.text("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1))
     _refuse_conflicts(git, path)
@@ -266,8 +266,7 @@ def _refuse_conflicts(git: Git, path: Path) -> None:
 
 
 def _has_markers(path: Path) -> bool:
-    return path.is_file() and any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines())
-
+    return path.is_file() and any(line.startswith(b"
 
 def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> dict[str, bytes]:
     """The contents of the artifact files. Raises InvalidInput for one outside the worktree."""
@@ -303,7 +302,8 @@ def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid
     """What the scope gate will object to, so that the worker hears it now."""
     if commit is None or fork is None:
         return ()
-    config = session.config()
+<<<<<<< HEAD
+    config = session.config_of(record.id)
     changes = session.store.objects.changed_paths(fork, commit)
     return outside(
         [change.path for change in changes],

@@ -81,7 +81,7 @@ def rescue(session: Session, record: TaskRecord) -> Rescued:
         base=claim.base,
         actor=claim.holder,
         now=session.now(),
-        markers=includes.check_markers(session.config().touch),
+        markers=includes.check_markers(session.config_of(record.id).touch),
     )
     return Rescued(found.start, found.number, found.ref) if found else Rescued()
 
@@ -173,7 +173,7 @@ def place(session: Session, record: TaskRecord) -> Placed:
     claim = record.state.claim
     if claim is None or not claim.worktree:
         return Placed(record, None, _bare_env(record, claim))
-    config = session.config()
+    config = session.config_of(record.id)
     made = isolation.prepare(
         session.store,
         placement(session, record, claim),
@@ -193,7 +193,7 @@ def place(session: Session, record: TaskRecord) -> Placed:
 
 def placement(session: Session, record: TaskRecord, claim: Claim) -> Placement:
     """What the worktree of `claim` knows about itself; its slot is filled in when it is made."""
-    config = session.config()
+    config = session.config_of(record.id)
     return Placement(
         plan=record.id.plan,
         task=record.id.task,
@@ -257,7 +257,7 @@ def resume(session: Session, name: str | None) -> Placed:
         and record.state.claim.holder == session.actor
     ]
     if name or session.placement:
-        record = session.record(snapshot, name)
+        record = session.holders_record(snapshot, name)
         if record not in mine:
             raise not_held(record)
         mine = [record]

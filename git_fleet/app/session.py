@@ -64,6 +64,7 @@ class Session:
     _recent: Snapshot | None = None
     _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
+    _bases: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +87,9 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """The whole fleet, read now."""
-        return fleet.read_snapshot(self.store, self.now(), known=self._known)
+        found = fleet.read_snapshot(self.store, self.now(), known=self._known)
+        self._bases |= {plan.id: plan.approved.base for plan in found.plans.values() if plan.approved}
+        return found
 
     def recent_snapshot(self, *, fresh: bool) -> Snapshot:
         """The last snapshot at a new moment where a long-lived session keeps one, else a new one.
@@ -166,6 +169,12 @@ class Session:
             self._configs[oid] = self._parse_config(found) if found else Config()
         return self._configs[oid]
 
+    def config_of(self, task: TaskId) -> Config:
+        """The configuration that a task lives by: that of the branch its plan is integrated onto."""
+        if task.plan not in self._bases:
+            self.snapshot()
+        return self.config(self._bases.get(task.plan))
+
     def _config_blob(self, base: str) -> Object | None:
         return next(self.store.objects.read_many([f"{names.branch(base)}:{CONFIG_FILE}"]))
 
@@ -223,6 +232,23 @@ class Session:
                 f"FLEET_FENCE and this worktree name different claims of {task}", hint=f"git fleet log {task}"
             )
         return next(iter(found), None)
+
+    def holders_record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:
+        """The task that a holder's verb means: `name`, or the one whose worktree we stand in.
+
+        Raises StaleClaim without a name in a worktree that is not the task's which the environment
+        names: whoever was started for one task and strayed into another's folder means neither for sure.
+        """
+        env = self.around.env
+        if not name and env.get("FLEET_FENCE"):
+            here = self.here()
+            meant = f"{env.get('FLEET_PLAN', here.plan)}/{env.get('FLEET_TASK', here.task)}"
+            if meant != str(here):
+                raise StaleClaim(
+                    f"this is the worktree of {here}, and FLEET_TASK says that you work on {meant}",
+                    hint=f"cd to the worktree that git fleet path {meant} prints, or name the task",
+                )
+        return self.record(snapshot, name)
 
     def require_person(self, verb: str) -> None:
         """Raises Denied when `verb` is a person's and an agent's environment is set."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from git_fleet.app import placing
-from git_fleet.app.acting import act, holder_fence, renewal
+from git_fleet.app.acting import act, holder_fence, renewal, same_proposal
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.lifecycle import ATTEMPTS, Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.errors import InvalidInput, LostRace
+from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
 from git_fleet.store import plans
 
 _CODE = re.compile(r"[^\W\d][\w-]{0,63}")
@@ -27,8 +27,12 @@ class Acted:
     notes: tuple[str, ...] = ()
 
 
-def _find(session: Session, name: str | None) -> TaskRecord:
+def _find(session: Session, name: str) -> TaskRecord:
     return session.record(session.snapshot(), name)
+
+
+def _held(session: Session, name: str | None) -> TaskRecord:
+    return session.holders_record(session.snapshot(), name)
 
 
 def progress(
@@ -38,7 +42,7 @@ def progress(
 
     Raises StaleClaim when the task was taken over.
     """
-    record = _find(session, name)
+    record = _held(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return renewal(session, now) | {"status": status} | ({"usage": usage} if usage else {})
@@ -50,14 +54,14 @@ def progress(
 
 def renew(session: Session, name: str | None) -> Acted:
     """Renew the lease. Raises StaleClaim when the task was taken over."""
-    record = _find(session, name)
+    record = _held(session, name)
     record = act(session, record, "renew", lambda now: renewal(session, now))
     return Acted(record, _session_note(session, record))
 
 
 def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
     """Agents drift: past `session_minutes` the worker is told to come to an end."""
-    claim, minutes = record.state.claim, session.config().session_minutes
+    claim, minutes = record.state.claim, session.config_of(record.id).session_minutes
     if claim is None or not lease.acquired_past(claim, session.now(), minutes):
         return ()
     return (f"this session is longer than {minutes} minutes: hand in (git fleet done) or git fleet release",)
@@ -65,7 +69,7 @@ def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
 
 def release(session: Session, name: str | None) -> Acted:
     """Give the task back; what was done is kept, and the next claim starts from it."""
-    record = _find(session, name)
+    record = _held(session, name)
     fence = holder_fence(session, record)
     rescued = placing.rescue(session, record)
     fields = {"fence": fence} | rescued.fields()
@@ -83,7 +87,7 @@ def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
             f"code {code!r}: one word such as missing-api, and not {ATTEMPTS!r}, which git-fleet itself uses",
             hint="git fleet block --code CODE REASON",
         )
-    record = _find(session, name)
+    record = _held(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return {"fence": holder_fence(session, now), "code": code, "reason": reason}
@@ -94,7 +98,7 @@ def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
 
 def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str, ...]:
     """Pause the plan when enough siblings met the same wall (DESIGN section 6, Limits)."""
-    limit = session.config().breaker
+    limit = session.config_of(record.id).breaker
     snapshot = session.snapshot()
     same = [
         other
@@ -114,7 +118,7 @@ def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str,
 
 def withdraw(session: Session, name: str | None, reason: str) -> Acted:
     """Take one's own proposal back into rework."""
-    record = _find(session, name)
+    record = _held(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         return {"fence": holder_fence(session, now), "reason": reason or "withdrawn"}
@@ -155,25 +159,37 @@ def _simple(session: Session, name: str, event: str, fields: dict[str, Any]) -> 
 
 
 def accept(session: Session, name: str, reason: str) -> Acted:
-    """A person's word: lifts a hold, or takes a proposal as verified. Raises Denied for an agent."""
+    """A person's word: lifts a hold, or takes a proposal as verified.
+
+    Raises Denied for an agent, IllegalEvent where there is neither, Stale when there is another
+    proposal by now.
+    """
     session.require_person("accept")
     record = _find(session, name)
     person = session.person()
 
     def decide(now: TaskRecord) -> dict[str, Any]:
+        if now.state.state is State.PENDING and (now.state.lifted or not now.task.hold):
+            raise IllegalEvent(
+                f"{now.id} is not on hold, and nothing is handed in yet",
+                hint=f"git fleet explain {now.id}",
+            )
         proposal = now.state.proposal
         return {"by": "person", "reason": reason} | ({"number": proposal.number} if proposal else {})
 
-    return Acted(act(session, record, "accept", decide, actor=person))
+    return Acted(act(session, record, "accept", same_proposal(record, decide), actor=person))
 
 
 def reject(session: Session, name: str, findings: tuple[str, ...]) -> Acted:
-    """A person's word: the proposal goes back to rework with the findings. Raises Denied for an agent."""
+    """A person's word: the proposal goes back to rework with the findings.
+
+    Raises Denied for an agent, Stale when there is another proposal by now.
+    """
     session.require_person("reject")
     if not findings:
         raise InvalidInput("a rejection needs a reason", hint=f'git fleet reject {name} --finding "…"')
     record = _find(session, name)
     person = session.person()
     found = tuple(Finding(text, source=f"person:{person}") for text in findings)
-    fields = {"findings": found, "reason": "rejected"}
-    return Acted(act(session, record, "reject", lambda _: fields, actor=person))
+    decide = same_proposal(record, lambda _: {"findings": found, "reason": "rejected"})
+    return Acted(act(session, record, "reject", decide, actor=person))

@@ -48,7 +48,7 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
                 _show_nothing(call, got)
                 return 1
             placed = _place(session, got)
-        lead_commits = session.config().lead_commits
+        lead_commits = session.config_of(placed.record.id).lead_commits
     _show(call, placed, lead_commits=lead_commits)
     return 0
 
