@@ -266,7 +266,8 @@ def _refuse_conflicts(git: Git, path: Path) -> None:
 
 
 def _has_markers(path: Path) -> bool:
-    return path.is_file() and any(line.startswith(b"
+    return path.is_file() and any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines())
+
 
 def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> dict[str, bytes]:
     """The contents of the artifact files. Raises InvalidInput for one outside the worktree."""
@@ -302,7 +303,6 @@ def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid
     """What the scope gate will object to, so that the worker hears it now."""
     if commit is None or fork is None:
         return ()
-<<<<<<< HEAD
     config = session.config_of(record.id)
     changes = session.store.objects.changed_paths(fork, commit)
     return outside(
