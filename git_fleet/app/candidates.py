@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from git_fleet.app.session import Session
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import MAX_TEXT
 from git_fleet.core.model import Finding, Proposal, Task
 from git_fleet.core.results import Ejected
 from git_fleet.core.scope import outside
@@ -87,5 +88,9 @@ def _outside(session: Session, task: Task, onto: Oid, commit: Oid, config: Confi
 
 
 def finding(ejected: Ejected) -> Finding:
-    """What the next worker of the task is told."""
-    return Finding(ejected.detail, source=ejected.reason, path=ejected.paths[0] if ejected.paths else "")
+    """What the next worker of the task is told: the first line, and of the rest the end, which tells
+    most of a gate's output."""
+    first, _, rest = ejected.detail.partition("\n")
+    room = MAX_TEXT - len(first) - 2
+    text = f"{first}\n…{rest[-room:]}" if len(rest) > room > 0 else ejected.detail
+    return Finding(text, source=ejected.reason, path=ejected.paths[0] if ejected.paths else "")

@@ -77,7 +77,8 @@ def claim(session: Session, request: Request) -> Claimed | NothingReady:
     AnswerIsNo for a named task that is not ready, Busy when others are faster for very long.
     """
     for round_number in range(_ROUNDS):
-        snapshot = session.recent_snapshot(fresh=round_number > 0)
+        # A named task is looked at anew: what was kept may be too old for a no that is an error.
+        snapshot = session.recent_snapshot(fresh=round_number > 0 or request.task is not None)
         if help_guard(session, snapshot):
             continue
         found = _claim_from(session, snapshot, request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from git_fleet.app.session import Session
@@ -22,8 +21,8 @@ class Foreign(NamedTuple):
 
 
 def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, ...]:
-    """The commits that came onto `base` since its open plans began and that no integration made,
-    newest first. Those the branch's remote-tracking branch has are upstream's and not named."""
+    """The commits that came onto `base` since the first of its plans that count began and that no
+    integration made, newest first. Those the branch's remote-tracking branch has are upstream's and not named."""
     began = [
         record.base_commit
         for record in snapshot.plans.values()
@@ -34,7 +33,8 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
         return ()
     upstream = git.text("for-each-ref", "--format=%(upstream)", ref)
     known = [oid for oid in dict.fromkeys(began) if session.store.objects.exists(oid)]
-    excluded = [*(f"^{oid}" for oid in known), *([f"^{upstream}"] if _exists(session, upstream) else [])]
+    first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if known else []
+    excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
     out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out
     found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]
     return tuple(
@@ -50,7 +50,7 @@ def _exists(session: Session, ref: str) -> bool:
 
 def warnings(session: Session, snapshot: Snapshot, base: str) -> tuple[str, ...]:
     """What `integrate` says about them: one line, or nothing."""
-    found: Sequence[Foreign] = commits(session, snapshot, base)
+    found = commits(session, snapshot, base)
     if not found:
         return ()
     shown = "; ".join(f"{commit.oid[:12]} {commit.subject}" for commit in found[:_SHOWN])

@@ -17,14 +17,14 @@ from git_fleet.app.acting import act
 from git_fleet.app.candidates import Candidate
 from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.gates import GateResult, Outcome
-from git_fleet.app.landing import land, settle
+from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event, after
-from git_fleet.core.model import State
+from git_fleet.core.model import Output, State
 from git_fleet.core.order import integration_order
 from git_fleet.core.results import Ejected, Integration, Landed, Skipped
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -72,8 +72,8 @@ def integrate(session: Session, order: Order, report: Report) -> Integration:
     """Bring what is handed in onto its base branch. `report` gets a line for each step.
 
     Raises Held when somebody else leads, InvalidInput for targets that do not exist or when no gate
-    is declared, NeedsPerson when the worktree of main is in the way or a gate cannot be run,
-    StaleClaim when the lead was lost. What has landed until then has landed.
+    is declared, NeedsPerson when the worktree of main is in the way, AnswerIsNo when a gate cannot be
+    run, StaleClaim when the lead was lost. What has landed until then has landed.
     """
     snapshot = session.snapshot()
     chosen, skipped = _choose(snapshot, order)
@@ -141,7 +141,8 @@ def _base(session: Session, snapshot: Snapshot, order: Order, chosen: Sequence[T
 
 
 def _require_gates(config: Config, chosen: Sequence[TaskRecord]) -> None:
-    if config.gates or config.gates_none or all(record.task.accept for record in chosen):
+    unchecked = [r for r in chosen if r.task.output is Output.COMMIT and not r.task.accept]
+    if config.gates or config.gates_none or not unchecked:
         return
     raise InvalidInput(
         "no gate is declared, so nothing would be checked before main moves",
@@ -224,12 +225,9 @@ def _try(run: _Run, lead: Leading, checkout: Checkout, record: TaskRecord) -> bo
     if made.commit is None:
         _settle_empty(run, record, made)
         return True
-    checkout.commit = made.commit
-    checkout.reset()
-    results = _gate(run, checkout, record)
-    texts = {
-        f"{number}-{result.name}.log": result.log.read_bytes() for number, result in enumerate(results, 1)
-    }
+    require_way(run.session, run.ref, run.main, made.commit)  # before the gates, which may take long
+    results = _gate(run, checkout, record, made.commit)
+    texts = {result.log.name: result.log.read_bytes() for result in results}
     bad = next((result for result in results if result.outcome is not Outcome.PASS), None)
     if bad is not None and bad.outcome is Outcome.ERROR:
         raise AnswerIsNo(
@@ -246,17 +244,22 @@ def _try(run: _Run, lead: Leading, checkout: Checkout, record: TaskRecord) -> bo
 
 
 def _candidate(run: _Run, checkout: Checkout, record: TaskRecord) -> Candidate | Ejected:
-    """The task's commit on main as it is, merged in a clean checkout of main."""
-    if checkout.commit != run.main:
-        checkout.commit = run.main
-        checkout.reset()
+    """The task's commit on main as it is, merged in a clean checkout of main (whatever gates left there:
+    the merge obeys its .gitattributes)."""
+    checkout.commit = run.main
+    checkout.reset()
     return candidates.build(run.session, Git(checkout.path), record, run.main, run.config)
 
 
-def _gate(run: _Run, checkout: Checkout, record: TaskRecord) -> tuple[GateResult, ...]:
+def _gate(run: _Run, checkout: Checkout, record: TaskRecord, commit: Oid) -> tuple[GateResult, ...]:
+    """Run the task's gates in a clean checkout of `commit`, up to the first that does not pass."""
     wanted = gates.gates_of(run.config, record.task)
     listed = ", ".join(gate.name for gate in wanted)
     run.report(f"{record.id}: gates: {listed}" if listed else f"{record.id}: no gates")
+    if not wanted:
+        return ()
+    checkout.commit = commit
+    checkout.reset()
     number = record.state.proposal.number if record.state.proposal else 0
     folder = run.session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(number)
     env = gates.gate_environment(run.session.around.env)

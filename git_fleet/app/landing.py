@@ -1,7 +1,8 @@
 """Moving main (DESIGN section 3, *commit point*, and section 10, step 4).
 
     intent      every change, old and new, as an event of the lead's log; all objects exist by now
-    main        alone, by its exact old value, with a `verify` of the lead's log at the intent
+    main        alone, by its exact old value, with a `verify` of the lead's log at the intent, and of the
+                tasks' logs: what was rejected or withdrawn while the gates ran does not land
     checkout    the worktree that has main checked out follows
     events      the tasks' `integrate` events and the evidence notes
     complete    the intent is closed
@@ -22,7 +23,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import LostRace
+from git_fleet.errors import LostRace, NeedsPerson, Stale
 from git_fleet.git import moves, worktrees
 from git_fleet.git.refs import Absent, Update
 from git_fleet.store import evidence, names, tasks
@@ -37,13 +38,11 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     """Move `ref` from `old` to `new`, and the tasks with it.
 
     Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
-    Stale when `ref` is not at `old` any more (the intent is void then), StaleClaim when the lead was
-    lost; nothing has moved in these cases.
+    Stale when `ref` is not at `old` or a task not as it was any more (the intent is void then), StaleClaim
+    when the lead was lost; nothing has moved in these cases.
     """
     session = leading.session
-    checkout = worktrees.occupied(session.repo, ref)
-    if checkout is not None:
-        moves.plan_move(checkout, old, new)
+    checkout = require_way(session, ref, old, new)
     intent = Intent(ref, old, new, str(checkout or ""), tuple(landings))
     try:
         leading.record = log.begin(
@@ -55,9 +54,11 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     if fence is None:
         raise AssertionError("an intent is an event of the lead's log")
     who = ", ".join(str(landing.task) for landing in landings[:3])
+    unmoved = [(names.LEAD, fence), *((names.task_log(each.task), each.tip) for each in landings)]
     try:
         session.store.refs.transact(
-            [Update(ref, old, new), Update(names.LEAD, fence, fence)], message=f"git-fleet: integrate {who}"
+            [Update(ref, old, new), *(Update(name, at, at) for name, at in unmoved)],
+            message=f"git-fleet: integrate {who}",
         )
     except LostRace:
         if tip(session.store.refs.get(names.LEAD)) != fence:
@@ -65,6 +66,20 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
         settle(leading)
         raise
     settle(leading)
+
+
+def require_way(session: Session, ref: str, old: Oid, new: Oid) -> Path | None:
+    """The worktree that has `ref` checked out (None: none has), sure to be able to follow it from `old`
+    to `new`. Raises NeedsPerson when it is not, Stale when `ref` is not at `old` any more."""
+    checkout = worktrees.occupied(session.repo, ref)
+    if checkout is not None:
+        try:
+            moves.plan_move(checkout, old, new)
+        except NeedsPerson:
+            if tip(session.store.refs.get(ref)) != old:  # the changes are those of another move
+                raise Stale(f"{ref} has moved", hint="git fleet integrate") from None
+            raise
+    return checkout
 
 
 def settle(leading: Leading) -> str:
@@ -136,7 +151,7 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         return  # its plan was closed
     for attempt in range(_TRIES):
         record = session.reread(record)
-        if record.state.state is State.INTEGRATED:
+        if record.state.state is State.INTEGRATED or _follows(session, record.tip, landing.event):
             return
         fields = {"commit": landing.commit, "number": landing.proposal, "completing": True}
         fields |= placing.rescue(session, record).fields()
@@ -146,3 +161,8 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         except LostRace:
             if attempt == _TRIES - 1:
                 raise
+
+
+def _follows(session: Session, at: Oid | None, event: Oid) -> bool:
+    """Whether the task's log has the event already, and went on from there."""
+    return at is not None and session.store.objects.is_ancestor(event, at)

@@ -1,0 +1,696 @@
+"""Proposals onto main: one commit a task, in a deliberate order, and never a tree whose gates did not pass."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_fleet.app import gates, handin, install, landing, lead, work
+from git_fleet.app.integrate import Order, integrate
+from git_fleet.app.landing import settle
+from git_fleet.app.lead import Leading
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import State, TaskState
+from git_fleet.core.results import Integration
+from git_fleet.core.trailers import read_stamp
+from git_fleet.errors import AnswerIsNo, Held, InvalidInput, NeedsPerson
+from git_fleet.store import evidence, log, names, tasks
+from tests.support.clock import FakeClock
+from tests.support.fleet import (
+    approved,
+    claimed,
+    handed_in,
+    on_task,
+    open_fleet,
+    proposed,
+    task,
+    task_id,
+    working_on,
+)
+from tests.support.repo import Content, Repo, make_repo
+
+NO_GATES = 'version = 1\ngates = "none"\n'
+
+
+@pytest.fixture
+def session(repo: Repo, clock: FakeClock) -> Iterator[Session]:
+    """A fleet without gates."""
+    repo.commit("Set up", {"fleet.toml": NO_GATES})
+    with open_fleet(repo, "w1", clock) as session:
+        yield session
+
+
+def gated(repo: Repo, *commands: str) -> None:
+    """From now on these shell commands are the gates."""
+    tables = [f'[[gate]]\nname = "g{n}"\nrun = {run!r}\n' for n, run in enumerate(commands, 1)]
+    repo.commit("Declare gates", {"fleet.toml": "\n".join(["version = 1", *tables])})
+
+
+def ready(session: Session, name: str, files: Mapping[str, Content] | None = None) -> Oid:
+    """The task claimed and handed in: the worker's commit."""
+    claimed(session, name)
+    proposal = proposed(session, name, files).state.proposal
+    assert proposal is not None
+    assert proposal.commit is not None
+    return proposal.commit
+
+
+def run(session: Session, *targets: str, **fields: Any) -> Integration:
+    return integrate(session, Order(tuple(targets), **fields), lambda _: None)
+
+
+def state(session: Session, name: str) -> TaskState:
+    return session.record(session.snapshot(), name).state
+
+
+def landed(found: Integration) -> str:
+    return "".join(each.id.task for each in found.integrated)
+
+
+def subjects(repo: Repo, *more: str) -> list[str]:
+    """The commits on main since the first two, oldest first."""
+    return repo.run_git("log", "--reverse", "--format=%s", *more, "main").splitlines()[2:]
+
+
+# --- one commit a task ---------------------------------------------------------------------------
+
+
+def test_main_gets_one_commit_a_task_with_its_trailers_and_evidence(session: Session, repo: Repo) -> None:
+    approved(session, task("a"), task("b"))
+    before = repo.rev("main")
+    ready(session, "a")
+    ready(session, "b")
+    found = run(session)
+    assert (found.main_before, found.main_after, landed(found)) == (before, repo.rev("main"), "ab")
+    assert (found.ejected, found.skipped, found.gate_runs, found.warnings) == ((), (), 0, ())
+    assert subjects(repo) == ["Work on p/a", "Work on p/b"]
+    commit = found.integrated[0].commit
+    assert commit == repo.rev("main~")
+    message = repo.run_git("show", "--no-patch", "--format=%B", commit or "")
+    proposal = state(session, "a").proposal
+    assert proposal is not None
+    assert read_stamp(message) == (task_id("a"), "w1", proposal.oid)
+    assert (state(session, "a").state, state(session, "a").landed) == (State.INTEGRATED, commit)
+    note = tomllib.loads(evidence.read(session.store, commit or Oid("")) or "")
+    assert (note["plan"], note["task"], note["worker"], note["proposal"]) == ("p", "a", "w1", proposal.oid)
+    assert lead.show(session).holder == ""
+    assert repo.status() == []
+    assert (repo.path / "b/new").read_text() == "new\n"
+
+
+def test_many_commits_of_several_people_become_one_that_names_them(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    tree = Repo(working_on(session, "a"))
+    tree.write("a/1", "1")
+    tree.run_git("add", "--all")
+    who = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@x"}
+    tree.run_git("commit", "--quiet", "-m", "First\n\nBecause.", env=who)
+    tree.commit("Second", {"a/2": "2"})
+    handin.done(session, "a", handin.Handin(message="All of it"))
+    run(session)
+    shown = repo.run_git("show", "--no-patch", "--format=%an|%cn|%s|%b", "main")
+    assert shown.startswith("Ann|Test Person|All of it|* First\n\nBecause.\n\n* Second\n")
+    assert "Co-authored-by: Test Person <person@example.invalid>" in shown
+
+
+def test_file_names_modes_and_links_survive_to_main(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    tree = Repo(working_on(session, "a"))
+    names_ = ("a/ space ", "a/new\nline", 'a/"quoted"', "a/\udcff", "a/-n", "a/:(top)")
+    for name in names_:
+        tree.write(name, b"\x00\xff")
+    tree.write("a/run", "#!/bin/sh\n", executable=True)
+    (tree.path / "a/link").symlink_to("../README.md")
+    handin.done(session, "a", handin.Handin(all_changes=True))
+    run(session)
+    files = repo.files("main")
+    assert all(files[name] == ("100644", b"\x00\xff") for name in names_)
+    assert files["a/run"].mode == "100755"
+    assert files["a/link"] == ("120000", b"../README.md")
+    assert repo.status() == []
+    assert (repo.path / "a/\udcff").read_bytes() == b"\x00\xff"
+
+
+def test_a_sha256_repository_works_from_end_to_end(tmp_path: Path, clock: FakeClock) -> None:
+    files = {"README.md": "x\n", "fleet.toml": 'version = 1\n[[gate]]\nname = "t"\nrun = "test -f a/x"\n'}
+    repo = make_repo(tmp_path / "repo", files, object_format="sha256")
+    with open_fleet(repo, "w1", clock, long_lived=True) as session:
+        approved(session, task("a"), task("b", files=["/a/x"]))
+        working_on(session, "a")
+        handed_in(session, "a", {"a/x": "1"})
+        assert landed(run(session)) == "a"
+        working_on(session, "b")
+        assert len(repo.rev("main")) == 64
+        assert evidence.read(session.store, repo.rev("main"))
+
+
+def test_a_worker_that_merged_main_itself_brings_only_its_own(session: Session, repo: Repo) -> None:
+    approved(session, task("a"), task("b"))
+    tree = Repo(working_on(session, "a"))
+    tree.commit("First", {"a/1": "1"})
+    ready(session, "b")
+    run(session)
+    tree.run_git("merge", "--quiet", "--no-edit", "main")
+    handed_in(session, "a", {"a/2": "2"})
+    run(session, "a")
+    changed = repo.run_git("diff", "--name-only", "main~", "main").splitlines()
+    assert changed == ["a/1", "a/2"]
+
+
+def test_work_goes_onto_the_plans_own_base(session: Session, repo: Repo) -> None:
+    repo.branch("maint")
+    approved(session, task("a"), base="maint")
+    main = repo.rev("main")
+    ready(session, "a")
+    found = run(session, "p")
+    assert (repo.rev("main"), repo.rev("maint")) == (main, found.main_after)
+    assert repo.status() == []
+
+
+# --- what, and in which order --------------------------------------------------------------------
+
+
+def test_the_order_is_deliberate_not_that_of_finishing(session: Session, repo: Repo) -> None:
+    tasks = task("a", reads=["/d/**"]), task("b"), task("c"), task("d"), task("e", needs=["c"])
+    approved(session, *tasks)
+    for name in "adcb":
+        ready(session, name)
+    assert landed(run(session)) == "cbda"
+    assert [line[-1] for line in subjects(repo)] == [*"cbda"]
+
+
+def test_a_persons_own_order_comes_first(session: Session) -> None:
+    approved(session, task("a"), task("b"), task("c"))
+    for name in "abc":
+        ready(session, name)
+    assert landed(run(session, first=("c", "p/b"))) == "cba"
+
+
+def test_an_order_that_names_what_is_not_handed_in_is_refused(session: Session, repo: Repo) -> None:
+    approved(session, task("a"), task("b"))
+    ready(session, "a")
+    before = repo.rev("main")
+    with pytest.raises(InvalidInput, match="--order names p/b, which is not handed in"):
+        run(session, first=("b",))
+    assert repo.rev("main") == before
+
+
+def test_targets_are_plans_or_tasks_and_what_is_not_ready_is_skipped(session: Session) -> None:
+    approved(session, task("a"), task("b"), task("c"))
+    approved(session, task("z"), plan="q")
+    for name in ("p/a", "p/b", "q/z"):
+        ready(session, name)
+    found = run(session, "b", "c")
+    assert landed(found) == "b"
+    assert [(str(each.id), each.reason) for each in found.skipped] == [("p/c", "it is pending")]
+    assert landed(run(session, "q")) == "z"
+    assert landed(run(session)) == "a"
+    with pytest.raises(InvalidInput, match="no task 'nope'"):
+        run(session, "nope")
+
+
+def test_a_task_waits_for_what_it_needs(session: Session) -> None:
+    approved(session, task("a"), task("b", needs=["a"]))
+    ready(session, "a")
+    run(session, "a")
+    ready(session, "b")
+    on_task(session, "revert", "a")
+    found = run(session)
+    assert [(str(each.id), each.reason) for each in found.skipped] == [("p/b", "it needs p/a first")]
+    assert state(session, "b").state is State.PROPOSED
+
+
+def test_plans_of_different_bases_are_not_integrated_in_one_run(session: Session, repo: Repo) -> None:
+    repo.branch("maint")
+    approved(session, task("a"))
+    approved(session, task("b"), plan="q", base="maint")
+    ready(session, "a")
+    ready(session, "b")
+    with pytest.raises(InvalidInput, match="different branches: main, maint"):
+        run(session)
+
+
+def test_what_waits_for_verdicts_is_left_alone(session: Session, repo: Repo) -> None:
+    repo.commit("Verify", {"fleet.toml": NO_GATES + "policy = { verdicts = 1 }\n"})
+    approved(session, task("a"), task("b"))
+    ready(session, "a")
+    ready(session, "b")
+    work.accept(session, "b", "")
+    found = run(session)
+    assert landed(found) == "b"
+    assert found.skipped[0].reason == "it waits for verdicts"
+
+
+def test_nothing_to_do_is_no_error(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    found = run(session)
+    assert (found.integrated, found.main_after) == ((), repo.rev("main"))
+
+
+# --- ejected -------------------------------------------------------------------------------------
+
+
+def test_a_conflict_goes_back_to_rework_with_its_paths_and_the_others_go_on(
+    session: Session, repo: Repo
+) -> None:
+    repo.commit("More", {"x": "old\n"})
+    both = {"files": ["/x"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b", **both), task("c"))
+    for name in "abc":
+        ready(session, name, {"x": f"{name}\n"} if name != "c" else None)
+    found = run(session)
+    assert landed(found) == "ac"
+    (ejected,) = found.ejected
+    assert (str(ejected.id), ejected.reason, ejected.paths) == ("p/b", "conflict", ("x",))
+    after = state(session, "b")
+    assert (after.state, after.conflict) == (State.REWORK, True)
+    assert [(each.source, each.path) for each in after.findings] == [("conflict", "x")]
+    assert repo.files("main")["x"].content == b"a\n"
+
+
+def test_one_who_wants_to_look_stops_at_the_first_conflict(session: Session, repo: Repo) -> None:
+    repo.commit("More", {"x": "old\n"})
+    both = {"files": ["/x"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b", **both), task("c"))
+    for name in "abc":
+        ready(session, name, {"x": f"{name}\n"} if name != "c" else None)
+    found = run(session, stop_on_conflict=True)
+    assert (landed(found), [each.id.task for each in found.ejected]) == ("a", ["b"])
+    assert state(session, "c").state is State.PROPOSED
+
+
+def test_paths_that_are_not_the_tasks_eject_it_and_are_named(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    before = repo.rev("main")
+    ready(session, "a", {"a/x": "1", "b/y": "1", "fleet.toml": NO_GATES + "# \n"})
+    (ejected,) = run(session).ejected
+    assert (ejected.reason, ejected.paths) == ("scope", ("b/y", "fleet.toml"))
+    assert repo.rev("main") == before
+    assert state(session, "a").state is State.REWORK
+
+
+def test_generated_paths_are_everybodys(session: Session, repo: Repo) -> None:
+    text = NO_GATES + '[[generated]]\npaths = ["x.lock"]\nrun = "true"\n'
+    repo.commit("Generate", {"fleet.toml": text})
+    approved(session, task("a"))
+    ready(session, "a", {"a/x": "1", "x.lock": "1"})
+    assert landed(run(session)) == "a"
+
+
+def test_a_rework_after_a_conflict_lands(session: Session, repo: Repo) -> None:
+    repo.commit("More", {"x": "old\n"})
+    both = {"files": ["/x"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b", **both))
+    working_on(session, "b")
+    handed_in(session, "b", {"x": "b\n"})
+    ready(session, "a", {"x": "a\n"})
+    assert landed(run(session)) == "a"
+    path = working_on(session, "b")
+    assert "<<<<<<< " in (path / "x").read_text()
+    handed_in(session, "b", {"x": "both\n"})
+    assert landed(run(session)) == "b"
+    assert repo.files("main")["x"].content == b"both\n"
+
+
+# --- gates ---------------------------------------------------------------------------------------
+
+
+def test_gates_judge_exactly_the_tree_that_main_gets(session: Session, repo: Repo) -> None:
+    gated(repo, "test -f a/new", 'test "$(git log -1 --format=%s)" = "Work on p/a" && echo fine')
+    approved(session, task("a", accept=["test ! -e b"]))
+    ready(session, "a")
+    found = run(session)
+    assert (landed(found), found.gate_runs) == ("a", 3)
+    note = tomllib.loads(evidence.read(session.store, repo.rev("main")) or "")
+    assert [(gate["name"], gate["outcome"]) for gate in note["gate"]] == [
+        ("g1", "pass"),
+        ("g2", "pass"),
+        ("accept 1", "pass"),
+    ]
+    entries = log.history(session.store.objects, session.record(session.snapshot(), "a").tip)
+    uphold = next(entry for entry in entries if entry.event.name == "uphold")
+    assert uphold.event.fields["by"] == "gates"
+    assert log.texts(session.store.objects, uphold)["2-g2.log"] == b"fine\n"
+
+
+def test_a_red_gate_sends_the_task_back_with_the_end_of_its_output(session: Session, repo: Repo) -> None:
+    gated(repo, "true", "for n in $(seq 200); do echo line $n; done; exit 3", "false")
+    approved(session, task("a"), task("b"))
+    ready(session, "a")
+    before = repo.rev("main")
+    found = run(session)
+    (ejected,) = found.ejected
+    assert (ejected.reason, found.gate_runs, repo.rev("main")) == ("gate", 2, before)
+    assert ejected.detail.startswith("gate g2: exit code 3\n")
+    (finding,) = state(session, "a").findings
+    assert finding.text.startswith("gate g2: exit code 3\n…")
+    assert finding.text.endswith("line 200")
+    entries = log.history(session.store.objects, session.record(session.snapshot(), "a").tip)
+    assert log.texts(session.store.objects, entries[-1])["2-g2.log"].startswith(b"line 1\n")
+
+
+def test_a_task_is_gated_on_top_of_those_that_landed_before_it(session: Session, repo: Repo) -> None:
+    gated(repo, "test ! -e a/new || test ! -e b/new")
+    approved(session, task("a"), task("b"))
+    ready(session, "a")
+    ready(session, "b")
+    found = run(session)
+    assert (landed(found), [each.id.task for each in found.ejected]) == ("a", ["b"])
+
+
+def test_what_a_gate_leaves_behind_changes_no_merge(session: Session, repo: Repo) -> None:
+    repo.commit("More", {"x": "old\n"})
+    gated(repo, "echo '* merge=union' > .gitattributes")
+    both = {"files": ["/x"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b", **both))
+    ready(session, "a", {"x": "a\n"})
+    ready(session, "b", {"x": "b\n"})
+    assert [each.reason for each in run(session).ejected] == ["conflict"]
+
+
+def test_a_gate_that_cannot_be_run_says_nothing_about_the_task(session: Session, repo: Repo) -> None:
+    gated(repo, "no-such-command-here")
+    approved(session, task("a"))
+    ready(session, "a")
+    before = repo.rev("main")
+    with pytest.raises(AnswerIsNo, match="gate g1 cannot be run"):
+        run(session)
+    assert (repo.rev("main"), state(session, "a").state) == (before, State.PROPOSED)
+    assert lead.show(session).holder == ""
+
+
+def test_gates_are_read_from_the_base_and_never_from_the_proposal(session: Session, repo: Repo) -> None:
+    gated(repo, "false")
+    approved(session, task("a", files=["/fleet.toml"]))
+    ready(session, "a", {"fleet.toml": NO_GATES})
+    assert [each.reason for each in run(session).ejected] == ["gate"]
+
+
+def test_without_any_gate_nothing_is_integrated(session: Session, repo: Repo) -> None:
+    repo.commit("Forget gates", {"fleet.toml": "version = 1\n"})
+    approved(session, task("a"), task("b", accept=["true"]), task("r", output="report"))
+    before = ready(session, "a") and repo.rev("main")
+    with pytest.raises(InvalidInput, match="no gate is declared") as caught:
+        run(session)
+    assert 'gates = "none"' in caught.value.hint
+    assert repo.rev("main") == before
+    ready(session, "b")
+    claimed(session, "r")
+    on_report(session)
+    assert landed(run(session, "b", "r")) == "br"
+
+
+def on_report(session: Session) -> None:
+    handin.done(session, "r", handin.Handin(result="nothing found"))
+
+
+# --- without a commit ----------------------------------------------------------------------------
+
+
+def test_a_report_ends_integrated_without_a_commit(session: Session, repo: Repo) -> None:
+    approved(session, task("r", output="report"), task("b", needs=["r"]))
+    before = repo.rev("main")
+    claimed(session, "r")
+    on_report(session)
+    found = run(session)
+    assert [(each.id.task, each.commit) for each in found.integrated] == [("r", None)]
+    assert (repo.rev("main"), state(session, "r").state) == (before, State.INTEGRATED)
+    claimed(session, "b")
+
+
+def test_what_main_has_already_ends_integrated_without_a_commit(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    ready(session, "a", {"a/x": "1"})
+    repo.commit("The same", {"a/x": "1"})
+    before = repo.rev("main")
+    found = run(session)
+    assert [(each.id.task, each.commit) for each in found.integrated] == [("a", None)]
+    assert (repo.rev("main"), state(session, "a").landed) == (before, None)
+
+
+# --- parked --------------------------------------------------------------------------------------
+
+
+def test_what_a_person_has_to_look_at_is_parked_until_then(session: Session, repo: Repo) -> None:
+    repo.commit("Park", {"fleet.toml": NO_GATES + 'park = ["a/secret*"]\n'})
+    approved(session, task("a"), task("b"))
+    ready(session, "a", {"a/secret": "1"})
+    ready(session, "b")
+    found = run(session)
+    assert landed(found) == "b"
+    assert "a/secret" in found.skipped[0].reason
+    assert state(session, "a").state is State.PARKED
+    work.accept(session, "a", "looked at it")
+    assert landed(run(session)) == "a"
+
+
+# --- main is in the way --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["changed", "staged", "untracked", "ignored", "merging"])
+def test_a_worktree_of_main_that_is_in_the_way_stops_it_before_anything_moves(
+    session: Session, repo: Repo, how: str
+) -> None:
+    gated(repo, f"echo ran >> {repo.path.parent}/gates")
+    approved(session, task("a"))
+    ready(session, "a", {"a/x": "1"})
+    if how == "untracked":
+        repo.write("a/x", "mine")
+    elif how == "ignored":
+        (repo.path / ".git" / "info").mkdir(exist_ok=True)
+        (repo.path / ".git" / "info" / "exclude").write_text("x\n")
+        repo.write("a/x", "mine")
+    elif how == "merging":
+        (repo.path / ".git" / "MERGE_HEAD").write_text(f"{repo.rev('main~')}\n")
+    else:
+        repo.write("README.md", "mine")
+        if how == "staged":
+            repo.run_git("add", "README.md")
+    before, refs = repo.status(), repo.refs()
+    with pytest.raises(NeedsPerson) as caught:
+        run(session)
+    assert caught.value.exit_code == 5
+    assert repo.status() == before
+    moved = {ref for ref, value in repo.refs().items() if refs.get(ref) != value}
+    assert moved == {names.LEAD}  # taken for a moment, and given up
+    assert lead.show(session).holder == ""
+    assert not (repo.path.parent / "gates").exists()  # told before a long wait, not after
+
+
+def test_what_is_not_in_the_way_stays_as_it_is(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    repo.write("notes", "mine")
+    assert landed(run(session)) == "a"
+    assert repo.status() == ["?? notes"]
+
+
+def test_main_is_moved_wherever_it_is_checked_out_or_nowhere(session: Session, repo: Repo) -> None:
+    approved(session, task("a"), task("b"))
+    repo.run_git("checkout", "--quiet", "-b", "topic")
+    ready(session, "a")
+    assert landed(run(session)) == "a"
+    assert not (repo.path / "a").exists()
+    elsewhere = repo.path.parent / "elsewhere"
+    repo.run_git("worktree", "add", "--quiet", str(elsewhere), "main")
+    ready(session, "b")
+    assert landed(run(session)) == "b"
+    assert (elsewhere / "b/new").exists()
+    assert Repo(elsewhere).status() == []
+
+
+# --- others meanwhile ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theirs", ["a/x", "a/y"])
+def test_when_main_moves_meanwhile_the_task_is_replayed_and_gated_again(
+    session: Session, repo: Repo, theirs: str
+) -> None:
+    lines = "1\n2\n3\n4\n5\n6\n"
+    repo.commit("More", {"a/x": lines, "a/y": lines})
+    marker, seen = repo.path.parent / "moved", repo.path.parent / "seen"
+    move = f"cd {repo.path} && echo 0 | cat - {theirs} > new && mv new {theirs} && git commit -qam Meanwhile"
+    gated(repo, f"test -e {marker} || (touch {marker}; {move})", f"head -n 1 {theirs} >> {seen}")
+    approved(session, task("a"))
+    ready(session, "a", {"a/x": lines + "mine\n"})
+    found = run(session)
+    assert (landed(found), found.gate_runs) == ("a", 4)
+    assert seen.read_text() == "1\n0\n"
+    assert subjects(repo)[-2:] == ["Meanwhile", "Work on p/a"]
+    files = repo.files("main")
+    assert files[theirs].content.startswith(b"0\n1\n")
+    assert files["a/x"].content.endswith(b"6\nmine\n")
+    assert repo.status() == []
+
+
+def test_a_task_withdrawn_while_its_gates_run_does_not_land(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit("Gates", {"fleet.toml": 'version = 1\n[[gate]]\nname = "g"\nrun = "true"\n'})
+    approved(session, task("a"))
+    ready(session, "a")
+    before, run_gates = repo.rev("main"), gates.run_gates
+
+    def withdrawing(*args: Any, **kwargs: Any) -> Any:
+        with open_fleet(repo, "w1", clock) as other:
+            work.withdraw(other, "a", "found a bug")
+        return run_gates(*args, **kwargs)
+
+    monkeypatch.setattr(gates, "run_gates", withdrawing)
+    found = run(session)
+    assert (landed(found), repo.rev("main")) == ("", before)
+    assert "rework" in found.skipped[0].reason
+
+
+def test_only_the_lead_integrates(session: Session, repo: Repo, clock: FakeClock) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    other = repo.worktree(repo.path.parent / "other", "other")
+    with open_fleet(other, "w2", clock) as second:
+        lead.acquire(second)
+        with pytest.raises(Held, match="leads until"):
+            run(session)
+        assert landed(run(second)) == "a"
+        assert lead.show(second).mine
+
+
+def test_with_the_hooks_in_place_the_lead_still_moves_main(session: Session, repo: Repo) -> None:
+    install.install(session.repo)
+    approved(session, task("a"))
+    working_on(session, "a")
+    handed_in(session, "a")
+    assert landed(run(session)) == "a"
+    assert repo.try_git("commit", "--allow-empty", "-m", "By hand").returncode != 0
+
+
+def test_commits_that_no_integration_made_are_warned_about(session: Session, repo: Repo) -> None:
+    approved(session, task("a"), plan="p")
+    repo.commit("By hand")
+    approved(session, task("b"), plan="q")  # begins later, and does not hide it
+    ready(session, "a")
+    (warning,) = run(session).warnings
+    assert "main has 1 commit that no integration made" in warning
+    assert "By hand" in warning
+    assert "Work on" not in run(session).warnings[0]
+
+
+# --- dry run -------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_shows_order_conflicts_and_commits_and_moves_nothing(session: Session, repo: Repo) -> None:
+    gated(repo, "false")
+    repo.commit("More", {"x": "old\n"})
+    both = {"files": ["/x"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b", **both), task("c"), task("d", needs=["c"]), task("e"))
+    ready(session, "a", {"x": "a\n"})
+    ready(session, "b", {"x": "b\n"})
+    ready(session, "c")
+    claimed(session, "e")
+    refs = repo.refs()
+    found = run(session, "p", "e", dry_run=True)
+    assert landed(found) == "ca"
+    assert [(each.id.task, each.paths) for each in found.ejected] == [("b", ("x",))]
+    assert [(each.id.task, each.reason) for each in found.skipped] == [("e", "it is claimed")]
+    assert (found.gate_runs, found.main_before) == (0, repo.rev("main"))
+    assert found.main_after == found.integrated[-1].commit
+    assert repo.files(found.main_after)["x"].content == b"a\n"
+    assert repo.refs() == refs
+
+
+# --- interrupted ---------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def _killed(session: Session, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """An integration that is killed: `before` main moves, right `after`, or before the `events`."""
+
+    def dying(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        if where == "before":
+            transact = session.store.refs.transact
+
+            def cut(updates: Any, **kwargs: Any) -> None:
+                if any(update.ref == "refs/heads/main" for update in updates):
+                    raise Killed
+                transact(updates, **kwargs)
+
+            patched.setattr(session.store.refs, "transact", cut)
+        elif where == "after":
+            patched.setattr(landing, "settle", lambda leading: dying() if leading.record.state.intent else "")
+        else:
+            patched.setattr(landing, "_finish_tasks", dying)
+        # A killed process gives nothing up and closes nothing.
+        patched.setattr(lead, "release", dying)
+        with pytest.raises(Killed):
+            run(session)
+
+
+@pytest.mark.parametrize("where", ["before", "after", "events"])
+def test_an_interrupted_integration_is_completed_or_started_over_by_the_next(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    approved(session, task("a"), task("b"))
+    ready(session, "a")
+    before = repo.rev("main")
+    _killed(session, monkeypatch, where)
+    assert lead.show(session).intent_open
+    moved = where != "before"
+    assert (repo.rev("main") != before) == moved
+    assert state(session, "a").state is (State.INTEGRATED if moved else State.VERIFIED)
+    ready(session, "b")
+    told: list[str] = []
+    with open_fleet(repo, "w9", clock) as again:
+        found = integrate(again, Order(), told.append)
+    assert landed(found) == ("b" if moved else "ab")
+    assert ("completed" if moved else "had not moved main") in told[0]
+    assert not lead.show(session).intent_open
+    assert subjects(repo) == ["Work on p/a", "Work on p/b"]
+    assert repo.status() == []
+    for name, commit in (("a", "main~"), ("b", "main")):
+        assert state(session, name).landed == repo.rev(commit)
+        assert evidence.read(session.store, repo.rev(commit))
+
+
+def test_a_task_that_moved_on_after_main_did_is_integrated_all_the_same_and_its_work_kept(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    path = working_on(session, "a")
+    handed_in(session, "a")
+    record = session.record(session.snapshot(), "a")
+    _killed(session, monkeypatch, "after")
+    stale = on_task_as_read(session, record)
+    assert stale.state is State.REWORK
+    Repo(path).write("a/late", "precious")
+    with open_fleet(repo, "w9", clock) as again:
+        run(again)
+    after = state(session, "a")
+    assert (after.state, after.landed, after.salvages) == (State.INTEGRATED, repo.rev("main"), 1)
+    assert repo.files(names.salvage(task_id("a"), 1))["a/late"].content == b"precious"
+
+
+def on_task_as_read(session: Session, record: Any) -> TaskState:
+    """The task withdrawn by one who did not see that main has moved."""
+    record = tasks.reread(session.store, record.task)
+    fence = record.state.claim.fence if record.state.claim else None
+    event = Event("withdraw", session.now(), "w1", {"fence": fence})
+    return tasks.append(session.store, record, event).state
+
+
+def test_an_open_intent_is_settled_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    _killed(session, monkeypatch, "after")
+    leading = Leading(session, lead.acquire(session))
+    assert [settle(leading), settle(leading)] == ["complete", ""]
