@@ -43,6 +43,7 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
         if resume:
             placed = claiming.resume(session, task)
         else:
+            session.keep_config(session.main)  # a changed one is validated once, not by every worker
             got = claiming.claim(session, claiming.Request(task, labels, worktree=not no_worktree))
             if isinstance(got, claiming.NothingReady):
                 _show_nothing(call, got)
