@@ -27,10 +27,12 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import FleetError, GitFailed
 from git_fleet.git.process import Git, failure
 from git_fleet.git.repository import Repository
-from git_fleet.git.worktrees import git_dir_for, one_at_a_time
+from git_fleet.git.worktrees import git_dir_for, list_worktrees, one_at_a_time
 
 REASON = "git-fleet: checkout for gates"
 """The lock reason of every integration worktree: how others tell them from worktrees of tasks."""
+
+_NAME = "checkout-"
 
 # A sparse main worktree passes its patterns on to new ones; gates see the whole tree all the same.
 _WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
@@ -131,7 +133,7 @@ class Checkouts:
                 hint="make the cache folder writable, or free some space",
             ) from error
         try:
-            found = Checkout(self._repo, self._folder / f"checkout-{number}" / self._name, lock, commit)
+            found = Checkout(self._repo, self._folder / f"{_NAME}{number}" / self._name, lock, commit)
             found.reset()
             yield found
         finally:
@@ -139,11 +141,28 @@ class Checkouts:
             fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
 
+    def take_down(self, *, dry_run: bool = False) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Remove every checkout of this repository that is on record, wherever the cache was then: those
+        that are gone (or would be), and those that stay because a gate works in them.
+
+        Their lock files stay: somebody may be about to lock one. Raises GitFailed, Busy.
+        """
+        gone: list[Path] = []
+        used: list[Path] = []
+        for tree in list_worktrees(self._repo):
+            if tree.lock_reason != REASON or not tree.path.parent.name.startswith(_NAME):
+                continue
+            with _alone(tree.path.parent) as alone:
+                (gone if alone else used).append(tree.path)
+                if alone and not dry_run:
+                    _take_down(self._repo, tree.path)
+        return tuple(gone), tuple(used)
+
     def _take(self) -> tuple[int, int]:
         """The first checkout that is free: its number, and the descriptor that holds its lock."""
         number = 1
         while True:
-            place = self._folder / f"checkout-{number}.lock"
+            place = self._folder / f"{_NAME}{number}.lock"
             lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,6 +171,36 @@ class Checkouts:
                 number += 1
             else:
                 return number, lock
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[bool]:
+    """Whether nobody uses the checkout in `place`; nobody can, until the `with` block ends."""
+    try:
+        lock = os.open(f"{place}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # the cache was cleared
+        yield True
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(lock)
+
+
+def _take_down(repo: Repository, path: Path) -> None:
+    with one_at_a_time(repo):
+        try:
+            _delete(path)
+        except OSError as error:
+            raise GitFailed(
+                f"cannot remove {path}: {error.strerror}", hint="make it writable, then run it again"
+            ) from error
+        repo.git().run("worktree", "remove", "--force", "--force", "--", path)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def _hides_changes(git: Git) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from git_fleet.app import install, suggestions
+from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.install import Action, InstallReport
 from git_fleet.app.session import CONFIG_FILE, Session
 from git_fleet.core.config import Config, Generated
@@ -60,11 +61,14 @@ def initialise(session: Session, *, config_hooks: bool = False, dry_run: bool = 
 
 
 def uninstall(session: Session, *, dry_run: bool = False) -> InitReport:
-    """Take the hooks out and put those back that were there before. fleet.toml and all that the fleet
-    knows stay. Raises GitFailed."""
+    """Take the hooks out and put those back that were there before, and remove the checkouts for gates.
+    fleet.toml and all that the fleet knows stay. Raises GitFailed and Busy."""
     repo = session.repo
     report = install.plan_uninstall(repo) if dry_run else install.uninstall(repo)
-    notes = [f"{CONFIG_FILE} and refs/fleet/ stay; git fleet init puts the hooks back"]
+    gone, used = Checkouts(repo, session.around.cache_dir).take_down(dry_run=dry_run)
+    notes = [f"the checkout for gates {path} {'would go' if dry_run else 'is removed'}" for path in gone]
+    notes += [f"the checkout for gates {path} stays: a gate works in it" for path in used]
+    notes.append(f"{CONFIG_FILE} and refs/fleet/ stay; git fleet init puts the hooks back")
     if (repo.fleet_dir / "open").exists():
         notes.append(
             "a plan is open: from now on nothing refuses a commit on its base but git fleet integrate sees it"
@@ -202,7 +206,7 @@ _NO_GATES = """
 # timeout_seconds = 600
 """
 _GENERATED = """
-# Generated files belong to no task: they are made anew on main whenever a task lands.
+# Generated files belong to no task: any task may change them, and no two tasks collide over them.
 """
 
 

@@ -186,6 +186,7 @@ def play(stage: Stage) -> None:
     stage.fleet("integrate", "bump")
     click.secho("\n# Main: one commit a task, each with its evidence", fg="cyan")
     show_main(stage)
+    stage.fleet("cleanup", lines=3)
     stage.fleet("doctor", ok=(0, 1))
 
 

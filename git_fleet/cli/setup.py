@@ -15,10 +15,14 @@ from git_fleet.views import machine, upkeep
     epilog=examples(
         "git fleet init               look at the repository, propose fleet.toml, install the hooks",
         "git fleet init -n            only say what it would do",
-        "git fleet init --uninstall   take the hooks out and put the old ones back",
+        "git fleet init --uninstall   take the hooks out, and the checkouts for gates",
     )
 )
-@click.option("--uninstall", is_flag=True, help="Take the hooks out again and put the old ones back.")
+@click.option(
+    "--uninstall",
+    is_flag=True,
+    help="Take the hooks out again, put the old ones back, and remove the checkouts for gates.",
+)
 @click.option("--config-hooks", is_flag=True, help="Hooks by configuration (git 2.54 and newer).")
 @dry_run_option
 @command
@@ -64,6 +68,7 @@ def doctor(call: Call, fix: bool) -> int:
 def cleanup(call: Call, tasks: tuple[str, ...], dry_run: bool) -> int:
     """Remove worktrees that nobody needs any more. What is in them is kept, or they stay.
 
+    The checkouts for gates stay too, for the next integration; `init --uninstall` removes them.
     Ends with 1 when one that was named stays.
     """
     from git_fleet.app import tidy

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from git_fleet.core.results import Cleaned, Diagnosis, InitReport, Problem, WorktreeRow
 from git_fleet.views.look import Look, count, line, lines
 from git_fleet.views.table import Cell, Table
 from git_fleet.views.text import STYLES
+
+_OF_MANY = {"worktree-left": "{} worktrees of tasks that have ended, or went on elsewhere: git fleet cleanup"}
+"""What is said at once where many notes of a code mean the same."""
 
 
 def init(value: InitReport, look: Look, *, dry_run: bool) -> str:
@@ -48,7 +52,7 @@ def _cleaned(value: Cleaned, look: Look, *, dry_run: bool) -> list[str]:
 def doctor(value: Diagnosis, look: Look) -> str:
     """What is wrong, what was put right, and what to do about the rest."""
     text = [part for problem in value.problems for part in _problem(problem, look)]
-    text += [part for note in value.notes for part in _note(note, look)]
+    text += _notes(value.notes, look)
     left = sum(not problem.fixed for problem in value.problems)
     end = "all is well" if value.ok else f"{count(left, 'problem')} left"
     return "\n".join([*text, look.paint(end, "green" if value.ok else "red")])
@@ -58,6 +62,21 @@ def _problem(problem: Problem, look: Look) -> list[str]:
     mark = look.paint("fixed:", "green") if problem.fixed else look.paint("problem:", "red")
     text = [f"{mark} {line(problem.text)} {look.paint(f'[{problem.code}]', 'dim')}"]
     return text if problem.fixed or not problem.fix else [*text, f"    {line(problem.fix)}"]
+
+
+def _notes(notes: Sequence[Problem], look: Look) -> list[str]:
+    """Each note, but those that say the same of many worktrees as one line."""
+    crowds = {code: found for code, found in Counter(note.code for note in notes).items() if found > 1}
+    text = [
+        part
+        for note in notes
+        if note.code not in _OF_MANY or note.code not in crowds
+        for part in _note(note, look)
+    ]
+    for code, said in _OF_MANY.items():
+        if code in crowds:
+            text += _note(Problem(code, said.format(crowds[code]), ""), look)
+    return text
 
 
 def _note(note: Problem, look: Look) -> list[str]:

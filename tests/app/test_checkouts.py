@@ -303,3 +303,33 @@ def test_a_commit_that_does_not_exist_leaves_the_checkout_free(pool: Checkouts, 
     with pool.checkout(repo.rev("main")) as found:
         assert found.path.parent.name == "checkout-1"
         assert is_clean(found, repo, repo.rev("main"))
+
+
+def test_all_checkouts_of_a_repository_are_taken_down(pool: Checkouts, repo: Repo, tmp_path: Path) -> None:
+    other = repo.path.parent / "mine"
+    repo.run_git("worktree", "add", "--quiet", "--detach", "--lock", str(other))
+    head = repo.rev("main")
+    with pool.checkout(head) as one, pool.checkout(head) as two:
+        (one.path / "left").write_text("by a gate")
+        (one.path / "src").chmod(0o500)
+        elsewhere = Checkouts(discover(repo.path), tmp_path / "another cache")
+        assert elsewhere.take_down() == ((), (one.path, two.path))
+    assert pool.take_down(dry_run=True) == ((one.path, two.path), ())
+    assert one.path.is_dir()
+    assert elsewhere.take_down() == ((one.path, two.path), ())
+    assert not one.path.parent.exists()
+    listed = repo.run_git("worktree", "list", "--porcelain")
+    assert listed.count("worktree ") == 2
+    assert other.is_dir()
+    with pool.checkout(head) as again:
+        assert is_clean(again, repo, head)
+
+
+def test_a_checkout_whose_folder_is_gone_is_taken_down_too(
+    pool: Checkouts, repo: Repo, tmp_path: Path
+) -> None:
+    with pool.checkout(repo.rev("main")) as found:
+        pass
+    shutil.rmtree(tmp_path / "cache")
+    assert pool.take_down() == ((found.path,), ())
+    assert repo.run_git("worktree", "list", "--porcelain").count("worktree ") == 1

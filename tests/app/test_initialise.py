@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app import documents, suggestions
+from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.doctor import doctor
 from git_fleet.app.initialise import config_text, initialise, uninstall
 from git_fleet.core.results import FoundGate
@@ -184,8 +185,15 @@ def test_uninstall_takes_the_hooks_out_and_leaves_the_rest(repo: Repo) -> None:
     initialise(open_fleet(repo))
     session = open_fleet(repo)
     approved(session, task("a"))
-    assert len(uninstall(session, dry_run=True).hooks) == 4
+    with Checkouts(session.repo, session.around.cache_dir).checkout(repo.rev("main")) as checkout:
+        pass
+    rehearsed = uninstall(session, dry_run=True)
+    assert len(rehearsed.hooks) == 4
+    assert f"the checkout for gates {checkout.path} would go" in rehearsed.notes
+    assert checkout.path.is_dir()
     report = uninstall(session)
+    assert f"the checkout for gates {checkout.path} is removed" in report.notes
+    assert not checkout.path.exists()
     assert [path.name for path in hook.parent.iterdir()] == ["pre-commit"]
     assert hook.read_text() == "#!/bin/sh\nexit 0\n"
     assert (repo.path / "fleet.toml").exists()

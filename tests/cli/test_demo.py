@@ -31,6 +31,8 @@ def test_the_demo_tells_the_whole_story_and_leaves_a_healthy_repository(tmp_path
     assert "✗ bump/bump-dev-us-east-1 goes back to rework (gate)" in story
     assert "claimed bump/bump-dev-us-east-1 (again, with what was found)" in story
     assert "tasks: 9 integrated" in story
+    assert story.count(" is removed, and its branch ") == 3
+    assert "$ git fleet doctor\n  all is well\n" in story
     repo = Repo(folder / "clusters")
     subjects = repo.run_git("log", "--format=%s", "main").splitlines()
     assert len(subjects) == 1 + 9

@@ -46,6 +46,17 @@ def test_doctor_says_what_is_left_and_what_to_do() -> None:
     assert upkeep.doctor(Diagnosis(True, ()), PLAIN) == "all is well"
 
 
+def test_doctor_counts_worktrees_that_can_go_instead_of_listing_them() -> None:
+    left = tuple(Problem("worktree-left", f"the worktree /w/{n}", "git fleet cleanup") for n in range(9))
+    other = Problem("shallow", "this is a shallow clone", "")
+    assert upkeep.doctor(Diagnosis(True, (), (*left[:5], other, *left[5:])), PLAIN) == (
+        "note: this is a shallow clone [shallow]\n"
+        "note: 9 worktrees of tasks that have ended, or went on elsewhere: git fleet cleanup [worktree-left]\n"
+        "all is well"
+    )
+    assert "note: the worktree /w/0 [worktree-left]" in upkeep.doctor(Diagnosis(True, (), left[:1]), PLAIN)
+
+
 def test_setting_up_says_what_was_found_and_what_to_commit() -> None:
     assert upkeep.init(REPORT, PLAIN, dry_run=False) == (
         "wrote fleet.toml\n"
