@@ -7,7 +7,8 @@
     approve     in the plan's log: the new revision is what tasks are read from
 
 All reading and refusing is done again after `approving`; a refusal then goes back to the previous
-revision, or to draft. Interrupted anywhere, the plan is approved again by the same command.
+revision, or to draft. Interrupted anywhere, the same command finishes what was begun: the revision
+that was being approved, whatever has been drafted since (a worker's follow-up, say).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Plan, Task
 from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.errors import IllegalEvent, InvalidInput
+from git_fleet.errors import IllegalEvent, InvalidInput, Stale
 from git_fleet.store import names, plans
 from git_fleet.store.plans import Revision
 
@@ -33,9 +34,11 @@ from git_fleet.store.plans import Revision
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What approving means: the plan's check, every command that will run, how many worktrees and
-    how many bytes of disk they take, and what the person should know besides."""
+    how many bytes of disk they take, and what the person should know besides. `note` is the revision
+    that this is about."""
 
     plan: str
+    note: Oid
     check: PlanCheck
     commands: tuple[str, ...]
     worktrees: int
@@ -46,31 +49,50 @@ class Preview:
 def preview(session: Session, plan_id: str) -> Preview:
     """What `approve` would do, without doing it. Raises InvalidInput for a plan with errors."""
     snapshot = session.snapshot()
-    revision = planning.newest(session, snapshot, plan_id)
-    _refuse_errors(session, snapshot, revision.plan)
+    revision, begun = _revision(session, snapshot, plan_id)
+    if not begun:
+        _refuse_errors(session, snapshot, revision.plan)
     config = session.config(revision.plan.base)
-    checked = planning.check(session, plan_id)
+    checked = planning.check_text(session, revision.plan)
     gates = [gate.run if isinstance(gate.run, str) else " ".join(gate.run) for gate in config.gates]
     accepts = [command for task in revision.plan.tasks for command in task.accept]
-    warnings = () if config.gates or config.gates_none else ("no gate is declared: integrate will refuse",)
+    warnings = [] if config.gates or config.gates_none else ["no gate is declared: integrate will refuse"]
+    if revision.note != snapshot.plans[plan_id].note:
+        warnings.append(
+            "this finishes an approval that was interrupted; what was drafted since comes after it"
+        )
     size = planning.checkout_bytes(session, revision.plan.base)
     at_once = min(len(revision.plan.tasks), config.max_active)
     return Preview(
-        plan_id, checked, tuple(dict.fromkeys([*gates, *accepts])), at_once, size * at_once, warnings
+        plan_id,
+        revision.note,
+        checked,
+        tuple(dict.fromkeys([*gates, *accepts])),
+        at_once,
+        size * at_once,
+        tuple(warnings),
     )
 
 
-def approve(session: Session, plan_id: str) -> PlanRecord:
-    """Approve the newest revision of the plan; a paused plan stays paused.
+def approve(session: Session, plan_id: str, *, expected: Oid | None = None) -> PlanRecord:
+    """Approve the newest revision of the plan, or finish the approval that was interrupted; a paused
+    plan stays paused. `expected` is the revision that the person was shown (`Preview.note`).
 
     Raises InvalidInput for a plan with errors, or one that removes or re-scopes an active task or
-    makes two active tasks overlap; Denied for an agent; Stale when somebody else acts on the plan.
+    makes two active tasks overlap; Denied for an agent; Stale when it is not the revision expected, or
+    somebody else acts on the plan.
     """
     session.require_person("approve")
     person = session.person()
     snapshot = session.snapshot()
-    revision = planning.newest(session, snapshot, plan_id)
-    _refuse_errors(session, snapshot, revision.plan)
+    revision, begun = _revision(session, snapshot, plan_id)
+    if expected is not None and revision.note != expected:
+        raise Stale(
+            f"plan {plan_id} was changed while you were looking at it; nothing is approved",
+            hint=f"git fleet plan approve {plan_id} shows what it says now",
+        )
+    if not begun:  # else a refusal is for `_approve`, which takes back what was begun
+        _refuse_errors(session, snapshot, revision.plan)
     session.keep_config(revision.plan.base)
     plans.keep(session.store, revision)
     plans.refresh_open_file(session.store, besides=[(plan_id, revision.plan.base)])
@@ -79,6 +101,14 @@ def approve(session: Session, plan_id: str) -> PlanRecord:
     finally:
         plans.refresh_open_file(session.store)
     return session.snapshot().plans[plan_id]
+
+
+def _revision(session: Session, snapshot: Snapshot, plan_id: str) -> tuple[Revision, bool]:
+    """The revision to approve, and whether its approval had begun. Raises InvalidInput."""
+    record = snapshot.plans.get(plan_id)
+    if record is not None and record.log.incoming is not None:
+        return plans.revision(session.store, plan_id, record.log.incoming), True
+    return planning.newest(session, snapshot, plan_id), False
 
 
 def _approve(session: Session, record: PlanRecord, revision: Revision, person: str) -> None:
@@ -133,8 +163,8 @@ class _Change:
 def _change(session: Session, snapshot: Snapshot, plan: Plan) -> _Change:
     record = snapshot.plans.get(plan.id)
     old = record.approved.tasks if record and record.approved else ()
-    counting = [*snapshot.tasks.values(), *snapshot.incoming.values()]
-    others = tuple(found.task for found in counting if found.id.plan != plan.id)
+    counting = [each for other in snapshot.plans.values() if other.id != plan.id for each in other.counting]
+    others = tuple(task for each in counting for task in each.tasks)
     generated = session.config().generated_paths
     return _Change(
         {task.id: task for task in old},

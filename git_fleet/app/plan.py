@@ -190,7 +190,11 @@ def check(session: Session, plan_id: str, workers: int | None = None) -> PlanChe
 
     Raises InvalidInput when there is no such plan, or no such base.
     """
-    plan = newest(session, session.snapshot(), plan_id).plan
+    return check_text(session, newest(session, session.snapshot(), plan_id).plan, workers)
+
+
+def check_text(session: Session, plan: Plan, workers: int | None = None) -> PlanCheck:
+    """The same of one revision. Raises InvalidInput when there is no such base."""
     _base_commit(session, plan)
     git = session.repo.git()
     base = names.branch(plan.base)

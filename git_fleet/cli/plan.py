@@ -244,7 +244,7 @@ def approve(call: Call, plan_id: str | None, yes: bool, dry_run: bool) -> None:
             say(_preview_text(found, look(sys.stderr)))
         if not yes:
             _ask(call, plan_id)
-        _show_state(call, approving.approve(session, plan_id))
+        _show_state(call, approving.approve(session, plan_id, expected=found.note))
 
 
 def _preview_document(found: Preview) -> Mapping[str, Any]:

@@ -320,12 +320,53 @@ def test_an_interrupted_approval_is_finished_by_approving_again(session: Session
     assert events(session, "b") == ["revised", "cancel"]
 
 
-def test_a_newer_text_can_be_approved_after_an_interruption(session: Session) -> None:
-    on_plan_note = saved(session, task("a")).note
-    on_plan(session, "approving", incoming=on_plan_note)
-    newer = saved(session, task("b")).note
-    assert approve.approve(session, "p").log.revision == newer
-    assert states(session) == {"p/b": State.PENDING}
+def test_an_interrupted_approval_is_finished_whatever_was_drafted_since(session: Session) -> None:
+    begun = saved(session, task("a")).note
+    on_plan(session, "approving", incoming=begun)
+    newer = plan.add_task(session, "p", {"id": "later", "title": "A follow-up, its files not known yet"})
+    found = approve.preview(session, "p")
+    assert (found.note, found.check.tasks) == (begun, 1)
+    assert "interrupted" in found.warnings[1]
+    assert approve.approve(session, "p", expected=begun).log.revision == begun
+    assert states(session) == {"p/a": State.PENDING}
+    with pytest.raises(InvalidInput, match="p/later: files: missing"):
+        approve.approve(session, "p", expected=newer.note)
+
+
+def test_an_interrupted_approval_that_is_refused_by_now_is_taken_back(session: Session, repo: Repo) -> None:
+    repo.branch("next")
+    before = approved(session, task("a"))
+    on_plan(session, "approving", incoming=saved(session, task("a"), base="next").note)
+    repo.run_git("branch", "-D", "next")
+    with pytest.raises(InvalidInput, match="no such branch"):
+        approve.approve(session, "p")
+    record = session.snapshot().plans["p"]
+    assert (record.state, record.approved) == (PlanState.OPEN, before)
+
+
+def test_what_is_approved_is_what_was_shown(session: Session) -> None:
+    saved(session, task("a", accept=["./check"]))
+    shown = approve.preview(session, "p").note
+    saved(session, task("a", accept=["./something-else"]))
+    with pytest.raises(Stale, match="changed while you were looking"):
+        approve.approve(session, "p", expected=shown)
+    assert session.snapshot().plans["p"].state is PlanState.DRAFT
+    again = approve.preview(session, "p").note
+    assert approve.approve(session, "p", expected=again).log.revision == again
+
+
+def test_of_two_approvals_at_once_the_second_sees_what_the_first_brings(session: Session) -> None:
+    """`y` of p is about to own what `r` of q is about to read: r counts as overlapping then, and a claim
+    of it computed before must be void."""
+    approved(session, task("y", files=["/y"], joint=True), plan="p")
+    approved(session, task("r"), plan="q")
+    late = a_claim_computed_now(session, "q/r")
+    on_plan(session, "approving", incoming=saved(session, task("y", files=["/z"], joint=True)).note)
+    saved(session, task("r", reads=["/z"]), plan="q")
+    approve.approve(session, "q")
+    with pytest.raises(Held):
+        late()
+    assert events(session, "q/r") == ["revised"]
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

@@ -135,6 +135,27 @@ def test_a_person_on_a_terminal_is_shown_what_will_run_and_asked(
     assert planned.json("plan-list", "plan", "list")["plans"][0]["state"] == state
 
 
+def test_what_was_changed_while_the_question_stood_is_not_approved(planned: Fleet) -> None:
+    master, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "git_fleet", "plan", "approve"],
+        cwd=planned.path,
+        stdin=terminal,
+        stderr=terminal,
+    ) as asking:
+        os.close(terminal)
+        shown = b""
+        while b"Approve plan app?" not in shown:
+            shown += os.read(master, 4096)
+        planned.ok("plan", "add", "app", "--id", "99", "--title", "Another", "--files", "x")
+        os.write(master, b"y\n")
+        while b"changed while you were looking" not in shown:
+            shown += os.read(master, 4096)
+        assert asking.wait() == 3
+    os.close(master)
+    assert planned.json("plan-list", "plan", "list")["plans"][0]["state"] == "draft"
+
+
 def test_an_agent_may_not_approve(planned: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDECODE", "1")
     assert planned.json("error", "plan", "approve", "--yes", code=4)["error"]["code"] == "denied"
