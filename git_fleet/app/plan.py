@@ -20,7 +20,7 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.snapshot import PlanRecord, Snapshot
-from git_fleet.errors import IllegalEvent, InvalidInput
+from git_fleet.errors import IllegalEvent, InvalidInput, Stale
 from git_fleet.store import archive, log, names, plans
 from git_fleet.store.base import tip
 from git_fleet.store.plans import Revision
@@ -53,8 +53,9 @@ def import_plan(
 
 def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -> Imported:
     """Store an edited text of the plan. Raises Stale when it was changed since `expected` was read."""
+    text = toml.encode("utf-8", "surrogatepass")  # what is no text then is refused as no UTF-8
     plan, toml = documents.load_plan(
-        toml.encode(), name=f"plan {plan_id}", format="toml", plan_id=plan_id, default_base=session.main
+        text, name=f"plan {plan_id}", format="toml", plan_id=plan_id, default_base=session.main
     )
     return _store(session, plan, toml, f"edit {plan.id}", expected=expected)
 
@@ -283,8 +284,11 @@ def close(session: Session, plan_id: str) -> PlanRecord:
     record = _record(session, plan_id)
     if record.state is not PlanState.CLOSED:
         record = _close(session, record, person)
-    archive.fold(session.store, plan_id, actor=person, at=session.now())
     plans.refresh_open_file(session.store)
+    try:
+        archive.fold(session.store, plan_id, actor=person, at=session.now())
+    except Stale:  # a claim computed before was given back at this moment
+        archive.fold(session.store, plan_id, actor=person, at=session.now())
     return record
 
 

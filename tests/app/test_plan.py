@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from git_fleet.app import approve, handin, plan, work
 from git_fleet.app import claim as claiming
+from git_fleet.app.acting import act
 from git_fleet.app.session import Session
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import PlanState, State
 from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
-from git_fleet.git.refs import ABSENT, Update
+from git_fleet.git.refs import ABSENT, Refs, Update
 from git_fleet.store import archive, log, names, plans
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
@@ -134,6 +135,13 @@ def test_a_task_that_makes_no_sense_is_not_added(session: Session) -> None:
     with pytest.raises(InvalidInput):
         plan.add_task(session, "p", {"id": "a", "files": ["b"]})
     assert plan.text_of(session, "p") == before
+
+
+@pytest.mark.parametrize("title", ["caf\udce9", "half a pair: \ud800"])
+def test_a_title_that_is_no_text_is_refused(session: Session, title: str) -> None:
+    imported(session, task("a"))
+    with pytest.raises(InvalidInput, match="UTF-8"):
+        plan.add_task(session, "p", {"id": "b", "title": title, "files": ["b"]})
 
 
 def test_the_template_is_a_plan(session: Session) -> None:
@@ -261,6 +269,30 @@ def test_closing_again_finishes_a_close_that_was_killed(session: Session, repo: 
     assert not (repo.path / ".git" / "fleet" / "open").exists()
     events = [each.event.name for each in plan_events(session)]
     assert events[-2:] == ["closing", "close"]
+
+
+def test_a_claim_given_back_while_the_logs_are_folded_is_folded_too(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    on_task(session, "cancel", "a")
+    record = session.record(session.snapshot(), "a")
+    transact, left = Refs.transact, [1]
+    seen = []
+
+    def transacting(refs: Refs, updates: Sequence[Update], **words: str) -> None:
+        if left and updates[0].ref == names.archive("p"):
+            left.pop()
+            seen.append((repo.path / ".git" / "fleet" / "open").exists())
+            act(session, record, "reopen", lambda _: {})
+        transact(refs, updates, **words)
+
+    monkeypatch.setattr(Refs, "transact", transacting)
+    assert plan.close(session, "p").state is PlanState.CLOSED
+    assert session.store.refs.read(names.TASK_LOGS) == {}
+    (tip,) = archive.read(session.store, "p").values()
+    assert log.read(session.store.objects, tip).event.name == "reopen"
+    assert seen == [False]  # hooks are at peace before the logs are folded
 
 
 def plan_events(session: Session) -> list[log.Entry]:
