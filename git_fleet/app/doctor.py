@@ -58,13 +58,15 @@ class _Round:
         try:
             found = list(check())
         except (FleetError, OSError) as error:
+            if any(str(error) in problem.text for problem in self.problems):
+                return  # what stops several checks is one problem
             hint = error.hint if isinstance(error, FleetError) else ""
             found = [Finding("check-failed", str(error), hint or "git fsck")]
         for finding in found:
             problem = Problem(finding.code, finding.text, finding.fix)
             if finding.note:
                 self.notes.append(problem)
-            elif problem not in self.problems:  # what stops several checks is one problem
+            else:
                 self.problems.append(self._repaired(problem, finding) if self.fix else problem)
 
     def _repaired(self, problem: Problem, finding: Finding) -> Problem:

@@ -49,7 +49,7 @@ def check_id(text: str, what: str = "id") -> str:
     elif len(folded) > _MAX_ID:
         problem = f"must have at most {_MAX_ID} characters"
     if problem:
-        raise InvalidInput(f"{what} {text!r}: {problem}")
+        raise InvalidInput(f"{what} {text!r}: {problem}", hint="an id looks like tasks-app or 42")
     return folded
 
 

@@ -16,7 +16,7 @@ from git_fleet.core.ids import Oid, is_oid
 from git_fleet.core.lifecycle import Event, after_plan
 from git_fleet.core.model import Plan, PlanLog
 from git_fleet.core.snapshot import PlanRecord
-from git_fleet.errors import UnknownFormat
+from git_fleet.errors import IllegalEvent, UnknownFormat
 from git_fleet.git import notes
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
@@ -104,7 +104,10 @@ def save_text(
 
 def append(store: Store, record: PlanRecord, event: Event) -> PlanRecord:
     """Add an event to the plan's log. Raises IllegalEvent, Stale, Held or Busy."""
-    state = after_plan(record.log, event)
+    try:
+        state = after_plan(record.log, event)
+    except IllegalEvent as refused:
+        raise IllegalEvent(f"plan {record.id}: {refused.message}", hint="git fleet plan list") from refused
     new = store.append(
         names.plan_log(record.id),
         event,
