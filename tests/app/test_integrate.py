@@ -548,6 +548,27 @@ def test_a_task_withdrawn_while_its_gates_run_does_not_land(
     assert "rework" in found.skipped[0].reason
 
 
+def test_a_task_rejected_at_the_last_moment_does_not_land(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    before, transact, left = repo.rev("main"), session.store.refs.transact, [True]
+
+    def rejecting(updates: Any, **kwargs: Any) -> None:
+        if left and any(update.ref == "refs/heads/main" for update in updates):
+            left.pop()
+            with open_fleet(repo, "w2", clock) as other:
+                work.reject(other, "a", ("wait",))
+        transact(updates, **kwargs)
+
+    monkeypatch.setattr(session.store.refs, "transact", rejecting)
+    found = run(session)
+    assert (landed(found), repo.rev("main")) == ("", before)
+    assert not lead.show(session).intent_open
+    assert state(session, "a").state is State.REWORK
+
+
 def test_only_the_lead_integrates(session: Session, repo: Repo, clock: FakeClock) -> None:
     approved(session, task("a"))
     ready(session, "a")
