@@ -24,6 +24,14 @@ Fields = Mapping[str, Any]
 Decide = Callable[[TaskRecord], Fields]
 """What the event carries, decided on the task as just read. May raise to refuse."""
 
+_LOG = "git fleet log {id} tells why"
+_HINTS = {
+    State.BLOCKED: "git fleet unblock {id} lets it go on, git fleet shelve {id} gives its files back",
+    State.CANCELLED: "git fleet reopen {id}",
+    State.REVERTED: "git fleet reopen {id}",
+}
+"""What to do instead of what a task's state does not allow."""
+
 
 def act(
     session: Session,
@@ -44,7 +52,8 @@ def act(
             return tasks.append(session.store, record, event, texts)
         except IllegalEvent as refused:
             raise IllegalEvent(
-                f"{record.id}: {refused.message}", hint=refused.hint or f"git fleet log {record.id} tells why"
+                f"{record.id}: {refused.message}",
+                hint=refused.hint or _HINTS.get(record.state.state, _LOG).format(id=record.id),
             ) from refused
         except (Stale, Held):
             if attempt == _TRIES - 1:

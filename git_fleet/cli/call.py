@@ -131,6 +131,21 @@ def command(function: Callable[Concatenate[Call, P], R]) -> Callable[..., R]:
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
 
 
+class Group(click.Group):
+    """Commands under one noun. Its help shows their first sentences whole, where click would cut them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, one sentence each."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(each)) for name, each in found if each is not None])
+
+
+def short_help(command: click.Command) -> str:
+    """The first sentence of a command's help, whole."""
+    return command.get_short_help_str(1000)
+
+
 def examples(*lines: str) -> str:
     """The examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from git_fleet.app import lead as leading
-from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.call import Call, Group, command, examples
 from git_fleet.core.results import LeadView
 from git_fleet.views import landing, machine
 
 
-@click.group(epilog=examples("git fleet lead acquire    from now on main moves from this worktree only"))
+@click.group(
+    cls=Group, epilog=examples("git fleet lead acquire    from now on main moves from this worktree only")
+)
 def lead() -> None:
     """Who alone moves main: one worktree at a time. `integrate` leads by itself when nobody does."""
 

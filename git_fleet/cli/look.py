@@ -8,7 +8,7 @@ import click
 
 from git_fleet.app import history as telling
 from git_fleet.app import status as looking
-from git_fleet.cli.call import Call, command, examples, write_path
+from git_fleet.cli.call import Call, Group, command, examples, write_path
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
@@ -102,7 +102,9 @@ def path(call: Call, task: str) -> None:
         write_path(found)
 
 
-@click.group()
+@click.group(
+    cls=Group,
+)
 def worktree() -> None:
     """The fleet's worktrees on this machine."""
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from git_fleet import __version__
-from git_fleet.cli.call import APP, Call, examples, look, say, tolerant, write_json
+from git_fleet.cli.call import APP, Call, examples, look, say, short_help, tolerant, write_json
 from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
 
@@ -70,8 +70,8 @@ class Commands(click.Group):
             rows = []
             for name in (name for names in part.values() for name in names):
                 found = self.get_command(ctx, name)
-                if found is not None:
-                    rows.append((name, found.get_short_help_str(100)))
+                if found is not None and not found.hidden:
+                    rows.append((name, short_help(found)))
             with formatter.section(heading):
                 formatter.write_dl(rows)
 

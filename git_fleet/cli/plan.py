@@ -11,7 +11,7 @@ import click
 from git_fleet.app import plan as planning
 from git_fleet.app.plan import Imported
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, command, dry_run_option, examples, look, say, write
+from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, look, say, write
 from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept, on_terminal
 from git_fleet.core.snapshot import PlanRecord
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Group,
     epilog=examples(
         "git fleet plan import plan.md     a Markdown table of issues, JSON or TOML",
         "git fleet plan check              who would collide, and is it worth it?",
         "git fleet plan approve            from now on workers may claim",
-    )
+    ),
 )
 def plan() -> None:
     """The plan: tasks, the files each owns, what each needs."""

@@ -82,7 +82,9 @@ def cleanup(call: Call, tasks: tuple[str, ...], dry_run: bool) -> int:
     return 1 if tasks and any(one.kept for one in found) else 0
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    hidden=True, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def hook(name: str, arguments: tuple[str, ...]) -> None:

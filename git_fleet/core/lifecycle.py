@@ -133,6 +133,14 @@ HOLDER_EVENTS = frozenset({"progress", "renew", "done", "release", "withdraw"})
 """Events that only the holder of the latest claim may write; they carry its fence. (`block` too,
 unless its code is `attempts`.)"""
 
+COMMANDS = frozenset(
+    {
+        "claim", "progress", "renew", "done", "block", "release", "withdraw", "unblock", "shelve", "accept",
+        "reject", "integrate", "cancel", "reopen",
+    }
+)  # fmt: skip
+"""Events that somebody can bring about by the command of that name."""
+
 
 def next_state(state: TaskState, event: Event) -> State:
     """The state after `event`. Raises IllegalEvent or StaleClaim; changes nothing.
@@ -144,10 +152,12 @@ def next_state(state: TaskState, event: Event) -> State:
         return State.INTEGRATED
     entry = TABLE[state.state].get(event.name)
     if entry is None:
-        allowed = ", ".join(sorted(TABLE[state.state]))
-        raise IllegalEvent(
-            f"{event.name} is not possible while the task is {state.state} (possible: {allowed})"
+        rules = TABLE[state.state].items()
+        allowed = ", ".join(
+            sorted(name for name, rule in rules if name in COMMANDS and rule is not _out_of_attempts)
         )
+        possible = f" (possible: {allowed})" if allowed else ""
+        raise IllegalEvent(f"{event.name} is not possible while the task is {state.state.phrase}{possible}")
     if event.name in HOLDER_EVENTS:
         _require_fence(state, event)
     return entry if isinstance(entry, State) else entry(state, event)

@@ -112,6 +112,15 @@ def test_a_blocked_task_keeps_its_files_until_it_is_shelved(session: Session) ->
     claimed(session, "b")
 
 
+def test_a_blocked_task_is_not_released_but_unblocked_or_shelved(session: Session) -> None:
+    approved(session, task("a"))
+    blocked(session, "a", "stuck")
+    with pytest.raises(IllegalEvent, match="p/a: release is not possible") as refused:
+        work.release(session, "a")
+    assert "git fleet unblock p/a" in refused.value.hint
+    assert "git fleet shelve p/a" in refused.value.hint
+
+
 def test_an_unblocked_task_goes_on_with_its_attempts_anew(session: Session) -> None:
     approved(session, task("a"))
     claimed(session, "a")

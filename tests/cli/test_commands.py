@@ -11,6 +11,7 @@ import click
 import pytest
 
 from git_fleet.cli.main import SECTIONS, cli
+from git_fleet.core.lifecycle import COMMANDS
 from tests.cli.conftest import Fleet
 
 PROBE = """
@@ -65,7 +66,20 @@ def test_the_help_page_lists_every_command_once(fleet: Fleet) -> None:
     shown = [line.split()[0] for line in fleet.ok("-h").splitlines() if line.startswith("  ")]
     for part in SECTIONS.values():
         for name in (name for names in part.values() for name in names):
-            assert shown.count(name) == 1, name
+            assert shown.count(name) == (0 if find((name,)).hidden else 1), name
+    assert "hook" not in shown
+
+
+@pytest.mark.parametrize("words", [(), ("plan",), ("lead",), ("worktree",)], ids=" ".join)
+def test_no_command_is_described_by_half_a_sentence(fleet: Fleet, words: tuple[str, ...]) -> None:
+    usage, *rest = fleet.ok(*words, "-h").splitlines()
+    assert usage.startswith("Usage:")
+    assert [line for line in rest if line.endswith("...")] == []
+
+
+def test_what_a_refusal_calls_possible_is_a_command(fleet: Fleet) -> None:
+    for name in COMMANDS:
+        assert fleet(name, "-h").code == 0, name
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,21 @@ def test_a_random_walk_follows_the_table_or_changes_nothing(steps: list[tuple[st
         state = following
 
 
+@pytest.mark.parametrize(
+    ("state", "possible"),
+    [
+        (State.BLOCKED, "while the task is blocked (possible: cancel, shelve, unblock)"),
+        (State.REWORK, "while the task is in rework (possible: cancel, claim, shelve)"),
+        (State.INTEGRATED, "while the task is integrated"),
+    ],
+)
+def test_a_refusal_names_what_is_possible_by_a_command(state: State, possible: str) -> None:
+    before = replace(claimed(), state=state)
+    with pytest.raises(IllegalEvent) as refused:
+        next_state(before, event("reopen", before))
+    assert refused.value.message == f"reopen is not possible {possible}"
+
+
 @given(st.sampled_from(list(State)), st.sampled_from([*EVENTS, "nonsense"]))
 def test_what_the_table_does_not_have_is_refused(state: State, name: str) -> None:
     before = replace(claimed(), state=state)
