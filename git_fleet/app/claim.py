@@ -275,6 +275,18 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     return True
 
 
+def place(session: Session, claimed: Claimed) -> placing.Placed:
+    """The worktree of a claim just made. When its names were taken at the last moment the claim is given
+    back, and Held is raised: the next one gets other names. Raises as `placing.place` else.
+    """
+    try:
+        return placing.place(session, claimed.record)
+    except Held as held:
+        _give_back(session, claimed.record, held.message)
+        text = f"{claimed.record.id} was claimed and is given back: {held.message}"
+        raise Held(text, hint=f"git fleet claim {claimed.record.id} chooses other names") from held
+
+
 def resume(session: Session, name: str | None) -> placing.Placed:
     """The task this actor holds, its worktree finished; also one whose claim a crash left half-made.
 
@@ -290,10 +302,15 @@ def _closing(session: Session, taken: TaskRecord) -> bool:
     state = plans.read_log(session.store, tip[0]).state if tip else PlanState.DRAFT
     if state not in (PlanState.CLOSING, PlanState.CLOSED):
         return False
-    fence = taken.state.claim.fence if taken.state.claim else None
-    with suppress(LostRace):  # someone ended it already: it counts for nobody
-        tasks.append(session.store, taken, Event("release", session.now(), session.actor, {"fence": fence}))
+    _give_back(session, taken, f"the plan is {state}")
     return True
+
+
+def _give_back(session: Session, taken: TaskRecord, reason: str) -> None:
+    """Release a claim just made. If someone ended it already it counts for nobody."""
+    fields = {"fence": taken.state.claim.fence if taken.state.claim else None, "reason": reason}
+    with suppress(LostRace):
+        tasks.append(session.store, taken, Event("release", session.now(), session.actor, fields))
 
 
 def _renewed_by_commits(session: Session, record: TaskRecord, config: Config) -> bool:

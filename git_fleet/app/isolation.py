@@ -8,7 +8,7 @@ with the same arguments goes on where it was. `fleet.json` is written last: with
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from git_fleet.app.salvage import salvage_worktree
 from git_fleet.app.slots import Slot
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.errors import InvalidInput, UnknownFormat
+from git_fleet.errors import Held, InvalidInput, UnknownFormat
 from git_fleet.git import contents, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, worktree
@@ -59,18 +59,24 @@ def prepare(
     cache_dir: Path,
     now: datetime,
     inherited: Mapping[str, str],
+    confirm: Callable[[], object] = lambda: None,
 ) -> Prepared:
     """Make (or finish, or hand over) the worktree at `path` for the claim that `placement` names.
 
     The branch starts from `start` if it is new. `placement.slot` is filled in here. `inherited` is the
     environment that `env` will be added to. A worktree whose folder was deleted by hand has its commits
-    pinned before it is made again. Raises Held when branch or folder is somebody else's, NeedsPerson,
+    pinned before it is made again. `confirm` raises when the claim has ended; it is asked first, and again
+    while nobody else can write a placement. Raises Held when branch or folder is somebody else's, NeedsPerson,
     InvalidInput and GitFailed as the steps do; every step may be done again.
     """
     repo, task = store.repo, TaskId(placement.plan, placement.task)
     markers = includes.check_markers(config.touch)
     kept = ""
-    if not _is_placed(store, path, placement):
+    confirm()
+    before = _placed(store, path)
+    if before is not None and TaskId(before.plan, before.task) != task:
+        raise Held(f"{path} is the worktree of {before.plan}/{before.task}", hint="git worktree list")
+    if before is None or before.fence != placement.fence:  # its own worker may have left the branch since
         if not path.exists():
             found = salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
             kept = found.ref if found else ""
@@ -87,23 +93,26 @@ def prepare(
         port_count=config.ports_per_task,
     )
     placed = replace(placement, slot=slot.number)
-    worktree.write(contents.git_dir_of(path), placed)
+    with worktrees.one_at_a_time(repo):
+        confirm()
+        worktree.write(contents.git_dir_of(path), placed)
     env = environment(placed, slot, config, inherited)
     return Prepared(path, placed, slot, env, tuple(included), tuple(visible), kept)
 
 
-def _is_placed(store: Store, path: Path, placement: Placement) -> bool:
-    """Whether this very claim has its worktree already. Its worker may have left the branch since."""
+def _placed(store: Store, path: Path) -> Placement | None:
+    """What the worktree at `path` knows about itself; None without one, and when that cannot be read.
+
+    Raises UnknownFormat."""
     git_dir = worktrees.git_dir_for(store.repo, path)
     if git_dir is None or not path.is_dir():
-        return False
+        return None
     try:
-        placed = worktree.read(git_dir)
+        return worktree.read(git_dir)
     except UnknownFormat:
         raise
-    except InvalidInput:  # unreadable; it is about to be written anew
-        return False
-    return placed is not None and placed.fence == placement.fence
+    except InvalidInput:  # it is about to be written anew
+        return None
 
 
 def lock_reason(task: TaskId) -> str:

@@ -16,7 +16,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Claim, State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, InvalidInput
+from git_fleet.errors import AnswerIsNo, Held, InvalidInput
 from git_fleet.git import contents, worktrees
 from git_fleet.git.formats import parse_commit
 from git_fleet.git.process import Git, failure
@@ -141,12 +141,6 @@ def last_commit(session: Session, record: TaskRecord) -> int | None:
     return parse_commit(*found).committer.seconds
 
 
-def plan_base(session: Session, task: TaskId) -> str:
-    """The short name of the branch that the task's plan is integrated onto."""
-    plan = session.snapshot().plans[task.plan].approved
-    return plan.base if plan else session.main
-
-
 def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | None) -> Oid | None:
     """HEAD of the worktree a rework can go on in: its last one, on this machine, on its branch, clean,
     with the work that was `kept`, and with no process in it; else None."""
@@ -168,27 +162,51 @@ def place(session: Session, record: TaskRecord) -> Placed:
     """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it.
 
     Every step can be done again, so a claim whose process died in between is finished by
-    `claim --resume`. Raises Held when the names were taken after all, GitFailed.
+    `claim --resume`. Raises Held when the names were taken after all, StaleClaim when the task was
+    taken over meanwhile, GitFailed.
     """
     claim = record.state.claim
-    if claim is None or not claim.worktree:
+    if claim is None or claim.start is None:
         return Placed(record, None, _bare_env(record, claim))
+    _require_own_branch(session, record.id, claim)
     config = session.config_of(record.id)
     made = isolation.prepare(
         session.store,
         placement(session, record, claim),
         path=Path(claim.worktree),
-        start=claim.start or session.store.repo.empty_tree,
+        start=claim.start,
         config=config,
         state_dir=session.around.state_dir,
         cache_dir=session.around.cache_dir,
         now=session.now(),
         inherited=session.around.env,
+        confirm=lambda: _require_latest(session, record, claim),
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
     notes += [f"its folder was deleted; the commits in it are kept at {made.kept}"] if made.kept else []
     notes += _merge_base(made.path, claim) if claim.merge and claim.base else ()
     return Placed(record, made.path, made.env, tuple(notes))
+
+
+def _require_own_branch(session: Session, task: TaskId, claim: Claim) -> None:
+    """Refuse to go on with a branch that is there without its worktree when it may be another task's:
+    when two were promised one name at the same moment. Raises Held."""
+    if worktrees.git_dir_for(session.repo, Path(claim.worktree)) is not None:
+        return
+    if session.store.objects.read_ref(names.branch(claim.branch)) is None:
+        return
+    for other in session.snapshot().tasks.values():
+        theirs = other.state.claim if other.state.state is not State.PENDING else None
+        if other.id != task and theirs and theirs.branch == claim.branch:
+            raise Held(f"the branch {claim.branch} may be that of {other.id}", hint=f"git log {claim.branch}")
+
+
+def _require_latest(session: Session, record: TaskRecord, claim: Claim) -> None:
+    """Raises StaleClaim, or what else a worker is told, when the claim is not the task's latest any more."""
+    now = session.reread(record)
+    latest = now.state.claim
+    if now.state.state is not State.CLAIMED or latest is None or latest.fence != claim.fence:
+        raise not_held(now)
 
 
 def placement(session: Session, record: TaskRecord, claim: Claim) -> Placement:
@@ -201,7 +219,7 @@ def placement(session: Session, record: TaskRecord, claim: Claim) -> Placement:
         worker=claim.holder,
         slot=0,
         branch=claim.branch,
-        base=plan_base(session, record.id),
+        base=session.base_of(record.id) or session.main,
         mode=config.mode,
         files=record.task.owned,
         reads=record.task.reads,
@@ -268,4 +286,8 @@ def resume(session: Session, name: str | None) -> Placed:
     claim = mine[0].state.claim
     if fence is not None and claim is not None and fence != claim.fence:
         raise taken_over(mine[0])
-    return place(session, mine[0])
+    try:
+        return place(session, mine[0])
+    except Held as held:
+        held.hint += f"; git fleet release {mine[0].id} gives the claim back"
+        raise

@@ -169,11 +169,16 @@ class Session:
             self._configs[oid] = self._parse_config(found) if found else Config()
         return self._configs[oid]
 
-    def config_of(self, task: TaskId) -> Config:
-        """The configuration that a task lives by: that of the branch its plan is integrated onto."""
+    def base_of(self, task: TaskId) -> str | None:
+        """The short name of the branch that the task's plan is integrated onto, as last read; None when
+        nothing of the plan is approved."""
         if task.plan not in self._bases:
             self.snapshot()
-        return self.config(self._bases.get(task.plan))
+        return self._bases.get(task.plan)
+
+    def config_of(self, task: TaskId) -> Config:
+        """The configuration that a task lives by: that of the branch its plan is integrated onto."""
+        return self.config(self.base_of(task))
 
     def _config_blob(self, base: str) -> Object | None:
         return next(self.store.objects.read_many([f"{names.branch(base)}:{CONFIG_FILE}"]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import placing, work
+from git_fleet.app import work
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
-from git_fleet.errors import FleetError
+from git_fleet.errors import FleetError, Held, StaleClaim
 from git_fleet.views import machine
 from git_fleet.views.look import Look
 
@@ -57,7 +57,9 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
 def _place(session: Session, got: claiming.Claimed) -> Placed:
     """The worktree of a claim just made. A claim whose worktree fails is kept, and said to be."""
     try:
-        return placing.place(session, got.record)
+        return claiming.place(session, got)
+    except (Held, StaleClaim):  # it is not ours any more
+        raise
     except FleetError as error:
         name, worker = got.record.id, session.actor
         then = f"then git fleet claim --resume {name} --worker {worker} goes on; git fleet release {name} --worker {worker} gives it back"

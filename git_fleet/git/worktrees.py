@@ -183,9 +183,12 @@ def _keep_or_take_down(repo: Repository, path: Path, branch: str, reason: str) -
     git_dir = git_dir_for(repo, path)
     if git_dir is None:
         return False
+    lock = torn.lock_reason(git_dir)
     if (git_dir / "index").exists():
         tree = find(repo, path)
-        gone = not os.path.lexists(path) and torn.lock_reason(git_dir) == reason
+        gone = not os.path.lexists(path) and lock == reason
+        if lock not in (reason, None):  # a person may have unlocked it
+            raise Held(f"{path} is somebody else's worktree ({lock})", hint="git worktree list")
         if (tree is None or branch != tree.branch) and not gone:
             where = (tree and tree.branch) or "no branch"
             raise Held(
@@ -193,7 +196,7 @@ def _keep_or_take_down(repo: Repository, path: Path, branch: str, reason: str) -
                 hint=f"git -C {path} switch {_short(branch)}",
             )
         return path.is_dir() or _forget(repo, path)
-    if torn.lock_reason(git_dir) != reason:
+    if lock != reason:
         raise Held(f"{path} is a half-made worktree of somebody else", hint="git worktree list")
     torn.take_down(git_dir, path)
     return False

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from git_fleet.app import claim as claiming
+from git_fleet.app import placing, slots, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.session import Session
+from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
+from git_fleet.errors import Held, StaleClaim
+from git_fleet.git import contents, worktrees
+from git_fleet.store import log, tasks
+from git_fleet.store import worktree as store_worktree
 from tests.support.clock import START, FakeClock
-from tests.support.fleet import approved, open_fleet, task, working_on
+from tests.support.fleet import approved, open_fleet, task, task_id, working_on
+from tests.support.race import Done, race
 from tests.support.repo import Repo
 
 LEASE = 3600
@@ -95,3 +105,125 @@ def test_names_promised_to_an_earlier_claim_are_not_given_again(
     assert isinstance(found, Claimed)
     assert found.record.state.claim is not None
     assert found.record.state.claim.branch == "feature/a-do-a2"
+
+
+def test_a_worker_that_was_slow_cannot_come_into_a_worktree_that_has_gone_to_the_next(
+    session: Session, successor: Session, repo: Repo, clock: FakeClock
+) -> None:
+    approved(session, task("a"))
+    slow = claiming.claim(session, Request("a"))
+    assert isinstance(slow, Claimed)
+    clock.advance(2 * LEASE)
+    path = working_on(successor, "a")
+    before = repo.refs(), worktrees.list_worktrees(session.repo)
+    with pytest.raises(StaleClaim, match="taken over by w2"):
+        placing.place(session, slow.record)
+    assert (repo.refs(), worktrees.list_worktrees(session.repo)) == before
+    placement = store_worktree.read(contents.git_dir_of(path))
+    assert placement is not None
+    assert placement.worker == "w2"
+
+
+def test_a_claim_that_ends_while_its_worktree_is_made_does_not_write_its_placement(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    found = claiming.claim(session, Request("a"))
+    assert isinstance(found, Claimed)
+    allocate = slots.allocate
+
+    def cancelled_meanwhile(**arguments: Any) -> slots.Slot:
+        work.cancel(session, "a", "not wanted")
+        return allocate(**arguments)
+
+    monkeypatch.setattr(slots, "allocate", cancelled_meanwhile)
+    with pytest.raises(StaleClaim, match="p/a is cancelled"):
+        placing.place(session, found.record)
+    claim = found.record.state.claim
+    assert claim is not None
+    assert store_worktree.read(contents.git_dir_of(Path(claim.worktree))) is None
+
+
+# --- two tasks of one name -----------------------------------------------------------------------
+
+
+def promised_the_same(session: Session, other: Session) -> tuple[Claimed, Claimed]:
+    """Two claims of tasks with the same names, made at the same moment: neither saw the other's."""
+    for plan, folder in (("p", "a"), ("q", "b")):
+        approved(session, task("42", title="count", files=[f"{folder}/**"]), plan=plan)
+    first = claiming.claim(session, Request("p/42"))
+    assert isinstance(first, Claimed)
+    assert first.record.state.claim is not None
+    same = replace(first.record.state.claim, holder="w2", fence=None)
+    second = other.snapshot().tasks[task_id("q/42")]
+    return first, Claimed(
+        tasks.append(other.store, second, Event("claim", other.now(), "w2", {"claim": same}))
+    )
+
+
+def test_of_two_tasks_promised_one_worktree_the_second_is_given_back_and_gets_another(
+    session: Session, successor: Session
+) -> None:
+    first, second = promised_the_same(session, successor)
+    path = claiming.place(session, first).path
+    assert path is not None
+    with pytest.raises(Held, match="q/42 was claimed and is given back"):
+        claiming.place(successor, second)
+    placement = store_worktree.read(contents.git_dir_of(path))
+    assert placement is not None
+    assert (placement.plan, placement.worker) == ("p", "w1")
+    record = successor.record(successor.snapshot(), "q/42")
+    assert record.state.state is State.PENDING
+    assert record.tip is not None
+    released = log.history(successor.store.objects, record.tip)[-1].event
+    assert "is the worktree of p/42" in released.fields["reason"]
+    assert working_on(successor, "q/42") != path
+
+
+@pytest.mark.parametrize("unlocked", [False, True])
+def test_a_claim_that_finds_another_tasks_worktree_when_it_is_resumed_says_how_to_give_it_back(
+    session: Session, successor: Session, repo: Repo, unlocked: bool
+) -> None:
+    first, _ = promised_the_same(session, successor)
+    path = claiming.place(session, first).path
+    if unlocked:
+        repo.run_git("worktree", "unlock", str(path))
+    with pytest.raises(Held, match="worktree") as refused:
+        claiming.resume(successor, "q/42")
+    assert "git fleet release q/42" in refused.value.hint
+    work.release(successor, "q/42")
+    assert working_on(successor, "q/42") != path
+
+
+def test_a_branch_without_its_worktree_is_not_gone_on_with_while_another_task_has_it_too(
+    session: Session, successor: Session, repo: Repo
+) -> None:
+    first, second = promised_the_same(session, successor)
+    path = claiming.place(session, first).path
+    assert path is not None
+    made = Repo(path).commit("work of p", {"a/1": "1"})
+    repo.run_git("worktree", "remove", "--force", "--force", str(path))
+    with pytest.raises(Held, match="feature/42-count may be that of p/42"):
+        claiming.place(successor, second)
+    assert Repo(claiming.resume(session, "p/42").path or path).rev("HEAD") == made
+
+
+def claim_and_place(_: int, path: Path, plan: str) -> str:
+    """The worktree that a claim of this plan's task gets, from a process of its own."""
+    with open_fleet(path, f"w-{plan}") as session:
+        while True:
+            found = claiming.claim(session, Request(f"{plan}/42"))
+            assert isinstance(found, Claimed)
+            with suppress(Held):
+                return str(claiming.place(session, found).path)
+
+
+def test_tasks_of_one_name_claimed_at_the_same_moment_get_worktrees_of_their_own(
+    session: Session, repo: Repo
+) -> None:
+    plans = [f"p{number}" for number in range(4)]
+    for plan in plans:
+        approved(session, task("42", title="count", files=[f"{plan}/**"]), plan=plan)
+    found = race(len(plans), lambda index: claim_and_place(index, repo.path, plans[index]))
+    assert all(isinstance(outcome, Done) for outcome in found), found
+    assert len({outcome.value for outcome in found if isinstance(outcome, Done)}) == len(plans)

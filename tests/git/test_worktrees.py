@@ -310,6 +310,18 @@ def test_ensure_keeps_a_branch_that_went_on_and_refuses_a_foreign_one(
         worktrees.ensure(at, tmp_path / "third", branch="refs/heads/behind", start=later, reason=REASON)
 
 
+def test_ensure_does_not_keep_what_was_made_for_another_reason(
+    repo: Repo, at: Repository, tmp_path: Path
+) -> None:
+    ensure = partial(worktrees.ensure, at, tmp_path / "new", branch=TOPIC, start=repo.rev("main"))
+    ensure(reason=REASON)
+    with pytest.raises(Held, match="somebody else's worktree"):
+        ensure(reason="another's")
+    assert not ensure(reason=REASON)
+    repo.run_git("worktree", "unlock", str(tmp_path / "new"))
+    assert not ensure(reason=REASON)
+
+
 def test_ensure_makes_a_worktree_again_whose_folder_was_deleted(
     repo: Repo, at: Repository, tmp_path: Path
 ) -> None:
