@@ -44,12 +44,8 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     session = leading.session
     checkout = require_way(session, ref, old, new)
     intent = Intent(ref, old, new, str(checkout or ""), tuple(landings))
-    try:
-        leading.record = log.begin(
-            session.store, leading.record, intent, actor=session.person(), now=session.now()
-        )
-    except LostRace as lost:
-        raise lost_lead() from lost
+    person, now = session.person(), session.now()
+    leading.write(lambda record: log.begin(session.store, record, intent, actor=person, now=now))
     fence = leading.record.tip
     if fence is None:
         raise AssertionError("an intent is an event of the lead's log")
@@ -108,10 +104,8 @@ def settle(leading: Leading) -> str:
             at=session.now(),
         )
     name = "complete" if landed else "void"
-    try:
-        leading.record = log.close(session.store, record, name, actor=session.person(), now=session.now())
-    except LostRace as lost:
-        raise lost_lead() from lost
+    person, now = session.person(), session.now()
+    leading.write(lambda record: log.close(session.store, record, name, actor=person, now=now))
     return name
 
 

@@ -6,7 +6,7 @@ compare that file with the lead's log.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ from git_fleet.core import lease
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LeadView
-from git_fleet.errors import Denied, Held, IllegalEvent, InvalidInput, LostRace, StaleClaim
+from git_fleet.errors import Busy, Denied, Held, IllegalEvent, InvalidInput, LostRace, Stale, StaleClaim
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 
 FENCE_FILE = "fleet-lead"
 _LOCK_FILE = "fleet-integrate.lock"
+_TRIES = 20
 
 
 def show(session: Session) -> LeadView:
@@ -104,13 +105,22 @@ class Leading:
         seconds = self.session.config().lease_seconds
         if state.expires_at is None or (state.expires_at - now).total_seconds() > seconds / 2:
             return
-        until = lease.expiry(now, seconds)
-        try:
-            self.record = log.renew(
-                self.session.store, self.record, actor=self.session.person(), now=now, expires_at=until
-            )
-        except LostRace as lost:
-            raise lost_lead() from lost
+        store, person, until = self.session.store, self.session.person(), lease.expiry(now, seconds)
+        self.write(lambda record: log.renew(store, record, actor=person, now=now, expires_at=until))
+
+    def write(self, step: Callable[[LeadRecord], LeadRecord]) -> None:
+        """Append to the lead's log, by `step`; once more where only this lead's own lease was renewed
+        meanwhile. Raises StaleClaim when the lead was taken over or given up."""
+        for _ in range(_TRIES):
+            try:
+                self.record = step(self.record)
+                return
+            except (Stale, Held) as lost:
+                now = log.read(self.session.store)
+                if now.state.fence is None or now.state.fence != self.record.state.fence:
+                    raise lost_lead() from lost
+                self.record = now
+        raise Busy("the lead's lease is renewed again and again", hint="git fleet lead show")
 
 
 def lost_lead() -> StaleClaim:

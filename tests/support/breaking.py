@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from git_fleet.git.process import Child, command_name
@@ -18,17 +18,17 @@ from tests.support.race import Done, Outcome, Puppet, Raised
 
 T = TypeVar("T")
 
-_WRITING = {"update-ref", "worktree", "commit", "add", "merge", "read-tree", "update-index", "checkout-index"}
+WRITING = {"update-ref", "worktree", "commit", "add", "merge", "read-tree", "update-index", "checkout-index"}
 _STOPPED = "stopped"
 
 
-def before_write(number: int, act: Callable[[], None]) -> None:
-    """From now on, for this process: `act` before its `number`-th write (counted from 1)."""
+def before_write(number: int, act: Callable[[], None], of: Collection[str] = WRITING) -> None:
+    """From now on, for this process: `act` before its `number`-th write (counted from 1), by a git command in `of`."""
     left = number
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal left
-        if event == "subprocess.Popen" and command_name([str(word) for word in args[1][1:]]) in _WRITING:
+        if event == "subprocess.Popen" and command_name([str(word) for word in args[1][1:]]) in of:
             left -= 1
             if left == 0:
                 act()
@@ -64,11 +64,19 @@ def cut(child: Child) -> None:
 
 
 class Halted:
-    """A process that runs `work(*args)` and stops (SIGSTOP) before its `number`-th write, or, with `prepared`,
-    inside its `number`-th ref transaction. Use in a `with`; `stopped` says whether it got there."""
+    """A process that runs `work(*args)` and stops (SIGSTOP) before its `number`-th write (by a git command in `of`),
+    or, with `prepared`, inside its `number`-th ref transaction. Use in a `with`; `stopped` says whether it got
+    there."""
 
-    def __init__(self, number: int, work: Callable[..., Any], *args: Any, prepared: bool = False) -> None:
-        self._puppet = Puppet(_halting, number, prepared, work, args)
+    def __init__(
+        self,
+        number: int,
+        work: Callable[..., Any],
+        *args: Any,
+        prepared: bool = False,
+        of: Collection[str] = WRITING,
+    ) -> None:
+        self._puppet = Puppet(_halting, number, prepared, of, work, args)
         said = self._puppet.hear()
         self.stopped = said == _STOPPED
         self._outcome: Outcome[Any] | None = None if self.stopped else said
@@ -94,6 +102,7 @@ def _halting(
     say: Callable[[object], None],
     number: int,
     prepared: bool,
+    of: Collection[str],
     work: Callable[..., Any],
     args: tuple[Any, ...],
 ) -> None:
@@ -104,7 +113,7 @@ def _halting(
     if prepared:
         when_prepared(number, lambda _: stop())
     else:
-        before_write(number, stop)
+        before_write(number, stop, of)
     say(attempt(work, *args))
 
 

@@ -1,0 +1,118 @@
+"""Main moves by one lead at a time, and only with tasks that still stand as they were looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from git_fleet.app import integrate, lead, work
+from git_fleet.app.session import Session
+from git_fleet.core.model import State
+from tests.support.breaking import Halted, attempt
+from tests.support.clock import FakeClock
+from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, task
+from tests.support.race import Done, Raised, race
+from tests.support.repo import Repo
+from tests.support.worlds import GENEROUS, assert_logs_are_legal, assert_sound
+
+TASKS = ("a", "b", "c")
+
+
+def _handed_in(repo: Repo, clock: FakeClock) -> Session:
+    repo.commit("Set up", {"fleet.toml": GENEROUS})
+    session = open_fleet(repo, "w1", clock)
+    approved(session, *map(task, TASKS))
+    for name in TASKS:
+        claimed(session, name)
+        proposed(session, name)
+    return session
+
+
+def _integrate(place: Path, clock: FakeClock, *targets: str) -> list[str]:
+    with open_fleet(place, "lead", clock) as session:
+        done = integrate.integrate(session, integrate.Order(targets), lambda _: None)
+    return [str(landed.id) for landed in done.integrated]
+
+
+def _one_of(number: int, places: list[Path], clock: FakeClock) -> list[str]:
+    return _integrate(places[number % len(places)], clock)
+
+
+def _landed(repo: Repo) -> list[str]:
+    return repo.run_git("log", "--format=%(trailers:key=Fleet-Task,valueonly,separator=%x2C)", "main").split()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_two_leads_at_once_land_every_task_once(repo: Repo, clock: FakeClock, linked: bool) -> None:
+    session = _handed_in(repo, clock)
+    places = [repo.path, repo.worktree(repo.path.parent / "other", "other").path] if linked else [repo.path]
+    outcomes = race(2, _one_of, places, clock)
+    refused = [each for each in outcomes if not isinstance(each, Done)]
+    assert all(isinstance(each, Raised) and each.kind == "Held" for each in refused), outcomes
+    assert any(isinstance(each, Done) for each in outcomes)
+    _integrate(repo.path, clock)
+    assert sorted(_landed(repo)) == ["a", "b", "c"]
+    assert {record.state.state for record in session.snapshot().tasks.values()} == {State.INTEGRATED}
+    assert_logs_are_legal(session)
+    assert repo.status() == []
+    assert_sound(repo)
+
+
+WRITES = 8  # at least as many as an integration of one task makes
+REFS = ("update-ref", "read-tree")  # not while it adds a worktree, which nobody else may do meanwhile
+
+
+@pytest.mark.parametrize("number", range(1, WRITES + 1))
+@pytest.mark.parametrize("verdict", ["rejected", "cancelled"])
+def test_what_was_taken_back_before_main_moved_does_not_land(
+    repo: Repo, clock: FakeClock, number: int, verdict: str
+) -> None:
+    session = _handed_in(repo, clock)
+    on_task(session, "accept", "a")  # a person's word stands while the gates run
+    with Halted(number, _integrate, repo.path, clock, "a", of=REFS) as halted:
+        refused = attempt(_take_back, session, verdict)
+        halted.go_on()
+    state = session.snapshot().tasks[session.record(session.snapshot(), "a").id].state.state
+    if isinstance(refused, Done) and state is not State.INTEGRATED:
+        assert _landed(repo) == []
+    else:
+        assert _landed(repo) == ["a"]
+        assert state is State.INTEGRATED
+    assert_logs_are_legal(session)
+
+
+def _take_back(session: Session, verdict: str) -> object:
+    if verdict == "rejected":
+        return work.reject(session, "a", ("no",))
+    return work.cancel(session, "a", "no")
+
+
+@pytest.mark.parametrize("number", range(1, WRITES + 1))
+def test_a_lead_that_is_stopped_loses_main_when_its_lease_ends(
+    repo: Repo, clock: FakeClock, number: int
+) -> None:
+    session = _handed_in(repo, clock)
+    other = repo.worktree(repo.path.parent / "other", "other").path
+    with Halted(number, _integrate, repo.path, clock, "a", of=REFS) as halted:
+        clock.advance(4000)
+        _integrate(other, clock)
+        assert sorted(_landed(repo)) == ["a", "b", "c"]
+        outcome = halted.go_on()
+    if halted.stopped:
+        assert isinstance(outcome, Raised) or outcome == Done([])
+    assert sorted(_landed(repo)) == ["a", "b", "c"]
+    assert session.snapshot().lead.intent is None
+    assert_logs_are_legal(session)
+    assert repo.status() == []
+
+
+def test_whoever_asks_for_the_lead_while_it_integrates_does_not_end_it(repo: Repo, clock: FakeClock) -> None:
+    _handed_in(repo, clock)
+    with Halted(3, _integrate, repo.path, clock, of=REFS) as halted:
+        assert halted.stopped
+        with open_fleet(repo, "lead", clock) as again:
+            lead.acquire(again)
+        outcome = halted.go_on()
+    assert isinstance(outcome, Done), outcome
+    assert sorted(_landed(repo)) == ["a", "b", "c"]
