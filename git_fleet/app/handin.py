@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Denied, InvalidInput, LostRace
+from git_fleet.errors import Busy, Denied, FleetError, InvalidInput, LostRace
 from git_fleet.git import contents
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
-from git_fleet.store import names, proposals
+from git_fleet.store import log, names, proposals
 
 MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 4000  # it is part of the task's state, which has 16 KiB in all
+_MAX_TITLE = 200
+_MAX_STEM = 80  # of a follow-up's id, which has 100 characters
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     Raises StaleClaim when the task was taken over (the work stays where it is), Denied for
     uncommitted changes in `branch` mode and for changes outside the task's files in `lead-commits` mode,
     where no hook has looked at them (they are named), InvalidInput for a commit, artifact or report that
-    cannot be used.
+    cannot be used, and for a commit that changes nothing.
     """
     snapshot = session.snapshot()
     record = session.holders_record(snapshot, name)
@@ -80,6 +84,13 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
         raise InvalidInput("a report needs a result or an artifact", hint='git fleet done --result "…"')
     bases = session.store.objects.merge_bases(base, commit) if commit else []
     fork = bases[0] if bases else None
+    unchanged = _changes_nothing(session, commit, fork)
+    if unchanged and not _merged(record, commit, fork):
+        raise InvalidInput(
+            f"nothing is changed in what would be handed in for {record.id}",
+            hint="git fleet release gives the task back, git fleet block says why it cannot be done"
+            ' (a task that needs no change is one with output = "report")',
+        )
     beyond = _outside(session, record, fork, commit)
     if beyond and session.config_of(record.id).lead_commits:
         raise Denied(
@@ -92,15 +103,24 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     if handin.usage:
         fields["usage"] = handin.usage
     now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
-    drafted = _follow_ups(session, record.id, handin.follow_ups)
-    return HandedIn(now, proposal, beyond, drafted, _notes(session, proposal))
+    drafted, notes = _follow_ups(session, record.id, handin.follow_ups)
+    if unchanged:
+        notes = ("the base has all of it already: nothing is changed in what was handed in", *notes)
+    return HandedIn(now, proposal, beyond, drafted, notes)
 
 
-def _notes(session: Session, proposal: Proposal) -> tuple[str, ...]:
-    """What the worker may not have meant."""
-    if proposal.base is None or proposal.tree != session.store.objects.read_commit(proposal.base).tree:
-        return ()
-    return ("nothing is changed in what was handed in",)
+def _changes_nothing(session: Session, commit: Oid | None, fork: Oid | None) -> bool:
+    """Whether what is handed in is what the base had where the work began."""
+    if commit is None or fork is None:
+        return False
+    objects = session.store.objects
+    return objects.read_commit(commit).tree == objects.read_commit(fork).tree
+
+
+def _merged(record: TaskRecord, commit: Oid | None, fork: Oid | None) -> bool:
+    """Whether the base was merged into work that there was: it may have brought all of it."""
+    claim = record.state.claim
+    return claim is not None and claim.merge and commit != fork
 
 
 def _check_words(handin: Handin) -> None:
@@ -313,25 +333,35 @@ def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid
     )
 
 
-def _follow_ups(session: Session, task: TaskId, titles: Sequence[str]) -> tuple[str, ...]:
-    """Draft a task in the plan's text for each thing the worker noticed and left alone."""
-    drafted = []
+def _follow_ups(
+    session: Session, task: TaskId, titles: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draft a task in the plan's text for each thing the worker noticed and left alone: the drafts, and
+    what is to be said of those that could not be made. The task is handed in by now, so nothing is raised."""
+    drafted, notes = [], []
     for title in titles:
-        for _ in range(20):
-            number = _free_id(session, session.snapshot(), task)
-            fields = {"id": number, "title": title, "prompt": f"Noticed while working on {task}: {title}"}
-            try:
-                planning.add_task(session, task.plan, fields)
-                drafted.append(f"{task.plan}/{number}")
-                break
-            except LostRace:
-                continue  # somebody edited the plan at this moment
-    return tuple(drafted)
+        try:
+            drafted.append(_draft(session, task, title))
+        except FleetError as error:
+            notes.append(f"the follow-up {title!r} is not drafted: {error.message}")
+    return tuple(drafted), tuple(notes)
+
+
+def _draft(session: Session, task: TaskId, title: str) -> str:
+    """One follow-up as a draft task: its id. Raises what stands against changing the plan's text."""
+    short = log.one_line(title, _MAX_TITLE)
+    for _ in range(_TRIES):
+        number = _free_id(session, session.snapshot(), task)
+        fields = {"id": number, "title": short, "prompt": f"Noticed while working on {task}: {title}"}
+        with suppress(LostRace):  # somebody edited the plan at this moment
+            planning.add_task(session, task.plan, fields)
+            return f"{task.plan}/{number}"
+    raise Busy(f"the plan {task.plan} is being edited again and again")
 
 
 def _free_id(session: Session, snapshot: Snapshot, task: TaskId) -> str:
     used = {entry.id.task for entry in planning.newest(session, snapshot, task.plan).plan.tasks}
-    count = 1
-    while f"{task.task}-follow-up-{count}" in used:
+    stem, count = task.task[:_MAX_STEM], 1
+    while f"{stem}-follow-up-{count}" in used:
         count += 1
-    return f"{task.task}-follow-up-{count}"
+    return f"{stem}-follow-up-{count}"

@@ -164,6 +164,7 @@ def test_all_concludes_a_merge_that_left_the_tasks_files_as_main_has_them(
     tree.write("a/x", "theirs\n")
     found = done(session, all_changes=True)
     assert found.proposal.tree == repo.run_git("rev-parse", "main^{tree}")
+    assert found.notes == ("the base has all of it already: nothing is changed in what was handed in",)
     assert tree.status() == []
 
 
@@ -209,9 +210,24 @@ def test_another_branch_that_contains_the_tasks_is_handed_in(session: Session) -
     assert done(session).proposal.commit == more
 
 
-def test_nothing_changed_is_remarked(session: Session) -> None:
-    a_worktree(session)
-    assert done(session).notes == ("nothing is changed in what was handed in",)
+def test_a_hand_in_that_changes_nothing_is_refused(session: Session) -> None:
+    tree = a_worktree(session)
+    for _ in range(2):
+        error = refused(session)
+        assert "nothing is changed" in error.message
+        assert "git fleet release" in error.hint
+        tree.commit("Work", {"a/x": "1"})
+        tree.run_git("revert", "--no-edit", "HEAD")
+
+
+def test_rework_that_drops_what_was_handed_in_is_refused(session: Session) -> None:
+    tree = a_worktree(session)
+    tree.commit("Work", {"a/x": "1"})
+    done(session)
+    work.reject(session, "a", ("wrong",))
+    claimed(session, "a", worktree=True)
+    tree.run_git("reset", "--quiet", "--hard", "main")
+    assert isinstance(refused(session), InvalidInput)
 
 
 def test_paths_outside_of_the_tasks_files_are_named_at_once(session: Session, repo: Repo) -> None:
@@ -267,7 +283,11 @@ def test_where_no_hook_looks_what_is_outside_the_tasks_files_is_refused(
     assert done(session).outside == ()
 
 
-def test_an_untouched_work_tree_hands_in_head(session: Session, lead_commits: Repo) -> None:
+def test_an_untouched_work_tree_hands_in_what_the_branch_has(session: Session, lead_commits: Repo) -> None:
+    lead_commits.run_git("-c", "core.hooksPath=/dev/null", "commit", "--allow-empty", "-qm", "Nothing")
+    lead_commits.write("a/x", "1")
+    lead_commits.run_git("add", "a/x")
+    lead_commits.run_git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "By hand")
     assert done(session).proposal.commit == lead_commits.rev("HEAD")
 
 
@@ -452,3 +472,27 @@ def test_a_follow_up_that_is_no_title_is_refused_before_anything_is_handed_in(
 ) -> None:
     a_worktree(session).commit("Work", {"a/x": "1"})
     assert "follow-up" in refused(session, follow_ups=("Fine", title)).message
+
+
+def test_a_follow_up_may_be_long_and_so_may_the_tasks_id(session: Session) -> None:
+    name = "a" * 100
+    approved(session, task(name, files=["a/**"]))
+    Repo(working_on(session, name)).commit("Work", {"a/x": "1"})
+    found = handin.done(session, name, Handin(follow_ups=("word " * 100,)))
+    assert (found.notes, found.follow_ups) == ((), (f"p/{'a' * 80}-follow-up-1",))
+    title = plan.newest(session, session.snapshot(), "p").plan.tasks[1].title
+    assert (len(title), title[-1]) == (200, "…")
+
+
+def test_a_hand_in_stands_whatever_becomes_of_its_follow_ups(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_worktree(session).commit("Work", {"a/x": "1"})
+
+    def refuse(*_: object) -> None:
+        raise InvalidInput("the plan's text is broken")
+
+    monkeypatch.setattr(plan, "add_task", refuse)
+    found = done(session, follow_ups=("Rename the flag",))
+    assert found.record.state.state is State.PROPOSED
+    assert found.notes == ("the follow-up 'Rename the flag' is not drafted: the plan's text is broken",)
