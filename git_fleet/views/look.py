@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,7 @@ class Look:
 
 
 PLAIN = Look()
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def line(text: object) -> str:
@@ -47,6 +49,25 @@ def _escaped(char: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def wrapped(text: str, look: Look, *, indent: int = 0) -> str:
+    """A sentence broken at spaces where the terminal ends, its further lines indented; the width of styles
+    is not counted. Not for what people copy: a command stays one line."""
+    if not look.width:
+        return text
+    words = text.lstrip(" ").split(" ")
+    used = len(text) - len(text.lstrip(" "))
+    rows = [" " * used]
+    for number, word in enumerate(words):
+        columns = len(_STYLE.sub("", word))
+        if number and used + 1 + columns > look.width:
+            rows.append(" " * indent + word)
+            used = indent + columns
+        else:
+            rows[-1] += f" {word}" if number else word
+            used += columns + (1 if number else 0)
+    return "\n".join(row.rstrip(" ") for row in rows)
 
 
 def short(oid: str | None) -> str:

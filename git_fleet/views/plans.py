@@ -11,7 +11,7 @@ from git_fleet.core.model import Overlap, Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.schedule import FanOut, Shape
 from git_fleet.core.snapshot import PlanRecord
-from git_fleet.views.look import Look, count, line, lines, short, size, some
+from git_fleet.views.look import Look, count, line, lines, short, size, some, wrapped
 from git_fleet.views.table import Cell, Table
 
 _WILL = {
@@ -89,9 +89,8 @@ def _overlaps(value: PlanCheck, look: Look) -> list[str]:
     parted = (found.rooted for found in value.overlaps[:_MOST] if not found.ordered)
     rooted = list(dict.fromkeys(text for texts in parted for text in texts))
     if rooted:
-        body.append(
-            f"a bare name is owned in every folder; if only the root's is meant, write {some(rooted, 8)}"
-        )
+        told = f"a bare name is owned in every folder; if only the root's is meant, write {some(rooted, 8)}"
+        body.append(wrapped(told, _inside(look)))
     return _section("Collisions", body, look)
 
 
@@ -133,8 +132,9 @@ def _doubts(value: PlanCheck, look: Look) -> list[str]:
 
 def _doubt(doubt: Doubt, look: Look) -> list[str]:
     whose = f"{look.paint(str(doubt.task_id), 'bold')}: " if doubt.task_id else ""
-    text = [f"{look.paint('?', 'yellow')} {whose}{line(doubt.text)}"]
-    return [*text, look.paint(f"    {line(doubt.fix)}", "dim")] if doubt.fix else text
+    text = [wrapped(f"{look.paint('?', 'yellow')} {whose}{line(doubt.text)}", _inside(look), indent=2)]
+    fix = wrapped(f"    {line(doubt.fix)}", _inside(look), indent=4)
+    return [*text, look.paint(fix, "dim")] if doubt.fix else text
 
 
 def _many_doubts(found: Sequence[Doubt], look: Look) -> list[str]:
@@ -142,16 +142,19 @@ def _many_doubts(found: Sequence[Doubt], look: Look) -> list[str]:
     tasks = tuple(dict.fromkeys(str(doubt.task_id) for doubt in found if doubt.task_id))
     whose = f" ({some(tasks, _FEW)})" if tasks else ""
     head = look.paint(f"{len(found)} × {found[0].code}", "bold")
-    return [f"{look.paint('?', 'yellow')} {head}{whose}, such as: {line(found[0].text)}"]
+    told = f"{look.paint('?', 'yellow')} {head}{whose}, such as: {line(found[0].text)}"
+    return [wrapped(told, _inside(look), indent=2)]
 
 
 def _problems(value: PlanCheck, look: Look) -> list[str]:
-    text = [f"{look.paint('✗', 'red')} {line(problem)}" for problem in value.problems]
+    mark = look.paint("✗", "red")
+    text = [wrapped(f"{mark} {line(problem)}", _inside(look), indent=2) for problem in value.problems]
     return _section("Problems (approving refuses them)", text, look)
 
 
 def _waves(value: PlanCheck, look: Look) -> list[str]:
-    text = [f"{number:>2}  {_wave(tasks)}" for number, tasks in enumerate(value.waves, 1)]
+    waves = enumerate(value.waves, 1)
+    text = [wrapped(f"{number:>2}  {_wave(tasks)}", _inside(look), indent=4) for number, tasks in waves]
     return _section("Waves (tasks of one can run together)", text, look)
 
 
@@ -179,7 +182,7 @@ def _verdict(value: FanOut, path: Sequence[TaskId], look: Look) -> str:
         f"  from {count(inputs.tasks, 'task')} of {minutes(inputs.minutes)} in all, {minutes(inputs.spawn_minutes)} "
         f"to start a worker, {minutes(inputs.review_minutes)} to review a task"
     )
-    return "\n".join(text)
+    return "\n".join(wrapped(part, look, indent=4) for part in text)
 
 
 def minutes(value: float) -> str:

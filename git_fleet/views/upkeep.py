@@ -10,7 +10,7 @@ from git_fleet.views.look import Look, count, line, lines
 from git_fleet.views.table import Cell, Table
 from git_fleet.views.text import STYLES
 
-_OF_MANY = {"worktree-left": "{} worktrees of tasks that have ended, or went on elsewhere: git fleet cleanup"}
+_OF_MANY = {"worktree-left": "{} worktrees of tasks that have ended: git fleet cleanup"}
 """What is said at once where many notes of a code mean the same."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_fleet.views.look import PLAIN, Look, age, count, line, lines, size, some
+from git_fleet.views.look import PLAIN, Look, age, count, line, lines, size, some, wrapped
 from tests.views.values import EVIL
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
@@ -54,6 +54,25 @@ def test_lists_say_how_much_they_leave_out() -> None:
     assert some(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert some(("a",)) == "a"
     assert (count(1, "task"), count(2, "task")) == ("1 task", "2 tasks")
+
+
+def test_a_sentence_breaks_at_spaces_where_the_terminal_ends() -> None:
+    narrow = Look(width=12)
+    assert wrapped("  one two three four", narrow, indent=4) == "  one two\n    three\n    four"
+    assert wrapped("a-word-longer-than-that and more", narrow) == "a-word-longer-than-that\nand more"
+    assert wrapped("one two three four", PLAIN) == "one two three four"
+    coloured = Look(width=12, colour=True)
+    assert wrapped(f"{coloured.paint('one two', 'red bold')} six", coloured).count("\n") == 0
+
+
+@given(st.text("ab \x1b[0m", max_size=40), st.integers(1, 20), st.integers(0, 5))
+def test_no_word_is_lost_or_broken_and_no_line_too_long_but_for_one_word(
+    text: str, width: int, indent: int
+) -> None:
+    shown = wrapped(text, Look(width=width), indent=indent)
+    assert shown.split() == text.split()
+    for row in shown.split("\n"):
+        assert len(row) <= width or " " not in row.strip()
 
 
 def test_colours_appear_only_where_they_are_welcome() -> None:

@@ -51,7 +51,7 @@ def test_doctor_counts_worktrees_that_can_go_instead_of_listing_them() -> None:
     other = Problem("shallow", "this is a shallow clone", "")
     assert upkeep.doctor(Diagnosis(True, (), (*left[:5], other, *left[5:])), PLAIN) == (
         "note: this is a shallow clone [shallow]\n"
-        "note: 9 worktrees of tasks that have ended, or went on elsewhere: git fleet cleanup [worktree-left]\n"
+        "note: 9 worktrees of tasks that have ended: git fleet cleanup [worktree-left]\n"
         "all is well"
     )
     assert "note: the worktree /w/0 [worktree-left]" in upkeep.doctor(Diagnosis(True, (), left[:1]), PLAIN)
