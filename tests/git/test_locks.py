@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -215,11 +214,13 @@ def test_a_lock_taken_anew_meanwhile_is_not_the_one_looked_at(
 
 
 def write_without_a_pause(_index: int, path: Path, stop: Path) -> int:
-    writers = Writers(discover(path))
+    repo = discover(path)
+    writers = Writers(repo)
     rounds = 0
     while not stop.exists():
         writers.share()
-        time.sleep(0.02)  # a transaction's length
+        for _ in range(5):  # about as long as a transaction
+            repo.git().run("for-each-ref")
         writers.leave()
         rounds += 1
     return rounds
