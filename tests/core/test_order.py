@@ -103,3 +103,29 @@ def test_every_task_once_and_never_before_its_needs(edges: list[tuple[set[int], 
     assert sorted(found) == sorted(task.id for task in tasks)
     place = {task_id: number for number, task_id in enumerate(found)}
     assert all(place[need] < place[task.id] for task in tasks for need in task.needs_ids)
+
+
+@given(st.lists(st.tuples(st.sets(NUMBERS), st.sets(NUMBERS), st.integers(0, 2)), max_size=8))
+def test_the_order_is_the_one_that_choosing_anew_each_time_gives(
+    edges: list[tuple[set[int], set[int], int]],
+) -> None:
+    tasks = [
+        a_task(str(n), needs=tuple(str(m) for m in needs if m < n), reads=tuple(f"{m}/**" for m in reads))
+        for n, (needs, reads, _) in enumerate(edges)
+    ]
+    tasks.reverse()
+    weight = {TaskId("p", str(n)): each[2] for n, each in enumerate(edges)}
+    assert integration_order(tasks, dependents=weight, shared=lambda _: 0) == chosen_one_by_one(tasks, weight)
+
+
+def chosen_one_by_one(tasks: list[Task], weight: Mapping[TaskId, int]) -> list[TaskId]:
+    left, done = list(tasks), []
+    while left:
+        ids = {task.id for task in left}
+        free = [task for task in left if not ids & set(task.needs_ids)]
+        owners = {task.id: {TaskId("p", text[:-3]) for text in task.reads} - {task.id} for task in free}
+        calm = [task for task in free if not owners[task.id] & ids] or free
+        chosen = max(calm, key=lambda task: weight[task.id])  # of equals the first in plan order
+        left.remove(chosen)
+        done.append(chosen.id)
+    return done
