@@ -33,7 +33,7 @@ from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
 from git_fleet.core.ready import claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, Busy, Held, LostRace, Stale
+from git_fleet.errors import AnswerIsNo, Busy, FleetError, GitFailed, Held, InvalidInput, LostRace, Stale
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
 from git_fleet.store import bucket, guard, log, names, plans, tasks
@@ -82,15 +82,19 @@ def claim(session: Session, request: Request) -> Claimed | NothingReady:
         if help_guard(session, snapshot):
             continue
         found = _claim_from(session, snapshot, request)
-        if isinstance(found, NothingReady) and session.long_lived and round_number == 0:
+        if found is None or (not isinstance(found, Claimed) and session.long_lived and round_number == 0):
             continue  # what was kept may be old: look again before saying no
-        if found is not None:
-            return found
+        if isinstance(found, FleetError):
+            raise found
+        return found
     raise Busy("others are faster again and again", hint="git fleet claim")
 
 
-def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claimed | NothingReady | None:
-    """One pass over what was read; None to start over."""
+def _claim_from(
+    session: Session, snapshot: Snapshot, request: Request
+) -> Claimed | NothingReady | FleetError | None:
+    """One pass over what was read; None to start over. The error is that of the first candidate which
+    cannot be had as things are, when no other can."""
     config = session.config()
     reached = limit(session.unfinished(snapshot), config, snapshot.at, host=session.around.host)
     if reached is not None:
@@ -99,18 +103,22 @@ def _claim_from(session: Session, snapshot: Snapshot, request: Request) -> Claim
         candidates = iter([_named(session, snapshot, request.task, config)])
     else:
         candidates = _candidates(session, snapshot, request, config)
-    lost = False
+    lost, trouble, paid = False, None, False
     for record in candidates:
-        wait_seconds = 0 if lost else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
+        wait_seconds = 0 if paid else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
         if wait_seconds:
             return NothingReady("limit", "claims are rate-limited (bucket in fleet.toml)", wait_seconds)
+        paid = True
         got = _attempt(session, snapshot, record, request, session.config_of(record.id))
-        if got is not None:
+        if isinstance(got, Claimed):
             return got
+        if got is not None:
+            trouble = trouble or got
+            continue
         lost = True
         if session.index(snapshot).overlaps.of(record.id) and not session.long_lived:
             return None  # the guard has moved: what is left of this snapshot proves nothing
-    return None if lost else _nothing(session, snapshot)
+    return None if lost else trouble or _nothing(session, snapshot)
 
 
 def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> TaskRecord:
@@ -152,8 +160,9 @@ def _candidates(
 
 def _attempt(
     session: Session, snapshot: Snapshot, record: TaskRecord, request: Request, config: Config
-) -> Claimed | None:
-    """Try to take one candidate; None when it was lost (or had no attempts left).
+) -> Claimed | FleetError | None:
+    """Try to take one candidate; None when it was lost (or had no attempts left), the reason when it
+    cannot be placed: its work cannot be saved, its base is gone, its names are no good.
 
     Raises Busy when a lock stays although it was waited for: starting over would only wait again.
     """
@@ -172,8 +181,11 @@ def _attempt(
         raise
     except LostRace:
         return None
-    rescued = placing.rescue(session, record)
-    event = _event(session, snapshot, record, request, config, rescued)
+    try:
+        rescued = placing.rescue(session, record)
+        event = _event(session, snapshot, record, request, config, rescued)
+    except (GitFailed, InvalidInput, Held) as error:
+        return error
     try:
         taken, guard_now = _take(session, snapshot, record, event)
     except Busy:

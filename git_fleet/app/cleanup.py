@@ -107,6 +107,8 @@ def removable(store: Store, tree: Worktree, *, state: State, config: Config) -> 
         return Kept("main", "it is the main worktree")
     if not tree.path.exists() or not (git_dir / "index").exists():
         return None  # deleted by hand, or never finished: `forget` and `remove` know what to do
+    if not worktrees.is_intact(git_dir, tree.path):
+        return Kept("broken", "it has lost its .git (git worktree repair)")
     dirty = contents.dirty_files(tree.path, markers=includes.check_markers(config.touch))
     if dirty:
         return Kept("dirty", f"it has uncommitted changes: {contents.listing(dirty)}", tuple(dirty))

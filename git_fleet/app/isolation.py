@@ -18,7 +18,7 @@ from git_fleet.app.salvage import salvage_worktree
 from git_fleet.app.slots import Slot
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.errors import Held, InvalidInput, UnknownFormat
+from git_fleet.errors import Held, InvalidInput, NeedsPerson, UnknownFormat
 from git_fleet.git import contents, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, worktree
@@ -82,6 +82,11 @@ def prepare(
             kept = found.ref if found else ""
         branch = names.branch(placement.branch)
         worktrees.ensure(repo, path, branch=branch, start=start, reason=lock_reason(task))
+    git_dir = worktrees.git_dir_for(repo, path)
+    if git_dir is None or not worktrees.is_intact(git_dir, path):
+        raise NeedsPerson(
+            f"{path} has lost its .git, so git does not know it any more", hint="git worktree repair"
+        )
     included = includes.include(repo.main_worktree(), path)
     visible = includes.touch(path, markers)
     slot = slots.allocate(
@@ -95,7 +100,7 @@ def prepare(
     placed = replace(placement, slot=slot.number)
     with worktrees.one_at_a_time(repo):
         confirm()
-        worktree.write(contents.git_dir_of(path), placed)
+        worktree.write(git_dir, placed)
     env = environment(placed, slot, config, inherited)
     return Prepared(path, placed, slot, env, tuple(included), tuple(visible), kept)
 
@@ -128,10 +133,12 @@ def is_fleet_lock(reason: str) -> bool:
 def reusable(repo: Repository, path: Path, branch: str, markers: Iterable[str]) -> bool:
     """Whether rework may go on in this worktree: it is there and on `branch` (short name), clean, at rest,
     and no process works in it."""
-    tree = worktrees.find(repo, path)
-    if tree is None or tree.branch != names.branch(branch) or not path.is_dir():
+    tree, git_dir = worktrees.find(repo, path), worktrees.git_dir_for(repo, path)
+    if tree is None or git_dir is None or tree.branch != names.branch(branch):
         return False
-    if contents.unfinished(contents.git_dir_of(path)) or contents.dirty_files(path, markers=markers):
+    if not worktrees.is_intact(git_dir, path):
+        return False
+    if contents.unfinished(git_dir) or contents.dirty_files(path, markers=markers):
         return False
     return not contents.busy(path)
 

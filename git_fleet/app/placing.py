@@ -4,7 +4,7 @@ of an earlier attempt kept before anybody else may have the task."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Claim, State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, Held, InvalidInput
-from git_fleet.git import contents, worktrees
+from git_fleet.errors import AnswerIsNo, GitFailed, Held, InvalidInput
+from git_fleet.git import contents, torn, worktrees
 from git_fleet.git.formats import parse_commit
 from git_fleet.git.process import Git, failure
-from git_fleet.store import names
+from git_fleet.store import names, worktree
 from git_fleet.store.base import tip
 from git_fleet.store.worktree import Placement
 
@@ -38,11 +38,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What was kept of earlier work: the commit to go on from and the ref that holds everything."""
+    """What was kept of earlier work: the commit to go on from and the ref that holds everything. `left`
+    says what could not be kept, and stays where it is."""
 
     commit: Oid | None = None
     number: int = 0
     ref: str = ""
+    left: str = ""
 
     def fields(self) -> dict[str, Any]:
         """As an event's fields."""
@@ -50,7 +52,8 @@ class Rescued:
 
     def notes(self) -> tuple[str, ...]:
         """What its actor is told."""
-        return (f"the work is kept at {self.ref}",) if self.commit else ()
+        kept = (f"the work is kept at {self.ref}",) if self.commit else ()
+        return (*kept, self.left) if self.left else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +66,68 @@ class Placed:
     notes: tuple[str, ...] = ()
 
 
-def rescue(session: Session, record: TaskRecord) -> Rescued:
-    """Pin what the task's present worktree on this machine holds, if anything is worth it.
+def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Rescued:
+    """Pin what the task's present worktree on this machine holds, if anything is worth it; also what is
+    only on its branch, when the worktree was removed.
 
     Called before a take-over, a release, a shelving or a cancelling is written: nothing a worker
-    wrote may hang on a worktree alone once the task is not its any more.
+    wrote may hang on a worktree alone once the task is not its any more. Raises GitFailed when something
+    cannot be saved; with `leave` commits at least are kept, and the rest is left and named.
     """
     claim = record.state.claim
-    if claim is None or not claim.worktree or claim.host != session.around.host:
+    if claim is None or not claim.worktree or not _is_own_place(session, record.id, claim):
         return Rescued()
     if record.state.state not in (State.CLAIMED, State.REWORK, State.BLOCKED):
         return Rescued()
+    try:
+        return _saved(session, record.id, claim, folder=True)
+    except GitFailed as error:
+        text = f"what is in {claim.worktree} cannot be saved ({error.message})"
+        if not leave:
+            mend = (
+                f"mend it, or git fleet cancel {record.id} (git fleet reopen brings the task back without it)"
+            )
+            raise GitFailed(text, hint=mend) from error
+    try:
+        found = _saved(session, record.id, claim, folder=False)
+    except GitFailed:
+        found = Rescued()
+    return replace(found, left=f"{text} and stays there")
+
+
+def _saved(session: Session, task: TaskId, claim: Claim, *, folder: bool) -> Rescued:
     found = salvage.salvage_worktree(
         session.store,
         Path(claim.worktree),
-        record.id,
+        task,
         base=claim.base,
         actor=claim.holder,
         now=session.now(),
-        markers=includes.check_markers(session.config_of(record.id).touch),
+        markers=includes.check_markers(session.config_of(task).touch),
+        branch=names.branch(claim.branch),
+        folder=folder,
     )
     return Rescued(found.start, found.number, found.ref) if found else Rescued()
+
+
+def _is_own_place(session: Session, task: TaskId, claim: Claim) -> bool:
+    """Whether the worktree on record at the claim's path, or its branch without one, is this claim's. On
+    another machine there may be one of an earlier claim, and two tasks may have been promised one name."""
+    git_dir = worktrees.git_dir_for(session.repo, Path(claim.worktree))
+    if git_dir is None:
+        found = session.store.objects.read_ref(names.branch(claim.branch))
+        grown = found is not None and (
+            not claim.start or session.store.objects.is_ancestor(claim.start, found[0])
+        )
+        return grown and _other_owner(session, task, claim.branch) is None
+    try:
+        placed = worktree.read(git_dir)
+    except InvalidInput:
+        placed = None
+    if placed is None:
+        return torn.lock_reason(git_dir) in (isolation.lock_reason(task), None)
+    here = claim.host == session.around.host
+    return placed.fence == claim.fence or (here and TaskId(placed.plan, placed.task) == task)
 
 
 def choose(
@@ -195,10 +239,18 @@ def _require_own_branch(session: Session, task: TaskId, claim: Claim) -> None:
         return
     if session.store.objects.read_ref(names.branch(claim.branch)) is None:
         return
+    other = _other_owner(session, task, claim.branch)
+    if other is not None:
+        raise Held(f"the branch {claim.branch} may be that of {other}", hint=f"git log {claim.branch}")
+
+
+def _other_owner(session: Session, task: TaskId, branch: str) -> TaskId | None:
+    """Another task with a claim of the same branch, if there is one."""
     for other in session.snapshot().tasks.values():
-        theirs = other.state.claim if other.state.state is not State.PENDING else None
-        if other.id != task and theirs and theirs.branch == claim.branch:
-            raise Held(f"the branch {claim.branch} may be that of {other.id}", hint=f"git log {claim.branch}")
+        claim = other.state.claim if other.state.state is not State.PENDING else None
+        if other.id != task and claim is not None and claim.branch == branch:
+            return other.id
+    return None
 
 
 def _require_latest(session: Session, record: TaskRecord, claim: Claim) -> None:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
-from git_fleet.errors import Busy, Held
+from git_fleet.errors import Busy, GitFailed, Held
 from git_fleet.git import contents, worktrees
 from git_fleet.git.process import Git
 from git_fleet.git.refs import ABSENT, Update
@@ -41,12 +41,13 @@ class Salvage(NamedTuple):
 
 class _Found(NamedTuple):
     """What a worktree holds. `head` None: an unborn branch. `work` and `staged` are trees, None when
-    they say nothing that HEAD (or the work tree) does not."""
+    they say nothing that HEAD (or the work tree) does not. `tip` is that of the branch asked for."""
 
     head: Oid | None
-    work: Oid | None
-    staged: Oid | None
+    tip: Oid | None
     commits: tuple[Oid, ...]
+    work: Oid | None = None
+    staged: Oid | None = None
 
 
 def salvage_worktree(
@@ -59,39 +60,68 @@ def salvage_worktree(
     now: datetime,
     markers: Iterable[str] = (),
     branch: str = "",
+    folder: bool = True,
 ) -> Salvage | None:
     """Pin everything in the worktree on record at `path`; None when there is nothing to lose.
 
-    `branch` (full ref name) is pinned too, if the worktree is on another one by now. `base` is the tip of the branch that work is integrated onto: what it contains is safe, and so is what
-    proposals and earlier salvages contain; no other branch is, since branches are deleted. The worktree is
-    not written. Its folder may be gone, then its commits are pinned. Doing it again gives the same salvage.
-    Raises GitFailed, for instance for a file that cannot be read.
+    `branch` (full ref name) is pinned too, whether the worktree is on it, has left it or is not on record
+    any more; work goes on from its tip when HEAD does not contain that. `base` is the tip of the branch that
+    work is integrated onto: what it contains is safe, and so is what proposals and earlier salvages contain;
+    no other branch is, since branches are deleted. The worktree is not written. Of a folder that is gone, or
+    whose `.git` is not this worktree's, or without `folder`, only commits are pinned. Doing it again gives
+    the same salvage. Raises GitFailed, for instance for a file that cannot be read.
     """
     git_dir = worktrees.git_dir_for(store.repo, path)
-    if git_dir is None:
+    if git_dir is not None:
+        found = _look(git_dir, path, tuple(markers), branch, folder=folder)
+    elif branch:
+        found = _look_at_branch(store.repo.common_dir, branch)
+    else:
         return None
-    found = _look(git_dir, path, tuple(markers), branch)
     start, extra = _commits(store, found, task, actor, now)
+    if _goes_on(store, found, base):
+        start, extra = found.tip, (*extra, *([start] if start else []))
     if start is None:
         return None
     return pin(store, task, start=start, keep=extra, base=base, actor=actor, now=now)
 
 
-def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str) -> _Found:
+def _goes_on(store: Store, found: _Found, base: Oid | None) -> bool:
+    """Whether the branch has work that HEAD does not contain."""
+    tip, objects = found.tip, store.objects
+    return tip is not None and not any(oid and objects.is_ancestor(tip, oid) for oid in (found.head, base))
+
+
+def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, folder: bool) -> _Found:
     git = Git(git_dir, git_dir=git_dir)
     head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128)) or None
+    checked_out = git.text("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))
+    branches = {name: _look_at_branch(git_dir, name) for name in (branch, checked_out) if name}
     commits = contents.reflog_commits(git_dir) + contents.commits_in_hand(git_dir)
-    for name in {branch, git.text("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))} - {""}:
-        tip = git.text("for-each-ref", "--format=%(objectname)", name)
-        commits += contents.existing_commits(git_dir, tip.split())
-        commits += contents.reflog_commits(git_dir, name)
-    work = staged = None
-    if path.is_dir():
-        clean = git.text("rev-parse", f"{head}^{{tree}}") if head else None
-        work, staged = contents.snapshot_tree(path, markers=markers), contents.index_tree(path)
-        staged = None if staged in (clean, work) else staged
-        work = None if work == clean else work
-    return _Found(Oid(head) if head else None, work, staged, tuple(dict.fromkeys(commits)))
+    commits += [commit for seen in branches.values() for commit in seen.commits]
+    tip = branches[branch].tip if branch else None
+    found = _Found(Oid(head) if head else None, tip, tuple(dict.fromkeys(commits)))
+    if not folder or not worktrees.is_intact(git_dir, path):
+        return found
+    clean = git.text("rev-parse", f"{head}^{{tree}}") if head else None
+    try:
+        work = contents.snapshot_tree(path, markers=markers, git_dir=git_dir)
+        staged = contents.index_tree(path, git_dir=git_dir)
+    except OSError as error:
+        raise GitFailed(
+            f"{error.filename or path} cannot be read: {error.strerror}", hint="git fleet doctor"
+        ) from error
+    return found._replace(
+        work=None if work == clean else work, staged=None if staged in (clean, work) else staged
+    )
+
+
+def _look_at_branch(git_dir: Path, branch: str) -> _Found:
+    """The branch alone: its tip, and what it has pointed at."""
+    git = Git(git_dir, git_dir=git_dir)
+    tip = git.text("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}", ok=(0, 1, 128))
+    commits = ([Oid(tip)] if tip else []) + contents.reflog_commits(git_dir, branch)
+    return _Found(None, Oid(tip) if tip else None, tuple(commits))
 
 
 def _commits(

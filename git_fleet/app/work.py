@@ -71,7 +71,7 @@ def release(session: Session, name: str | None) -> Acted:
     """Give the task back; what was done is kept, and the next claim starts from it."""
     record = _held(session, name)
     fence = holder_fence(session, record)
-    rescued = placing.rescue(session, record)
+    rescued = placing.rescue(session, record, leave=True)
     fields = {"fence": fence} | rescued.fields()
     record = act(session, record, "release", lambda _: fields)
     return Acted(record, rescued.notes())
@@ -148,7 +148,7 @@ def cancel(session: Session, name: str, reason: str) -> Acted:
 
 def _put_away(session: Session, name: str, event: str, reason: str) -> Acted:
     record = _find(session, name)
-    rescued = placing.rescue(session, record)
+    rescued = placing.rescue(session, record, leave=True)
     fields = {"reason": reason} | rescued.fields()
     return Acted(act(session, record, event, lambda _: fields), rescued.notes())
 

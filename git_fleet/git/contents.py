@@ -171,15 +171,16 @@ def _untracked(git: Git, env: Mapping[str, str] | None = None) -> list[str]:
     return git.paths("ls-files", "--others", "--exclude-standard", "-z", env=env)
 
 
-def snapshot_tree(worktree: Path, *, markers: Iterable[str] = ()) -> Oid:
+def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path | None = None) -> Oid:
     """Write the whole work tree as a tree: untracked files included, ignored ones not. The tree's id.
 
+    `git_dir` is the worktree's own, where the caller knows it; else git looks for it from the folder.
     The index is left alone. Conflicted files are taken as they are, with their markers. Embedded
     repositories are left out (see `embedded_repositories`); a submodule is the commit it has checked out.
     Raises GitFailed when a file cannot be read or an object not written.
     """
-    git = Git(worktree)
-    with _index_copy(worktree) as env:
+    git = Git(worktree, git_dir=git_dir)
+    with _index_copy(git_dir or git_dir_of(worktree)) as env:
         _unhide(git, env)
         untracked = _untracked(git, env)
         ours = {path for path in markers if is_marker(worktree, path)}
@@ -197,10 +198,13 @@ def snapshot_tree(worktree: Path, *, markers: Iterable[str] = ()) -> Oid:
         return Oid(git.text("write-tree", env=env))
 
 
-def index_tree(worktree: Path) -> Oid:
-    """Write what is staged as a tree; paths in conflict are left out (their sides are in commits)."""
-    git = Git(worktree)
-    with _index_copy(worktree) as env:
+def index_tree(worktree: Path, *, git_dir: Path | None = None) -> Oid:
+    """Write what is staged as a tree; paths in conflict are left out (their sides are in commits).
+
+    `git_dir` as in `snapshot_tree`.
+    """
+    git = Git(worktree, git_dir=git_dir)
+    with _index_copy(git_dir or git_dir_of(worktree)) as env:
         lines = git.paths("ls-files", "--unmerged", "-z", env=env)
         conflicts = sorted({line.split("\t", 1)[1] for line in lines})
         if conflicts:
@@ -210,12 +214,11 @@ def index_tree(worktree: Path) -> Oid:
 
 
 @contextmanager
-def _index_copy(worktree: Path) -> Iterator[dict[str, str]]:
-    """An environment in which git works on a throw-away copy of the worktree's index.
+def _index_copy(git_dir: Path) -> Iterator[dict[str, str]]:
+    """An environment in which git works on a throw-away copy of the index in this git dir.
 
-    It stands in the worktree's git dir, where a split index finds its other half.
+    It stands in the git dir, where a split index finds its other half.
     """
-    git_dir = git_dir_of(worktree)
     with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
         copy = Path(folder) / "index"
         if (git_dir / "index").exists():

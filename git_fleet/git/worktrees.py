@@ -87,6 +87,17 @@ def _linked(repo: Repository) -> Iterator[tuple[Path, Path]]:
             yield link.parent, (link.parent / target).parent  # git ≥ 2.48 may write a relative path
 
 
+def is_intact(git_dir: Path, path: Path) -> bool:
+    """Whether the folder's `.git` names that git dir. Without it git would look for another repository
+    further up, or find none."""
+    try:
+        named = os.fsdecode((path / ".git").read_bytes())
+    except OSError:
+        return False
+    place = path / named.removeprefix("gitdir: ").removesuffix("\n")
+    return os.path.realpath(place) == os.path.realpath(git_dir)
+
+
 def occupied(repo: Repository, branch: str) -> Path | None:
     """The worktree in which `branch` (full ref name) is checked out, being rebased or bisected."""
     for tree in list_worktrees(repo):

@@ -252,3 +252,8 @@ def test_killed_at_any_step_it_is_finished_by_the_next_call(site: Site) -> None:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(saved / name, place, symlinks=True)
         site.store.objects.close()
+
+
+def test_a_folder_that_lost_its_git_stays(site: Site) -> None:
+    (site.made.path / ".git").unlink()
+    assert site.kept().code == "broken"

@@ -253,16 +253,30 @@ def test_what_a_zombie_writes_after_it_was_taken_over_is_kept_where_it_is(
 
 
 def test_from_another_machine_nothing_can_be_salvaged_and_work_starts_anew(
-    session: Session, repo: Repo, clock: FakeClock
+    session: Session, repo: Repo, clock: FakeClock, tmp_path: Path
 ) -> None:
     approved(session, task("a"))
     Repo(working_on(session, "a")).commit("first", {"a/one": "1"})
     clock.advance(7200)
-    with open_fleet(repo, "w2", clock, host="elsewhere") as other:
+    repo.run_git("clone", "--quiet", str(repo.path), str(tmp_path / "far"))
+    there = Repo(tmp_path / "far")
+    there.run_git("fetch", "--quiet", "origin", "refs/fleet/*:refs/fleet/*", "refs/notes/*:refs/notes/*")
+    with open_fleet(there, "w2", clock, host="elsewhere") as other:
         found = claim_of(other, "a", worktree=True)
     assert found.state.claim is not None
     assert found.state.claim.start == repo.rev("main")
     assert found.state.salvages == 0
+
+
+def test_a_machine_that_has_another_name_by_now_still_has_the_work(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    approved(session, task("a"))
+    made = Repo(working_on(session, "a")).commit("first", {"a/one": "1"})
+    clock.advance(7200)
+    with open_fleet(repo, "w2", clock, host="renamed") as other:
+        found = claim_of(other, "a", worktree=True)
+    assert found.state.salvaged == made
 
 
 # --- release, shelve, cancel ---------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,16 +16,17 @@ from git_fleet.app import claim as claiming
 from git_fleet.app import placing, slots, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
-from git_fleet.errors import Held, StaleClaim
+from git_fleet.errors import GitFailed, Held, InvalidInput, NeedsPerson, StaleClaim
 from git_fleet.git import contents, worktrees
 from git_fleet.store import log, tasks
 from git_fleet.store import worktree as store_worktree
 from tests.support.clock import START, FakeClock
-from tests.support.fleet import approved, open_fleet, task, task_id, working_on
+from tests.support.fleet import approved, handed_in, open_fleet, task, task_id, working_on
 from tests.support.race import Done, race
-from tests.support.repo import Repo
+from tests.support.repo import Repo, make_repo
 
 LEASE = 3600
 CONFIG = f'version = 1\nmax_attempts = 1\nlease_seconds = {LEASE}\ngates = "none"\n'
@@ -90,6 +93,137 @@ def test_a_commit_of_an_impossible_date_does_not_renew_and_does_not_hinder(
     found = claiming.claim(successor, Request(worktree=False))
     assert isinstance(found, Claimed)
     assert found.record.state.salvaged is not None
+
+
+# --- what its worktree has become ----------------------------------------------------------------
+
+
+def left_behind(session: Session, clock: FakeClock) -> tuple[Repo, Oid]:
+    """The worktree of a task with one commit of work, whose worker is gone; and that commit."""
+    approved(session, task("a", priority=5), task("b"))
+    tree = Repo(working_on(session, "a"))
+    made = tree.commit("half of it", {"a/1": "1"})
+    clock.advance(2 * LEASE)
+    return tree, made
+
+
+def break_(tree: Repo, how: str) -> None:
+    if how == "removed":
+        Repo(tree.path.parent / "repo").run_git("worktree", "remove", "-f", "-f", str(tree.path))
+    elif how == "emptied":
+        shutil.rmtree(tree.path)
+        tree.path.mkdir()
+    elif how == "without .git":
+        (tree.path / ".git").unlink()
+    elif how == "in another repository":
+        (tree.path / ".git").unlink()
+        make_repo(tree.path)
+    elif how == "left for main":
+        tree.run_git("checkout", "--quiet", "--detach", "main")
+        tree.write("a/2", "not committed")
+
+
+BROKEN = ["removed", "emptied", "without .git", "in another repository", "left for main"]
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_the_commits_of_a_broken_worktree_are_where_the_next_one_goes_on(
+    session: Session, successor: Session, clock: FakeClock, how: str
+) -> None:
+    tree, made = left_behind(session, clock)
+    break_(tree, how)
+    before = sorted(str(path) for path in tree.path.rglob("*"))
+    path = working_on(successor, "a")
+    assert path != tree.path
+    assert Repo(path).rev("HEAD") == made == successor.record(successor.snapshot(), "a").state.salvaged
+    assert Repo(path).status() == []
+    assert sorted(str(path) for path in tree.path.rglob("*")) == before
+
+
+def test_what_was_not_committed_beside_the_branch_is_kept_too(
+    session: Session, successor: Session, repo: Repo, clock: FakeClock
+) -> None:
+    tree, _ = left_behind(session, clock)
+    break_(tree, "left for main")
+    working_on(successor, "a")
+    (oid,) = repo.refs("refs/fleet/salvage").values()
+    kept = [repo.files(parent) for parent in repo.run_git("rev-parse", f"{oid}^@").split()]
+    assert [files for files in kept if "a/2" in files and "a/1" not in files]
+
+
+@pytest.mark.parametrize("end", ["cancel", "release", "shelve"])
+@pytest.mark.parametrize("how", [*BROKEN, "unreadable"])
+def test_a_task_can_be_put_away_whatever_its_worktree_has_become(
+    session: Session, clock: FakeClock, how: str, end: str
+) -> None:
+    tree, made = left_behind(session, clock)
+    if how == "unreadable":
+        unreadable(tree)
+    break_(tree, how)
+    if end == "cancel":
+        acted = work.cancel(session, "a", "enough")
+    elif end == "release":
+        acted = work.release(session, "a")
+    else:
+        work.block(session, "a", "missing-api", "no API")
+        acted = work.shelve(session, "a")
+    assert acted.record.state.salvaged == made
+    assert acted.notes[0] == "the work is kept at refs/fleet/salvage/p/a/1"
+    if how == "unreadable":
+        assert f"what is in {tree.path} cannot be saved" in acted.notes[1]
+    assert len(acted.notes) == 1 + (how == "unreadable")
+
+
+def unreadable(tree: Repo) -> None:
+    """Put something where the commit has a file that git cannot read, as whoever it runs."""
+    (tree.path / "a/1").unlink()
+    os.mkfifo(tree.path / "a/1")
+
+
+def test_a_task_whose_work_cannot_be_saved_is_left_to_a_person_and_the_others_go_on(
+    session: Session, successor: Session, clock: FakeClock
+) -> None:
+    tree, _ = left_behind(session, clock)
+    unreadable(tree)
+    with pytest.raises(GitFailed, match="cannot be saved") as refused:
+        claiming.claim(successor, Request("a"))
+    assert "git fleet cancel p/a" in refused.value.hint
+    found = claiming.claim(successor, Request())
+    assert isinstance(found, Claimed)
+    assert found.record.id == task_id("b")
+    with pytest.raises(GitFailed, match="cannot be saved"):
+        claiming.claim(successor, Request())
+
+
+def test_a_worktree_that_lost_its_git_is_not_reused_and_not_finished(
+    session: Session, successor: Session, repo: Repo
+) -> None:
+    approved(session, task("a"))
+    path = working_on(session, "a")
+    (path / ".git").unlink()
+    with pytest.raises(NeedsPerson, match=r"lost its \.git") as refused:
+        claiming.resume(session, "a")
+    repo.run_git(*refused.value.hint.split()[1:])
+    assert claiming.resume(session, "a").path == path
+    handed_in(session, "a")
+    work.reject(session, "a", ("no",))
+    (path / ".git").unlink()
+    assert working_on(successor, "a") != path
+
+
+# --- one that cannot be placed -------------------------------------------------------------------
+
+
+def test_a_plan_whose_base_is_gone_does_not_keep_others_from_working(session: Session, repo: Repo) -> None:
+    repo.branch("rel")
+    approved(session, task("a", priority=9), plan="p", base="rel")
+    approved(session, task("b"), plan="q")
+    repo.run_git("branch", "-D", "rel")
+    found = claiming.claim(session, Request())
+    assert isinstance(found, Claimed)
+    assert found.record.id == task_id("q/b")
+    with pytest.raises(InvalidInput, match="plan p is to go onto rel, and there is no such branch"):
+        claiming.claim(session, Request())
 
 
 # --- a worker that is slow -----------------------------------------------------------------------
