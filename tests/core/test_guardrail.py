@@ -133,3 +133,16 @@ def test_whatever_is_shown_steers_no_terminal(text: str) -> None:
 )
 def test_git_and_we_agree_on_what_is_empty(body: str, template: str, empty: bool) -> None:
     assert guardrail.is_empty(body.split("\n"), template) is empty
+
+
+@pytest.mark.parametrize(
+    ("paths", "command"),
+    [
+        (["a b", "é"], "git restore --staged -- 'a b' 'é'"),
+        (["it's"], """git restore --staged -- 'it'"'"'s'"""),
+        (["a*", "b"], "git --literal-pathspecs restore --staged -- 'a*' b"),
+        (["o\udcff\x1b[31m'\n"], r"git --literal-pathspecs restore --staged -- $'o\377\033[31m\047\012'"),
+    ],
+)
+def test_the_command_that_unstages_can_be_pasted(paths: list[str], command: str) -> None:
+    assert guardrail.unstage_command(paths) == command
