@@ -148,7 +148,7 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         if record.state.state is State.INTEGRATED or _follows(session, record.tip, landing.event):
             return
         fields = {"commit": landing.commit, "number": landing.proposal, "completing": True}
-        fields |= placing.rescue(session, record).fields()
+        fields |= placing.rescue(session, record, leave=True).fields()
         try:
             tasks.append(session.store, record, Event("integrate", session.now(), session.person(), fields))
             return

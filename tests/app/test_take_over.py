@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import placing, slots, work
+from git_fleet.app import handin, integrate, landing, placing, slots, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -209,6 +209,33 @@ def test_a_worktree_that_lost_its_git_is_not_reused_and_not_finished(
     work.reject(session, "a", ("no",))
     (path / ".git").unlink()
     assert working_on(successor, "a") != path
+
+
+def test_an_integration_is_finished_although_later_work_cannot_be_saved(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit("Set up", {"fleet.toml": CONFIG})
+    approved(session, task("a"))
+    tree = Repo(working_on(session, "a"))
+    tree.commit("all of it", {"a/1": "1"})
+    record = handin.done(session, "a", handin.Handin()).record
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing, "_finish_tasks", dies)
+        with pytest.raises(KeyboardInterrupt):
+            integrate.integrate(session, integrate.Order(), lambda _: None)
+    record = session.reread(record)
+    assert record.state.claim is not None
+    fields = {"fence": record.state.claim.fence, "findings": (), "reason": "rejected"}
+    tasks.append(session.store, record, Event("reject", session.now(), "Test Person", fields))
+    unreadable(tree)
+    integrate.integrate(session, integrate.Order(), lambda _: None)
+    assert session.reread(record).state.state is State.INTEGRATED
+    assert session.snapshot().lead.intent is None
+    assert (tree.path / "a/1").exists()
 
 
 # --- one that cannot be placed -------------------------------------------------------------------
