@@ -241,7 +241,7 @@ def test_main_in_use_stops_before_anything_moves(
     approved.json("error", "integrate", code=5)
     assert (repo.refs("refs/heads"), repo.status()) == (before, contents)
     assert approved.json("lead", "lead", "show")["holder"] is None
-    assert states(approved)["app/43"] in ("proposed", "verified")
+    assert states(approved)["app/43"] == "proposed"  # said before any gate ran
     for mine in ("staged", "CHANGELOG.md"):
         if (repo.path / mine).exists():
             assert (repo.path / mine).read_text() == "mine\n"

@@ -13,6 +13,7 @@ import pytest
 from git_fleet.cli.main import SECTIONS, cli
 from git_fleet.core.lifecycle import COMMANDS
 from tests.cli.conftest import Fleet
+from tests.support.repo import Repo
 
 PROBE = """
 import json, sys
@@ -92,6 +93,20 @@ def test_a_one_shot_command_imports_nothing_slow(approved: Fleet, arguments: lis
     code, modules = json.loads(done.stderr)
     assert code == 0
     assert NEVER & set(modules) == set()
+
+
+def test_a_changed_configuration_is_validated_by_the_first_claim_alone(approved: Fleet, repo: Repo) -> None:
+    repo.commit("Config", {"fleet.toml": 'version = 1\ngates = "none"\nmax_active = 3\n'})
+    loaded = []
+    for _ in range(2):
+        command = ["claim", "--no-worktree", "--json"]
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, *command], cwd=approved.path, capture_output=True, check=False
+        )
+        code, modules = json.loads(done.stderr)
+        assert code == 0
+        loaded.append({"jsonschema", "tomllib", "tomli_w"} & set(modules))
+    assert loaded == [{"jsonschema", "tomllib", "tomli_w"}, set()]
 
 
 def test_importing_one_command_does_not_import_the_others(fleet: Fleet) -> None:
