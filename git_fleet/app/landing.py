@@ -67,7 +67,7 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
 def require_way(session: Session, ref: str, old: Oid, new: Oid) -> Path | None:
     """The worktree that has `ref` checked out (None: none has), sure to be able to follow it from `old`
     to `new`. Raises NeedsPerson when it is not, Stale when `ref` is not at `old` any more."""
-    checkout = worktrees.occupied(session.repo, ref)
+    checkout = _only_checkout(session, ref)
     if checkout is not None:
         try:
             moves.plan_move(checkout, old, new)
@@ -76,6 +76,23 @@ def require_way(session: Session, ref: str, old: Oid, new: Oid) -> Path | None:
                 raise Stale(f"{ref} has moved", hint="git fleet integrate") from None
             raise
     return checkout
+
+
+def _only_checkout(session: Session, ref: str) -> Path | None:
+    """The worktree that has `ref` checked out. Raises NeedsPerson where several have, since only one would
+    follow, and where its folder is gone."""
+    places, branch = worktrees.occupied(session.repo, ref), ref.removeprefix("refs/heads/")
+    for path in places:
+        if not path.is_dir():
+            raise NeedsPerson(
+                f"{branch} is checked out in {path}, a folder that is gone", hint="git worktree prune"
+            )
+    if len(places) > 1:
+        raise NeedsPerson(
+            f"{branch} is checked out in several worktrees: {', '.join(map(str, places))}",
+            hint=f"leave it in one: git -C {places[-1]} switch --detach",
+        )
+    return places[0] if places else None
 
 
 def settle(leading: Leading) -> str:
@@ -112,7 +129,9 @@ def settle(leading: Leading) -> str:
 def _finish_checkout(session: Session, intent: Intent, main: Oid | Absent) -> None:
     """Bring the worktree of main along, unless it has left the branch or main has gone on since."""
     path = Path(intent.checkout) if intent.checkout else None
-    if path is None or main != intent.new or worktrees.occupied(session.repo, intent.ref) != path:
+    if path is None or main != intent.new or not path.is_dir():
+        return
+    if path not in worktrees.occupied(session.repo, intent.ref):
         return
     moves.finish_move(path, intent.old, intent.new)
 

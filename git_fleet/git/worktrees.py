@@ -98,17 +98,14 @@ def is_intact(git_dir: Path, path: Path) -> bool:
     return os.path.realpath(place) == os.path.realpath(git_dir)
 
 
-def occupied(repo: Repository, branch: str) -> Path | None:
-    """The worktree in which `branch` (full ref name) is checked out, being rebased or bisected."""
-    for tree in list_worktrees(repo):
-        if tree.branch == branch:
-            return tree.path
+def occupied(repo: Repository, branch: str) -> tuple[Path, ...]:
+    """The worktrees in which `branch` (full ref name) is checked out, being rebased or bisected. git allows
+    one, unless it is forced; the folder of one may be gone."""
+    found = [tree.path for tree in list_worktrees(repo) if tree.branch == branch]
     main = repo.main_worktree()
     places = [(repo.common_dir, main)] if main else []
-    for git_dir, path in (*places, *_linked(repo)):
-        if branch in _set_aside(git_dir):
-            return path
-    return None
+    found += [path for git_dir, path in (*places, *_linked(repo)) if branch in _set_aside(git_dir)]
+    return tuple(dict.fromkeys(found))
 
 
 def _set_aside(git_dir: Path) -> Iterator[str]:
@@ -219,8 +216,7 @@ def _require_room(path: Path) -> None:
 
 
 def _require_free(repo: Repository, branch: str) -> None:
-    where = occupied(repo, branch)
-    if where is not None:
+    for where in occupied(repo, branch):
         raise Held(f"{branch} is checked out in {where}", hint=f"git -C {where} status")
 
 

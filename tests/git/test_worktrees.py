@@ -94,9 +94,9 @@ def test_an_existing_branch_can_have_a_worktree_again_but_not_two(
     with pytest.raises(Held, match="checked out in"):
         worktrees.add_existing(at, tmp_path / "two", TOPIC, reason=REASON)
     assert repo.refs(TOPIC) == {TOPIC: tip}
-    assert worktrees.occupied(at, TOPIC) == tmp_path / "one"
-    assert worktrees.occupied(at, "refs/heads/main") == repo.path
-    assert worktrees.occupied(at, "refs/heads/other") is None
+    assert worktrees.occupied(at, TOPIC) == (tmp_path / "one",)
+    assert worktrees.occupied(at, "refs/heads/main") == (repo.path,)
+    assert worktrees.occupied(at, "refs/heads/other") == ()
 
 
 def test_a_tag_of_the_same_name_does_not_lead_astray(repo: Repo, at: Repository, tmp_path: Path) -> None:
@@ -115,11 +115,18 @@ def test_a_branch_being_rebased_or_bisected_is_occupied(repo: Repo, at: Reposito
     linked.commit("theirs", {"README.md": "theirs\n"})
     repo.commit("ours", {"README.md": "ours\n"})
     assert linked.try_git("rebase", "main").returncode == 1
-    assert worktrees.occupied(at, "refs/heads/topic") == linked.path
+    assert worktrees.occupied(at, "refs/heads/topic") == (linked.path,)
     linked.run_git("rebase", "--abort")
     linked.run_git("bisect", "start")
     linked.run_git("checkout", "-q", "--detach")
-    assert worktrees.occupied(at, "refs/heads/topic") == linked.path
+    assert worktrees.occupied(at, "refs/heads/topic") == (linked.path,)
+
+
+def test_a_branch_that_was_forced_into_a_second_worktree_is_in_both(
+    repo: Repo, at: Repository, tmp_path: Path
+) -> None:
+    repo.run_git("worktree", "add", "-q", "-f", str(tmp_path / "second"), "main")
+    assert worktrees.occupied(at, "refs/heads/main") == (repo.path, tmp_path / "second")
 
 
 def test_forty_adds_from_eight_processes_all_succeed(repo: Repo, at: Repository, tmp_path: Path) -> None:
