@@ -8,15 +8,16 @@ again. A task that cannot land goes back to rework with what was found; the othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from git_fleet.app import candidates, foreign, gates
-from git_fleet.app.acting import act
+from git_fleet.app import candidates, foreign
+from git_fleet.app.acting import act, same_proposal
 from git_fleet.app.candidates import Candidate
 from git_fleet.app.checkouts import Checkout, Checkouts
-from git_fleet.app.gates import GateResult, Outcome
+from git_fleet.app.gates import GateResult
+from git_fleet.app.judging import Judgement, judge
 from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
@@ -28,7 +29,7 @@ from git_fleet.core.model import Output, State
 from git_fleet.core.order import integration_order
 from git_fleet.core.results import Ejected, Integration, Landed, Skipped
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import AnswerIsNo, IllegalEvent, InvalidInput, Stale
+from git_fleet.errors import IllegalEvent, InvalidInput, Stale
 from git_fleet.git.process import Git
 from git_fleet.store import evidence, log, names, tasks
 from git_fleet.store.base import tip
@@ -53,6 +54,7 @@ class _Run:
     """One run: what it works with, and what came of it so far."""
 
     session: Session
+    snapshot: Snapshot
     order: Order
     report: Report
     base: str
@@ -84,7 +86,7 @@ def integrate(session: Session, order: Order, report: Report) -> Integration:
     main = tip(session.store.refs.get(names.branch(base)))
     if main is None:
         raise InvalidInput(f"there is no branch {base}", hint=f"git branch {base}")
-    run = _Run(session, order, report, base, config, main, skipped=skipped)
+    run = _Run(session, snapshot, order, report, base, config, main, skipped=skipped)
     warnings = foreign.warnings(session, snapshot, base)
     pool = Checkouts(session.repo, session.around.cache_dir)
     if order.dry_run:
@@ -208,38 +210,36 @@ def _not_now(run: _Run, record: TaskRecord, landed: Collection[TaskId] = ()) -> 
         return f"it is {state.state.phrase}"
     if state.state is State.PROPOSED and run.config.policy.verdicts:
         return "it waits for verdicts"
-    snapshot = run.session.snapshot()
     open_needs = [
-        str(need)
-        for need in record.task.needs_ids
-        if need not in landed
-        and ((other := snapshot.tasks.get(need)) is None or other.state.state is not State.INTEGRATED)
+        str(need) for need in record.task.needs_ids if need not in landed and not _has_landed(run, need)
     ]
     return f"it needs {', '.join(open_needs)} first" if open_needs else ""
+
+
+def _has_landed(run: _Run, task: TaskId) -> bool:
+    """Whether a task that another needs is integrated, maybe in this run."""
+    known = run.snapshot.tasks.get(task)
+    return known is not None and State.INTEGRATED in (
+        known.state.state,
+        run.session.reread(known).state.state,
+    )
 
 
 def _try(run: _Run, lead: Leading, checkout: Checkout, record: TaskRecord) -> bool:
     made = _candidate(run, checkout, record)
     if isinstance(made, Ejected):
         return _eject(run, record, made, {})
+    if made.commit is not None:  # before the gates, which may take long
+        require_way(run.session, run.ref, run.main, made.commit)
+    found = judge(run.session, run.config, record, checkout, made.commit or run.main, run.report)
+    run.gate_runs += len(found.results)
+    if found.ejected is not None:
+        return _eject(run, record, found.ejected, found.texts)
+    verified = _upheld(run, record, found)
     if made.commit is None:
-        _settle_empty(run, record, made)
-        return True
-    require_way(run.session, run.ref, run.main, made.commit)  # before the gates, which may take long
-    results = _gate(run, checkout, record, made.commit)
-    texts = {result.log.name: result.log.read_bytes() for result in results}
-    bad = next((result for result in results if result.outcome is not Outcome.PASS), None)
-    if bad is not None and bad.outcome is Outcome.ERROR:
-        raise AnswerIsNo(
-            f"gate {bad.name} cannot be run: {bad.reason}",
-            hint=f"its output is in {bad.log}; nothing has moved",
-        )
-    if bad is not None:
-        detail = f"gate {bad.name}: {bad.reason}\n{bad.tail}".rstrip()
-        return _eject(run, record, Ejected(record.id, "gate", (), detail), texts)
-    verified = _upheld(run, record, texts)
-    if not _parks(run, verified, made):
-        _land(run, lead, verified, made, results)
+        _settle_empty(run, verified, made)
+    elif not _parks(run, verified, made):
+        _land(run, lead, verified, made, found.results)
     return True
 
 
@@ -251,54 +251,39 @@ def _candidate(run: _Run, checkout: Checkout, record: TaskRecord) -> Candidate |
     return candidates.build(run.session, Git(checkout.path), record, run.main, run.config)
 
 
-def _gate(run: _Run, checkout: Checkout, record: TaskRecord, commit: Oid) -> tuple[GateResult, ...]:
-    """Run the task's gates in a clean checkout of `commit`, up to the first that does not pass."""
-    wanted = gates.gates_of(run.config, record.task)
-    listed = ", ".join(gate.name for gate in wanted)
-    run.report(f"{record.id}: gates: {listed}" if listed else f"{record.id}: no gates")
-    if not wanted:
-        return ()
-    checkout.commit = commit
-    checkout.reset()
-    number = record.state.proposal.number if record.state.proposal else 0
-    folder = run.session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(number)
-    env = gates.gate_environment(run.session.around.env)
-    results = gates.run_gates(wanted, checkout, env=env, log_dir=folder)
-    run.gate_runs += len(results)
-    return results
-
-
-def _eject(run: _Run, record: TaskRecord, ejected: Ejected, texts: dict[str, bytes]) -> bool:
+def _eject(run: _Run, record: TaskRecord, ejected: Ejected, texts: Mapping[str, bytes]) -> bool:
     """Back to rework, with what was found; the next claim gets it."""
     fields = {
         "reason": ejected.reason,
         "findings": (candidates.finding(ejected),),
         "paths": list(ejected.paths[:50]),
     }
-    act(run.session, record, "eject", _same_proposal(record, fields), actor=run.session.person(), texts=texts)
+    _record(run, record, "eject", fields, texts)
     run.ejected.append(ejected)
     run.report(f"{record.id}: back to rework ({ejected.reason})")
     return not (run.order.stop_on_conflict and ejected.reason == "conflict")
 
 
-def _same_proposal(record: TaskRecord, fields: dict[str, Any]) -> Callable[[TaskRecord], dict[str, Any]]:
-    """Fields of an event that speaks about the proposal that was looked at, not a later one."""
-
-    def decide(now: TaskRecord) -> dict[str, Any]:
-        if now.state.proposal != record.state.proposal:
-            raise Stale(f"{now.id} was handed in again meanwhile")
-        return fields
-
-    return decide
-
-
-def _upheld(run: _Run, record: TaskRecord, texts: dict[str, bytes]) -> TaskRecord:
-    """Where no verifier is configured, passing gates count as the uphold, recorded before the intent."""
+def _upheld(run: _Run, record: TaskRecord, found: Judgement) -> TaskRecord:
+    """Where no verifier is configured, passing gates count as the uphold, recorded before the intent. Where
+    there are no gates either, it is nobody's, and says so."""
     if record.state.state is State.VERIFIED:
         return record
     number = record.state.proposal.number if record.state.proposal else 0
-    decide = _same_proposal(record, {"by": "gates", "number": number})
-    return act(run.session, record, "uphold", decide, actor=run.session.person(), texts=texts)
+    fields = {"by": found.by, "number": number}
+    return _record(run, record, "uphold", fields, found.texts)
+
+
+def _record(
+    run: _Run,
+    record: TaskRecord,
+    name: str,
+    fields: Mapping[str, Any],
+    texts: Mapping[str, bytes] | None = None,
+) -> TaskRecord:
+    """Append an event about the proposal that was looked at. Raises Stale when there is another by now."""
+    decide = same_proposal(record, lambda _: fields)
+    return act(run.session, record, name, decide, actor=run.session.person(), texts=texts)
 
 
 def _parks(run: _Run, record: TaskRecord, made: Candidate) -> bool:
@@ -310,18 +295,15 @@ def _parks(run: _Run, record: TaskRecord, made: Candidate) -> bool:
     touched = matcher.match_all([change.path for change in changes])
     if not touched:
         return False
-    decide = _same_proposal(record, {"reason": f"touches {', '.join(touched[:5])}"})
-    act(run.session, record, "park", decide, actor=run.session.person())
+    _record(run, record, "park", {"reason": f"touches {', '.join(touched[:5])}"})
     run.skipped.append(Skipped(record.id, f"parked for a person: it touches {', '.join(touched[:5])}"))
     return True
 
 
 def _settle_empty(run: _Run, record: TaskRecord, made: Candidate) -> None:
     """A report, or a commit with nothing left in it, ends without a commit; its log says so."""
-    verified = _upheld(run, record, {})
     reason = "a report" if made.proposal.commit is None else f"{run.base} has all of it already"
-    decide = _same_proposal(record, {"number": made.proposal.number, "reason": reason})
-    act(run.session, verified, "integrate", decide, actor=run.session.person())
+    _record(run, record, "integrate", {"number": made.proposal.number, "reason": reason})
     run.integrated.append(Landed(record.id, None, made.tree))
     run.report(f"{record.id}: integrated without a commit ({reason})")
 

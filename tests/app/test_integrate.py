@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State, TaskState
 from git_fleet.core.results import Integration
+from git_fleet.core.snapshot import Snapshot
 from git_fleet.core.trailers import read_stamp
-from git_fleet.errors import AnswerIsNo, Held, InvalidInput, NeedsPerson
-from git_fleet.store import evidence, log, names, tasks
+from git_fleet.errors import Held, InvalidInput, NeedsPerson
+from git_fleet.store import evidence, fleet, log, names, tasks
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     approved,
@@ -379,10 +381,24 @@ def test_a_gate_that_cannot_be_run_says_nothing_about_the_task(session: Session,
     approved(session, task("a"))
     ready(session, "a")
     before = repo.rev("main")
-    with pytest.raises(AnswerIsNo, match="gate g1 cannot be run"):
+    with pytest.raises(NeedsPerson, match="gate g1 cannot be run"):
         run(session)
     assert (repo.rev("main"), state(session, "a").state) == (before, State.PROPOSED)
     assert lead.show(session).holder == ""
+
+
+@pytest.mark.parametrize("command", ["no-such-command-here", "exit 126"])
+def test_an_accept_command_that_cannot_be_run_stops_its_own_task_alone(
+    session: Session, repo: Repo, command: str
+) -> None:
+    gated(repo, "true")
+    approved(session, task("a", accept=["true", command]), task("b"))
+    ready(session, "a")
+    ready(session, "b")
+    found = run(session)
+    assert (landed(found), [(each.id.task, each.reason) for each in found.ejected]) == ("b", [("a", "gate")])
+    assert "gate accept 2: cannot be run" in found.ejected[0].detail
+    assert state(session, "a").state is State.REWORK
 
 
 def test_gates_are_read_from_the_base_and_never_from_the_proposal(session: Session, repo: Repo) -> None:
@@ -432,6 +448,67 @@ def test_what_main_has_already_ends_integrated_without_a_commit(session: Session
     found = run(session)
     assert [(each.id.task, each.commit) for each in found.integrated] == [("a", None)]
     assert (repo.rev("main"), state(session, "a").landed) == (before, None)
+
+
+def upheld_by(session: Session, name: str) -> list[str]:
+    record = session.record(session.snapshot(), name)
+    events = [entry.event for entry in log.history(session.store.objects, record.tip)]
+    return [event.fields["by"] for event in events if event.name == "uphold"]
+
+
+@pytest.mark.parametrize("accept", ["test -e main-has-it", "exit 3"])
+def test_what_main_has_already_passes_the_gates_on_main_as_it_is(
+    session: Session, repo: Repo, accept: str
+) -> None:
+    gated(repo, "test -e a/x")
+    approved(session, task("a", accept=[accept]), task("b"))
+    ready(session, "a", {"a/x": "1"})
+    repo.commit("The same", {"a/x": "1", "main-has-it": ""})
+    found = run(session)
+    passed = accept != "exit 3"
+    assert landed(found) == ("a" if passed else "")
+    assert state(session, "a").state is (State.INTEGRATED if passed else State.REWORK)
+    assert (found.gate_runs, upheld_by(session, "a")) == (2, ["gates"] if passed else [])
+
+
+@pytest.mark.parametrize(
+    ("accept", "outcome"), [([], "nobody"), (["test -e README.md"], "gates"), (["false"], "")]
+)
+def test_a_report_is_judged_by_its_own_commands_alone(
+    session: Session, repo: Repo, accept: list[str], outcome: str
+) -> None:
+    gated(repo, "false")
+    approved(session, task("r", output="report", accept=accept))
+    claimed(session, "r")
+    on_report(session)
+    assert landed(run(session)) == ("r" if outcome else "")
+    assert upheld_by(session, "r") == ([outcome] if outcome else [])
+
+
+def test_where_nothing_is_checked_the_log_says_so(session: Session) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    run(session)
+    assert upheld_by(session, "a") == ["nobody"]
+
+
+def test_the_fleet_is_read_as_often_for_many_tasks_as_for_one(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_snapshot, readings = fleet.read_snapshot, Counter[str]()
+
+    def counting(*args: Any, **kwargs: Any) -> Snapshot:
+        readings[names_] += 1
+        return read_snapshot(*args, **kwargs)
+
+    approved(session, task("x"), *(task(name, needs=["x"]) for name in "abcd"))
+    for names_ in ("x", "abcd"):
+        for name in names_:
+            ready(session, name)
+        with monkeypatch.context() as patched:
+            patched.setattr(fleet, "read_snapshot", counting)
+            assert landed(run(session)) == names_
+    assert readings["x"] == readings["abcd"]
 
 
 # --- parked --------------------------------------------------------------------------------------
