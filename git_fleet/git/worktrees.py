@@ -120,41 +120,6 @@ def _set_aside(git_dir: Path) -> Iterator[str]:
 # --- adding --------------------------------------------------------------------------------------
 
 
-def add(
-    repo: Repository,
-    path: Path,
-    *,
-    branch: str,
-    start: Oid,
-    reason: str,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> None:
-    """Make the new branch `branch` (full ref name) at `start` and a locked worktree for it at `path`.
-
-    Either both exist afterwards or neither. `path` must not exist yet, or be an empty folder.
-    Raises Held when branch or folder is taken, Busy when other adds take too long, GitFailed.
-    """
-    with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
-        _require_room(path)
-        _make_branch(refs, branch, start)
-        _checkout_new(repo, path, branch, reason, lock, undo=Update(branch, start, ABSENT))
-
-
-def add_existing(
-    repo: Repository,
-    path: Path,
-    branch: str,
-    *,
-    reason: str,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> None:
-    """A locked worktree at `path` for a branch that exists. Raises as `add`; the branch stays in any case."""
-    with one_at_a_time(repo, lock_timeout_seconds) as lock:
-        _require_room(path)
-        _require_free(repo, branch)
-        _checkout_new(repo, path, branch, reason, lock, undo=None)
-
-
 def ensure(
     repo: Repository,
     path: Path,
@@ -164,12 +129,14 @@ def ensure(
     reason: str,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
 ) -> bool:
-    """`add`, but what an earlier call with the same arguments has made already is kept or finished.
+    """Make the new branch `branch` (full ref name) at `start` and a locked worktree for it at `path`.
 
-    A half-made worktree with the same lock reason is taken down (see git/torn.py) and made again. A
-    finished one whose folder was deleted is forgotten first: what hung on it alone must be pinned by then.
-    A branch that is there already is used as it is, provided that it contains `start`. True when the worktree was
-    made now, False when it was there. Raises as `add`.
+    Either both exist afterwards or neither. What an earlier call with the same arguments has made is kept or
+    finished: a half-made worktree with the same lock reason is taken down (see git/torn.py) and made again,
+    a finished one whose folder was deleted is forgotten first (what hung on it alone must be pinned by then).
+    A branch that is there already is used as it is, provided that it contains `start`. True when the
+    worktree was made now, False when it was there. `path` must not exist else, or be an empty folder.
+    Raises Held when branch or folder is taken, Busy when other adds take too long, GitFailed.
     """
     with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
         if _keep_or_take_down(repo, path, branch, reason):

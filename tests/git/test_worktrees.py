@@ -38,7 +38,7 @@ def test_a_new_worktree_is_locked_on_its_new_branch_and_configuration_untouched(
     repo: Repo, at: Repository, tmp_path: Path
 ) -> None:
     config = (repo.path / ".git" / "config").read_bytes()
-    worktrees.add(at, tmp_path / ODD, branch=TOPIC, start=repo.rev("main"), reason=REASON)
+    worktrees.ensure(at, tmp_path / ODD, branch=TOPIC, start=repo.rev("main"), reason=REASON)
     tree = worktrees.find(at, tmp_path / ODD)
     assert tree == (tmp_path / ODD, repo.rev("main"), TOPIC, True, REASON, False, False, False)
     assert (repo.path / ".git" / "config").read_bytes() == config
@@ -51,7 +51,7 @@ def test_worktrees_of_bare_sha256_and_unborn_repositories_are_listed(tmp_path: P
     long = make_repo(tmp_path / "long", object_format="sha256")
     long.run_git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
     bare = discover(tmp_path / "bare")
-    worktrees.add(bare, tmp_path / "w", branch=TOPIC, start=long.rev("main"), reason=REASON)
+    worktrees.ensure(bare, tmp_path / "w", branch=TOPIC, start=long.rev("main"), reason=REASON)
     listed = worktrees.list_worktrees(bare)
     assert [(tree.bare, tree.branch) for tree in listed] == [(True, None), (False, TOPIC)]
     make_repo(tmp_path / "fresh", {})
@@ -68,11 +68,11 @@ def test_what_is_taken_is_refused_and_nothing_is_left_behind(
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     repo.branch("feature/topic")
     before = state(repo)
-    for path, branch in (("full", "x"), ("link", "x"), ("new", "feature/topic")):
+    for path, branch in (("full", "x"), ("link", "x"), ("new", "main")):
         with pytest.raises(Held):
-            worktrees.add(at, tmp_path / path, branch=f"refs/heads/{branch}", start=main, reason=REASON)
+            worktrees.ensure(at, tmp_path / path, branch=f"refs/heads/{branch}", start=main, reason=REASON)
     with pytest.raises(InvalidInput, match="cannot exist beside"):
-        worktrees.add(at, tmp_path / "new", branch="refs/heads/feature", start=main, reason=REASON)
+        worktrees.ensure(at, tmp_path / "new", branch="refs/heads/feature", start=main, reason=REASON)
     assert state(repo) == before
 
 
@@ -82,7 +82,7 @@ def test_an_add_that_fails_in_the_middle_is_undone(repo: Repo, at: Repository, t
     repo.run_git("config", "filter.broken.required", "true")
     before = state(repo)
     with pytest.raises(GitFailed):
-        worktrees.add(at, tmp_path / "new", branch=TOPIC, start=repo.rev("main"), reason=REASON)
+        worktrees.ensure(at, tmp_path / "new", branch=TOPIC, start=repo.rev("main"), reason=REASON)
     assert state(repo) == before
 
 
@@ -90,9 +90,10 @@ def test_an_existing_branch_can_have_a_worktree_again_but_not_two(
     repo: Repo, at: Repository, tmp_path: Path
 ) -> None:
     tip = repo.branch("feature/topic")
-    worktrees.add_existing(at, tmp_path / "one", TOPIC, reason=REASON)
+    ensure = partial(worktrees.ensure, at, branch=TOPIC, start=tip, reason=REASON)
+    assert ensure(tmp_path / "one")
     with pytest.raises(Held, match="checked out in"):
-        worktrees.add_existing(at, tmp_path / "two", TOPIC, reason=REASON)
+        ensure(tmp_path / "two")
     assert repo.refs(TOPIC) == {TOPIC: tip}
     assert worktrees.occupied(at, TOPIC) == (tmp_path / "one",)
     assert worktrees.occupied(at, "refs/heads/main") == (repo.path,)
@@ -103,7 +104,7 @@ def test_a_tag_of_the_same_name_does_not_lead_astray(repo: Repo, at: Repository,
     first = repo.rev("main")
     repo.run_git("tag", "feature/topic")
     second = repo.commit("second")
-    worktrees.add(at, tmp_path / "one", branch=TOPIC, start=second, reason=REASON)
+    worktrees.ensure(at, tmp_path / "one", branch=TOPIC, start=second, reason=REASON)
     tree = worktrees.find(at, tmp_path / "one")
     assert tree
     assert (tree.branch, tree.head) == (TOPIC, second)
@@ -135,7 +136,7 @@ def test_forty_adds_from_eight_processes_all_succeed(repo: Repo, at: Repository,
     def add_five(index: int) -> None:
         for number in range(5):
             name = f"w{index}-{number}"
-            worktrees.add(at, tmp_path / name, branch=f"refs/heads/{name}", start=start, reason=REASON)
+            worktrees.ensure(at, tmp_path / name, branch=f"refs/heads/{name}", start=start, reason=REASON)
 
     values(race(8, add_five))
     assert len(worktrees.list_worktrees(at)) == 41
@@ -147,7 +148,7 @@ def test_one_of_many_who_want_the_same_branch_gets_it(repo: Repo, at: Repository
 
     def add_one(index: int) -> int:
         try:
-            worktrees.add(at, tmp_path / f"w{index}", branch=TOPIC, start=start, reason=REASON)
+            worktrees.ensure(at, tmp_path / f"w{index}", branch=TOPIC, start=start, reason=REASON)
         except Held:
             return 0
         return 1
@@ -164,7 +165,7 @@ def test_waiting_for_others_has_an_end(at: Repository) -> None:
 def test_a_file_in_place_of_the_fleets_folder_is_said(repo: Repo, at: Repository, tmp_path: Path) -> None:
     (repo.path / ".git" / "fleet").write_text("")
     with pytest.raises(GitFailed, match="cannot write"):
-        worktrees.add(at, tmp_path / "one", branch=TOPIC, start=repo.rev("main"), reason=REASON)
+        worktrees.ensure(at, tmp_path / "one", branch=TOPIC, start=repo.rev("main"), reason=REASON)
 
 
 # --- killed on the way ---------------------------------------------------------------------------
@@ -348,7 +349,7 @@ def test_removing_refuses_changes_and_then_changes_nothing(
     repo: Repo, at: Repository, tmp_path: Path
 ) -> None:
     path = tmp_path / "new"
-    worktrees.add(at, path, branch=TOPIC, start=repo.rev("main"), reason=REASON)
+    worktrees.ensure(at, path, branch=TOPIC, start=repo.rev("main"), reason=REASON)
     (path / "new file").write_text("1")
     before = worktrees.list_worktrees(at)
     with pytest.raises(NeedsPerson, match="'new file'"):
@@ -368,7 +369,7 @@ def test_a_worktree_that_git_refuses_to_remove_stays_locked(
     repo.run_git("submodule", "--quiet", "add", str(inner.path), "sub")
     repo.run_git("commit", "-qm", "submodule")
     path = tmp_path / "new"
-    worktrees.add(at, path, branch=TOPIC, start=repo.rev("main"), reason=REASON)
+    worktrees.ensure(at, path, branch=TOPIC, start=repo.rev("main"), reason=REASON)
     Repo(path).run_git("submodule", "--quiet", "update", "--init")
     with pytest.raises(GitFailed, match="submodule"):
         worktrees.remove(at, path)
@@ -387,7 +388,9 @@ def test_forgetting_takes_one_deleted_worktree_off_the_record(
     repo: Repo, at: Repository, tmp_path: Path
 ) -> None:
     for name in ("one", "two", "three"):
-        worktrees.add(at, tmp_path / name, branch=f"refs/heads/{name}", start=repo.rev("main"), reason=REASON)
+        worktrees.ensure(
+            at, tmp_path / name, branch=f"refs/heads/{name}", start=repo.rev("main"), reason=REASON
+        )
     subprocess.run(["rm", "-r", str(tmp_path / "one"), str(tmp_path / "two")], check=True)
     worktrees.forget(at, tmp_path / "one")
     assert [tree.path.name for tree in worktrees.list_worktrees(at)] == ["repo", "three", "two"]
