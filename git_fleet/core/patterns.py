@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
@@ -46,11 +46,6 @@ def literal_path(pattern: Pattern) -> str | None:
     """
     exact = shape(pattern.text).exact
     return None if exact is None else os.fsdecode(exact)
-
-
-def is_literal(pattern: Pattern) -> bool:
-    """Whether `literal_path` has an answer."""
-    return shape(pattern.text).exact is not None
 
 
 def overlap(left: Pattern, right: Pattern) -> bool:
@@ -201,19 +196,3 @@ class OverlapIndex(Generic[Key]):
             for start in given.starts:
                 yield from self._anchored_by_name.meeting(start)
             yield from self._trees
-
-
-def overlapping_pairs(
-    owners: Sequence[tuple[str, Sequence[Pattern]]],
-) -> list[tuple[int, int, tuple[Pattern, Pattern]]]:
-    """All (i, j, (pattern of i, pattern of j)) with i < j whose owners overlap, sorted.
-
-    `owners` are (name, patterns); the names are not looked at. Each pair comes once, with the
-    first reason found.
-    """
-    index: OverlapIndex[int] = OverlapIndex()
-    pairs = []
-    for number, (_, patterns) in enumerate(owners):
-        pairs += [(earlier, number, reason) for earlier, reason in index.reasons(patterns).items()]
-        index.add(number, patterns)
-    return sorted(pairs)
