@@ -24,7 +24,7 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import LostRace, NeedsPerson, Stale
-from git_fleet.git import moves, worktrees
+from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.refs import Absent, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
@@ -99,7 +99,8 @@ def settle(leading: Leading) -> str:
     """Close the open intent: complete it if main has its commits, else void it.
 
     "complete", "void", or "" when none is open. Every step may be done again. Raises NeedsPerson when
-    the worktree of main holds files that are neither the old nor the new ones.
+    the worktree of main holds files that are neither the old nor the new ones, and when a commit made
+    before that worktree followed has taken back what landed.
     """
     session, record = leading.session, leading.record
     if record.state.intent is None:
@@ -112,6 +113,7 @@ def settle(leading: Leading) -> str:
         if not isinstance(main, Absent) and session.store.objects.is_ancestor(landing.commit, main)
     ]
     if landed:
+        _refuse_undone(session, intent, main)
         _finish_checkout(session, intent, main)
         _finish_tasks(session, landed)
         evidence.add(
@@ -124,6 +126,26 @@ def settle(leading: Leading) -> str:
     person, now = session.person(), session.now()
     leading.write(lambda record: log.close(session.store, record, name, actor=person, now=now))
     return name
+
+
+def _refuse_undone(session: Session, intent: Intent, main: Oid | Absent) -> None:
+    """Main has gone on from what landed: it must not have been taken back by accident, which is what
+    `git commit` does in a worktree whose files had not followed. Raises NeedsPerson."""
+    if isinstance(main, Absent) or main == intent.new:
+        return
+    objects = session.store.objects
+    since = {change.path for change in objects.changed_paths(intent.old, main)}
+    undone = [c.path for c in objects.changed_paths(intent.old, intent.new) if c.path not in since]
+    said = session.repo.git().text("log", "--format=%B", f"{intent.new}..{main}") if undone else ""
+    if not undone or any(f"This reverts commit {each.commit}" in said for each in intent.landings):
+        return
+    branch, new = intent.ref.removeprefix("refs/heads/"), intent.new
+    raise NeedsPerson(
+        f"a later commit on {branch} took back what {new[:12]} had brought, maybe because the files here had not"
+        f" followed when it was made: {contents.listing(undone)}",
+        hint=f"git checkout {new[:12]} -- PATH brings a file back, for you to commit; if it was meant, say so in a"
+        f' commit of its own (git commit --allow-empty -m "This reverts commit {new}."); then git fleet integrate',
+    )
 
 
 def _finish_checkout(session: Session, intent: Intent, main: Oid | Absent) -> None:

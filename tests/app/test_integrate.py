@@ -786,6 +786,55 @@ def on_task_as_read(session: Session, record: Any) -> TaskState:
     return tasks.append(session.store, record, event).state
 
 
+def undone(session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Killed after main had moved, and then somebody commits in the worktree that has not followed: what
+    landed."""
+    repo.commit("More", {"a/old": "old"})
+    approved(session, task("a"))
+    ready(session, "a", {"a/new": "1", "a/old": "new"})
+    _killed(session, monkeypatch, "after")
+    made = repo.rev("main")
+    repo.write("README.md", "fixed")
+    repo.run_git("commit", "--quiet", "-am", "An innocent fix")
+    assert "a/new" not in repo.files("main")
+    with pytest.raises(NeedsPerson, match=r"took back what .*: a/new, a/old") as caught:
+        run(session)
+    assert f"git checkout {made[:12]} -- PATH" in caught.value.hint
+    return made
+
+
+def test_a_commit_that_takes_back_what_landed_by_accident_needs_a_person(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = undone(session, repo, monkeypatch)
+    repo.run_git("checkout", made, "--", "a/new", "a/old")
+    repo.run_git("commit", "--quiet", "-m", "Bring it back")
+    run(session)
+    assert (state(session, "a").state, state(session, "a").landed) == (State.INTEGRATED, made)
+    assert repo.status() == []
+
+
+def test_what_was_taken_back_on_purpose_stays_so(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = undone(session, repo, monkeypatch)
+    repo.run_git("commit", "--quiet", "--allow-empty", "-m", f"This reverts commit {made}.")
+    run(session)
+    assert not lead.show(session).intent_open
+
+
+def test_later_commits_on_main_are_no_hindrance_to_completing(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    ready(session, "a", {"a/new": "1"})
+    _killed(session, monkeypatch, "after")
+    repo.run_git("reset", "--quiet", "--hard")
+    repo.commit("Later", {"a/new": "2", "b": "1"})
+    run(session)
+    assert state(session, "a").state is State.INTEGRATED
+
+
 def test_an_open_intent_is_settled_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     approved(session, task("a"))
     ready(session, "a")
