@@ -1,7 +1,7 @@
 """Bringing a checked-out branch's worktree from one commit to the next, after (never before) its ref moved.
 
-Three steps, so that nothing is half-done: `plan_move` refuses before the ref moves, `move` follows it, and
-`finish_move` brings to its end what a killed `move` began. Refs are not touched here.
+Two steps, so that nothing is half-done: `plan_move` refuses before the ref moves, and `finish_move` follows it,
+called again where it was killed. Refs are not touched here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Change(NamedTuple):
 
 
 def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
-    """Check that `move(worktree, old, new)` would succeed now. Only the index's time stamps may be renewed.
+    """Check that `finish_move` would succeed now. Only the index's time stamps may be renewed.
 
     Raises NeedsPerson when tracked files are changed, when an operation (a merge, say) is unfinished, or
     when a file that git does not track (ignored or not) is in the way; it names them.
@@ -44,16 +44,9 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
     _read_tree(worktree, old, new, "-n")
 
 
-def move(worktree: Path, old: Oid, new: Oid) -> None:
-    """Bring index and work tree from `old` to `new`; other files stay as they are.
-
-    Raises NeedsPerson, with nothing changed, when a file is in the way or was changed meanwhile.
-    """
-    _read_tree(worktree, old, new)
-
-
 def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
-    """Finish a `move` that was killed (or never begun): safe to call again and again.
+    """Bring index and work tree from `old` to `new`; other files stay as they are. Safe to call again and
+    again, after one that was killed too.
 
     Every path that differs between `old` and `new` must have its old or its new content in the work tree,
     or, as a killed git leaves it, be missing or hold only a beginning of the new content. Raises NeedsPerson

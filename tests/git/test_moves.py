@@ -53,7 +53,7 @@ def test_a_clean_checkout_moves_and_is_clean_again(repo: Repo) -> None:
     moves.plan_move(repo.path, old, new)
     assert repo.status() == ["?? mine"]
     arrive(repo, new)
-    moves.move(repo.path, old, new)
+    moves.finish_move(repo.path, old, new)
     assert repo.status() == ["?? mine"]
     assert (repo.path / "changed").read_text() == "new content\n"
     assert (repo.path / "link").is_symlink()
@@ -76,8 +76,8 @@ def test_a_change_since_the_plan_was_made_stops_the_move_before_it_begins(repo: 
         repo.write("changed", "mine\n")
         if stage:
             repo.run_git("add", "changed")
-        with pytest.raises(NeedsPerson, match=r"uncommitted changes: changed$"):
-            moves.move(repo.path, old, new)
+        with pytest.raises(NeedsPerson, match=r"neither the content before nor after .*: changed$"):
+            moves.finish_move(repo.path, old, new)
     assert (repo.path / "changed").read_text() == "mine\n"
     assert (repo.path / "deleted").exists()
 
@@ -100,7 +100,7 @@ def test_a_file_in_the_way_is_named_and_survives(repo: Repo, path: str, ignored:
         moves.plan_move(repo.path, old, new)
     assert (path if path.isprintable() else "added") in refused.value.message
     with pytest.raises(NeedsPerson):
-        moves.move(repo.path, old, new)
+        moves.finish_move(repo.path, old, new)
     assert (repo.path / path).read_text() == "mine"
     assert not repo.run_git("diff", "--name-only", old)
 
@@ -119,7 +119,7 @@ def test_a_move_whose_index_was_not_written_is_finished_beside_its_dead_lock(rep
     index = repo.path / ".git" / "index"
     before = index.read_bytes()
     arrive(repo, new)
-    moves.move(repo.path, old, new)
+    moves.finish_move(repo.path, old, new)
     index.write_bytes(before)
     (repo.path / ".git" / "index.lock").write_text("left behind")
     moves.finish_move(repo.path, old, new)
@@ -137,7 +137,7 @@ def test_a_git_that_was_killed_while_it_moved_files_is_finished(repo: Repo) -> N
     repo.run_git("config", "filter.kill.smudge", "kill -9 $PPID")
     arrive(repo, middle)
     with pytest.raises(GitFailed, match="signal 9"):
-        moves.move(repo.path, old, middle)
+        moves.finish_move(repo.path, old, middle)
     assert (repo.path / ".git" / "index.lock").exists()
     assert (repo.path / "changed").read_text() == "newer\n"
     assert not (repo.path / "zz").exists()
