@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from git_fleet.core import trailers
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.errors import Busy, GitFailed, Held
@@ -144,7 +145,7 @@ def _commits(
             parents=parents,
             author=who,
             committer=who,
-            message=f"Work on {task} that was {what}\n\nFleet-Task: {task}\n",
+            message=trailers.kept_message(task, what),
         )
         if what == "staged":
             extra = (*extra, made)

@@ -35,6 +35,7 @@ _PICKED = "(cherry picked from commit "
 _SCISSORS = re.compile(r"\S{0,8} ?-{4,} >8 -{4,}\s*")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_KEPT = re.compile(rf"Work on (\S+) that was (?:staged|not committed)\n\n{TASK}: \1\n")
 _FIXUPS = ("fixup! ", "squash! ", "amend! ")
 
 
@@ -108,6 +109,16 @@ def build(message: Message) -> str:
     block = "\n".join(map(str, message.trailers))
     parts = (message.subject, message.body.strip("\n"), block)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def kept_message(task: TaskId, what: str) -> str:
+    """The message of a commit in which the fleet keeps what a worker left; `what`: it was not committed."""
+    return f"Work on {task} that was {what}\n\n{TASK}: {task}\n"
+
+
+def is_kept(message: str) -> bool:
+    """Whether the fleet made the commit with this message to keep what a worker left."""
+    return bool(_KEPT.fullmatch(message))
 
 
 def read_stamp(message: str) -> Stamp | None:

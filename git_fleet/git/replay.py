@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from git_fleet.core import trailers
 from git_fleet.core.ids import Oid
 from git_fleet.errors import InvalidInput
 from git_fleet.git.formats import Commit, Signature
@@ -75,9 +76,11 @@ def commit_settings(git: Git) -> CommitSettings:
 
 
 def own_commits(git: Git, objects: Objects, *, onto: Oid, proposal: Oid) -> tuple[Commit, ...]:
-    """The commits that `proposal` brings to `onto`, oldest first, merges left out."""
+    """The commits that `proposal` brings to `onto`, oldest first. Left out are merges, and what the fleet
+    committed of a worker that was taken over: nobody wrote these messages."""
     listed = git.text("rev-list", "--reverse", "--topo-order", "--no-merges", proposal, f"^{onto}")
-    return tuple(objects.read_commit(name) for name in listed.split())
+    commits = (objects.read_commit(name) for name in listed.split())
+    return tuple(commit for commit in commits if not trailers.is_kept(commit.message))
 
 
 def merge(git: Git, ours: Oid, theirs: Oid) -> Merge:

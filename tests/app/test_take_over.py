@@ -238,6 +238,25 @@ def test_an_integration_is_finished_although_later_work_cannot_be_saved(
     assert (tree.path / "a/1").exists()
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_was_kept_of_a_worker_is_not_what_main_says_of_the_task(
+    session: Session, successor: Session, repo: Repo, clock: FakeClock, own: bool
+) -> None:
+    repo.commit("Set up", {"fleet.toml": CONFIG.replace("max_attempts = 1\n", "")})
+    approved(session, task("a", title="Do it all"))
+    Repo(working_on(session, "a")).write("a/1", "not committed")
+    clock.advance(2 * LEASE)
+    tree = Repo(working_on(successor, "a"))
+    if own:
+        tree.commit("The other half", {"a/2": "2"})
+    handin.done(successor, "a", handin.Handin())
+    integrate.integrate(session, integrate.Order(), lambda _: None)
+    assert set(repo.files("main")) >= {"a/1", *(["a/2"] if own else [])}
+    assert repo.run_git("log", "-1", "--format=%s", "main") == ("The other half" if own else "Do it all")
+    assert repo.run_git("log", "-1", "--format=%an", "main") == ("Test Person" if own else "w1")
+    assert "Work on" not in repo.run_git("log", "-1", "--format=%B", "main")
+
+
 # --- one that cannot be placed -------------------------------------------------------------------
 
 

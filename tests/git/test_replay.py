@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from git_fleet.core.ids import Oid
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.trailers import kept_message
 from git_fleet.errors import GitFailed, InvalidInput
 from git_fleet.git.formats import Signature
 from git_fleet.git.objects import Objects, open_objects
@@ -154,6 +155,13 @@ def test_own_commits_are_those_main_lacks_oldest_first_without_merges(bench: Ben
     found = own_commits(bench.git, bench.objects, onto=onto, proposal=two)
     assert [commit.message for commit in found] == ["one\n", "two\n"]
     assert own_commits(bench.git, bench.objects, onto=two, proposal=onto) == ()
+
+
+def test_what_the_fleet_kept_of_an_earlier_worker_is_nobodys_own_commit(bench: Bench) -> None:
+    kept = bench.side("main", kept_message(TaskId("p", "a"), "not committed"), {"one": "1\n"})
+    talked_about = bench.side(kept, "Work on p/a that was not committed\n\nby me", {"two": "1\n"})
+    found = own_commits(bench.git, bench.objects, onto=bench.repo.rev("main"), proposal=talked_about)
+    assert [commit.oid for commit in found] == [talked_about]
 
 
 def test_an_imposed_base_takes_one_commit_out_again(bench: Bench) -> None:
