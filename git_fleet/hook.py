@@ -25,7 +25,6 @@ from git_fleet.errors import Denied, FleetError, InvalidInput, StaleClaim
 from git_fleet.git.process import Git
 
 LEAD = "refs/fleet/lead"
-_SHOWN = 8
 _MANY = 50
 # What git tells its hooks about the repository; the door to git drops it unless it is handed on. Without
 # GIT_INDEX_FILE `git commit -a` would be judged by the wrong index.
@@ -160,8 +159,10 @@ def pre_commit(here: Here, _: Sequence[str]) -> None:
         _require_scope(here, here.ticket)
         return
     branch = _text(here.git("symbolic-ref", "-q", "HEAD", ok=(0, 1))).removesuffix("\n")
-    if branch in here.guarded and not _leads(here):
-        raise _base_is_the_leads(here, "a commit on", branch)
+    if branch in here.guarded:
+        if not _leads(here):
+            raise _base_is_the_leads(here, "a commit on", branch)
+        _require_followed(here, branch)
 
 
 def _require_claim(here: Here, ticket: Ticket) -> None:
@@ -199,7 +200,7 @@ def _require_scope(here: Here, ticket: Ticket) -> None:
     if fork:
         stray &= _staged(here, fork.decode().strip())
     if stray:
-        raise _strayed(ticket, [_text(path) for path in sorted(stray)])
+        raise guardrail.strayed(ticket, [_text(path) for path in sorted(stray)])
 
 
 def _staged(here: Here, *against: str) -> set[bytes]:
@@ -209,15 +210,15 @@ def _staged(here: Here, *against: str) -> set[bytes]:
     return set(filter(None, listing.split(b"\0")))
 
 
-def _strayed(ticket: Ticket, paths: list[str]) -> Denied:
-    shown = "".join(f"\n{path!r}" for path in paths[:_SHOWN])
-    more = f"\n… and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    what = "path is" if len(paths) == 1 else "paths are"
-    return Denied(
-        f"a commit: {len(paths)} staged {what} outside the files of {ticket.id}:{shown}{more}",
-        hint=guardrail.unstage_command(paths[:_SHOWN])
-        + f"\nif the task cannot do without: git fleet block {ticket.id} --code scope",
-    )
+def _require_followed(here: Here, branch: str) -> None:
+    """Until the files here follow a base that an integration moved, a commit would take back what landed."""
+    intent = guardrail.open_intent(*_tip(here, LEAD))
+    moved = _tip(here, intent)[1] if intent else {}
+    if moved.get("ref") == branch and _values(here, [branch]).get(branch) == moved.get("new"):
+        raise Denied(
+            f"a commit on {_short(branch)}: an integration moved it, and the files here have not followed yet",
+            hint="git fleet integrate finishes it",
+        )
 
 
 def _base_is_the_leads(here: Here, deed: str, ref: str) -> Denied:

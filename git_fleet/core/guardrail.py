@@ -17,7 +17,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from git_fleet.errors import UnknownFormat
+from git_fleet.errors import Denied, UnknownFormat
 
 FORMAT = 1
 FLEET_REFS = ("refs/fleet/", "refs/notes/fleet/")
@@ -25,6 +25,7 @@ STASH = "refs/stash"
 BRANCHES = "refs/heads/"
 TRAILER = "Fleet-Task"
 
+_SHOWN = 8
 _TRAILER_LINE = re.compile(r"fleet-task\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _SCISSORS = "------------------------ >8 ------------------------"
 _SIGN_OFF = "Signed-off-by: "
@@ -159,6 +160,11 @@ def lead_fence(oid: str, tip: dict[str, Any]) -> str:
     return _fence(oid, tip, "acquire", tip.get("state") or {})
 
 
+def open_intent(oid: str, tip: dict[str, Any]) -> str:
+    """The event that holds the lead's open intent, given the tip of the lead's log; "" when none is open."""
+    return oid if tip.get("event") == "intent" else str((tip.get("state") or {}).get("intent") or "")
+
+
 def _fence(oid: str, tip: dict[str, Any], first: str, lease: dict[str, Any]) -> str:
     """An event cannot hold its own id: while the first event of a lease is the tip, the tip is the fence."""
     return oid if tip.get("event") == first else str(lease.get("fence") or "")
@@ -205,6 +211,18 @@ def unstage_command(paths: Sequence[str]) -> str:
     """The command that takes these out of the index, as it can be pasted."""
     literal = " --literal-pathspecs" if any(set(path) & set("*?[:\\") for path in paths) else ""
     return f"git{literal} restore --staged -- {' '.join(map(_word, paths))}"
+
+
+def strayed(ticket: Ticket, paths: list[str]) -> Denied:
+    """The refusal of staged paths that are not the task's; how to take them out again."""
+    shown = "".join(f"\n{path!r}" for path in paths[:_SHOWN])
+    more = f"\n… and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    what = "path is" if len(paths) == 1 else "paths are"
+    return Denied(
+        f"a commit: {len(paths)} staged {what} outside the files of {ticket.id}:{shown}{more}",
+        hint=unstage_command(paths[:_SHOWN])
+        + f"\nif the task cannot do without: git fleet block {ticket.id} --code scope",
+    )
 
 
 def _word(path: str) -> str:

@@ -814,6 +814,24 @@ def test_a_commit_that_takes_back_what_landed_by_accident_needs_a_person(
     assert repo.status() == []
 
 
+def test_no_commit_takes_back_what_the_worktree_has_not_followed_where_hooks_are_in_place(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install.install(session.repo)
+    approved(session, task("a"))
+    ready(session, "a")
+    _killed(session, monkeypatch, "after")
+    repo.write("README.md", "fixed")
+    refused = repo.try_git("commit", "--quiet", "-am", "An innocent fix")
+    assert refused.returncode != 0
+    assert b"the files here have not followed yet" in refused.stderr
+    assert b"git fleet integrate finishes it" in refused.stderr
+    repo.run_git("checkout", "--quiet", "main~", "--", "README.md")
+    run(session)
+    lead.acquire(session)
+    repo.commit("An innocent fix", {"README.md": "fixed"})
+
+
 def test_what_was_taken_back_on_purpose_stays_so(
     session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
