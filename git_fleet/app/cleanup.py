@@ -7,13 +7,14 @@ every commit the worktree has seen is pinned (app/salvage.py) before the worktre
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from git_fleet.app import includes, slots
 from git_fleet.app.isolation import is_fleet_lock
-from git_fleet.app.salvage import Salvage, salvage_worktree
+from git_fleet.app.salvage import Salvage, salvage_worktree, saved_trees
 from git_fleet.core import patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
@@ -69,7 +70,8 @@ def cleanup_one(
     would do. Killed and called again, it goes on; killed when the worktree is gone already, it leaves a slot
     that anybody may take and a branch whose commits are pinned. Raises GitFailed.
     """
-    kept = removable(store, tree, state=state, config=config)
+    saved, markers = saved_trees(store, task), includes.check_markers(config.touch)
+    kept = removable(store, tree, state=state, config=config, saved=saved)
     if kept is not None or trial:
         return CleanupResult(task, tree.path, kept)
     branch = _fleet_branch(store, tree)
@@ -81,12 +83,13 @@ def cleanup_one(
         base=base,
         actor=actor,
         now=now,
-        markers=includes.check_markers(config.touch),
+        markers=markers,
         branch=branch,
+        saved=saved,
     )
     try:
         if tree.path.exists():
-            worktrees.remove(store.repo, tree.path, markers=includes.check_markers(config.touch))
+            worktrees.remove(store.repo, tree.path, markers=markers, saved=saved)
         else:
             worktrees.forget(store.repo, tree.path)
     except NeedsPerson as error:  # somebody wrote there since we looked
@@ -96,8 +99,11 @@ def cleanup_one(
     return CleanupResult(task, tree.path, None, salvage, gone)
 
 
-def removable(store: Store, tree: Worktree, *, state: State, config: Config) -> Kept | None:
-    """None when the worktree of a task in `state` may go, else why not. Reads only."""
+def removable(
+    store: Store, tree: Worktree, *, state: State, config: Config, saved: Collection[Oid]
+) -> Kept | None:
+    """None when the worktree of a task in `state` may go, else why not. `saved` are work trees that proposals
+    and salvages hold: a lead may commit what its workers never do."""
     if not state.ended:
         return Kept("active", f"the task is {state}")
     if tree.locked and not is_fleet_lock(tree.lock_reason):
@@ -109,8 +115,9 @@ def removable(store: Store, tree: Worktree, *, state: State, config: Config) -> 
         return None  # deleted by hand, or never finished: `forget` and `remove` know what to do
     if not worktrees.is_intact(git_dir, tree.path):
         return Kept("broken", "it has lost its .git (git worktree repair)")
-    dirty = contents.dirty_files(tree.path, markers=includes.check_markers(config.touch))
-    if dirty:
+    markers = includes.check_markers(config.touch)
+    dirty = contents.dirty_files(tree.path, markers=markers)
+    if dirty and not contents.is_kept_in(tree.path, saved, markers=markers, git_dir=git_dir):
         return Kept("dirty", f"it has uncommitted changes: {contents.listing(dirty)}", tuple(dirty))
     precious = _precious(store, tree.path, config)
     if precious:

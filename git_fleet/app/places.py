@@ -84,8 +84,11 @@ def fence_of(state: TaskState | None) -> Oid | None:
 
 
 def is_current(place: Place, state: TaskState | None) -> bool:
-    """Whether this worktree is where the task's latest claim is worked on."""
-    if place.placement is not None:
-        return place.placement.fence == fence_of(state)
+    """Whether this worktree is where the task's latest claim is worked on, or about to be: rework that goes
+    on in the same place knows its path before the worktree knows the claim."""
+    if place.placement is not None and place.placement.fence == fence_of(state):
+        return True
     claim = state.claim if state else None
-    return claim is not None and os.path.realpath(claim.worktree) == os.path.realpath(place.tree.path)
+    if claim is None or not claim.worktree:
+        return False
+    return os.path.realpath(claim.worktree) == os.path.realpath(place.tree.path)

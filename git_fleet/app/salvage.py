@@ -11,7 +11,7 @@ gathered in commits in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from git_fleet.errors import Busy, GitFailed, Held
 from git_fleet.git import contents, worktrees
 from git_fleet.git.process import Git
 from git_fleet.git.refs import ABSENT, Update
-from git_fleet.store import log, names
+from git_fleet.store import log, names, proposals
 from git_fleet.store.base import Store
 
 MAX_PARENTS = 64
@@ -62,6 +62,7 @@ def salvage_worktree(
     markers: Iterable[str] = (),
     branch: str = "",
     folder: bool = True,
+    saved: Collection[Oid] = (),
 ) -> Salvage | None:
     """Pin everything in the worktree on record at `path`; None when there is nothing to lose.
 
@@ -69,12 +70,16 @@ def salvage_worktree(
     any more; work goes on from its tip when HEAD does not contain that. `base` is the tip of the branch that
     work is integrated onto: what it contains is safe, and so is what proposals and earlier salvages contain;
     no other branch is, since branches are deleted. The worktree is not written. Of a folder that is gone, or
-    whose `.git` is not this worktree's, or without `folder`, only commits are pinned. Doing it again gives
-    the same salvage. Raises GitFailed, for instance for a file that cannot be read.
+    whose `.git` is not this worktree's, or without `folder`, only commits are pinned; `saved` are trees that
+    need not be pinned again. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
     """
     git_dir = worktrees.git_dir_for(store.repo, path)
     if git_dir is not None:
         found = _look(git_dir, path, tuple(markers), branch, folder=folder)
+        found = found._replace(
+            work=None if found.work in saved else found.work,
+            staged=None if found.staged in saved else found.staged,
+        )
     elif branch:
         found = _look_at_branch(store.repo.common_dir, branch)
     else:
@@ -152,6 +157,12 @@ def _commits(
         else:
             start = made
     return start or next(iter(extra), None), extra
+
+
+def saved_trees(store: Store, task: TaskId) -> frozenset[Oid]:
+    """The work trees that the task's proposals and salvages hold."""
+    commits = proposals.commits(store, task) | set(_numbers(store, task).values())
+    return frozenset(store.objects.read_commit(commit).tree for commit in commits)
 
 
 def pin(

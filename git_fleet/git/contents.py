@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -196,6 +196,19 @@ def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path 
             env=env,
         )
         return Oid(git.text("write-tree", env=env))
+
+
+def is_kept_in(
+    worktree: Path, trees: Collection[Oid], *, markers: Iterable[str] = (), git_dir: Path | None = None
+) -> bool:
+    """Whether the whole work tree is one of `trees`. One with repositories in it, submodules too, never is:
+    a tree does not hold what is in them."""
+    git = Git(worktree, git_dir=git_dir)
+    if not trees or any(path.endswith("/") for path in _untracked(git)):
+        return False
+    if any(line.startswith("160000 ") for line in git.paths("ls-files", "--stage", "-z")):
+        return False
+    return snapshot_tree(worktree, markers=markers, git_dir=git_dir) in trees
 
 
 def index_tree(worktree: Path, *, git_dir: Path | None = None) -> Oid:

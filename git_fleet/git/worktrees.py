@@ -14,7 +14,7 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -276,11 +276,13 @@ def _wait_for(fd: int, place: Path, timeout_seconds: float) -> None:
 # --- taking away ---------------------------------------------------------------------------------
 
 
-def remove(repo: Repository, path: Path, *, markers: Iterable[str] = ()) -> None:
-    """Remove a linked worktree, its ignored files too, but never one with changes (see `dirty_files`).
+def remove(repo: Repository, path: Path, *, markers: Iterable[str] = (), saved: Collection[Oid] = ()) -> None:
+    """Remove a linked worktree, its ignored files too, but never one with changes (see `dirty_files`), unless
+    the whole work tree is one of the trees `saved`.
 
-    Empty untracked `markers` go with it. A half-made one is taken down (see git/torn.py). If git refuses, the worktree stays, locked as before. Raises
-    NeedsPerson naming the changes, InvalidInput for what is no linked worktree, GitFailed.
+    Empty untracked `markers` go with it. A half-made one is taken down (see git/torn.py). If git refuses,
+    the worktree stays, locked as before. Raises NeedsPerson naming the changes, InvalidInput for what is no
+    linked worktree, GitFailed.
     """
     markers = tuple(markers)
     with one_at_a_time(repo):
@@ -290,14 +292,14 @@ def remove(repo: Repository, path: Path, *, markers: Iterable[str] = ()) -> None
             torn.take_down(git_dir, path)
             return
         changed = contents.dirty_files(path, markers=markers)
-        if changed:
+        if changed and not contents.is_kept_in(path, saved, markers=markers, git_dir=git_dir):
             raise NeedsPerson(
                 f"{path} has uncommitted changes: {contents.listing(changed)}", hint=f"git -C {path} status"
             )
         for marker in markers:
             if contents.is_marker(path, marker) and not _is_tracked(path, marker):
                 (path / marker).unlink()
-        _unlocked(repo, tree, "remove")
+        _unlocked(repo, tree, "remove", *(["--force"] if changed else []))
 
 
 def _unlocked(repo: Repository, tree: Worktree, *command: str) -> None:

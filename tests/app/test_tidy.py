@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import places, slots
+from git_fleet.app import claim as claiming
+from git_fleet.app import handin, places, placing, slots, work
 from git_fleet.app.doctor import doctor
+from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.app.tidy import cleanup
 from git_fleet.core.results import Cleaned
@@ -25,7 +27,7 @@ from tests.support.fleet import (
     task_id,
     working_on,
 )
-from tests.support.repo import Repo
+from tests.support.repo import Repo, make_repo
 
 
 @pytest.fixture
@@ -170,3 +172,55 @@ def test_only_the_named_tasks_are_cleaned(session: Session) -> None:
         on_task(session, "cancel", name)
     cleanup(session, ["b"])
     assert (paths["a"].is_dir(), paths["b"].exists()) == (True, False)
+
+
+def test_the_worktree_of_rework_that_was_just_claimed_stays(session: Session) -> None:
+    path = working_on(session, "a")
+    handed_in(session, "a", {"a/1": "1"})
+    on_task(session, "reject", "a", findings=(), reason="rejected")
+    found = claiming.claim(session, claiming.Request("a"))
+    assert isinstance(found, claiming.Claimed)
+    record = found.record
+    assert record.state.claim is not None
+    assert record.state.claim.worktree == str(path)
+    assert cleanup(session) == ()
+    assert placing.place(session, record).path == path
+
+
+def test_changes_that_the_lead_has_committed_do_not_keep_a_worktree(session: Session, repo: Repo) -> None:
+    repo.commit("Set up", {"fleet.toml": 'version = 1\nmode = "lead-commits"\ngates = "none"\n'})
+    path = working_on(session, "a")
+    Repo(path).write("a/1", "1")
+    handin.done(session, "a", handin.Handin())
+    integrate(session, Order(), lambda _: None)
+    Repo(path).write("a/2", "later")
+    assert only(cleanup(session)).kept == "dirty"
+    (path / "a/2").unlink()
+    (result,) = cleanup(session)
+    assert (result.kept, result.salvage, result.branch) == ("", "", "feature/a-do-a")
+    assert not path.exists()
+
+
+def test_changes_that_were_salvaged_do_not_keep_a_worktree(session: Session) -> None:
+    path = working_on(session, "a")
+    Repo(path).write("a/1", "1")
+    work.cancel(session, "a", "enough")
+    assert only(cleanup(session)).kept == ""
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("inside", ["embedded", "submodule"])
+def test_a_repository_inside_keeps_a_worktree_although_the_rest_is_saved(
+    session: Session, tmp_path: Path, inside: str
+) -> None:
+    path = working_on(session, "a")
+    tree = Repo(path)
+    tree.write("a/1", "1")
+    if inside == "submodule":
+        make_repo(tmp_path / "other")
+        tree.run_git("submodule", "--quiet", "add", str(tmp_path / "other"), "a/other")
+    else:
+        make_repo(path / "a/other")
+    work.cancel(session, "a", "enough")
+    assert only(cleanup(session)).kept == "dirty"
+    assert (path / "a/other/README.md").exists()
