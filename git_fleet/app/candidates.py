@@ -17,6 +17,7 @@ from git_fleet.errors import InvalidInput
 from git_fleet.git import contents, replay
 from git_fleet.git.formats import Signature, parse_signature
 from git_fleet.git.process import Git
+from git_fleet.store import proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ def build(session: Session, git: Git, record: TaskRecord, onto: Oid, config: Con
     `git` runs in a clean checkout of `onto`, whose attributes the merge obeys. No ref is written.
     Raises GitFailed, also when the commit has to be signed and cannot be.
     """
-    proposal = record.state.proposal
-    if proposal is None:
+    if record.state.proposal is None:
         raise AssertionError("a proposed task has a proposal")
+    proposal = proposals.whole(session.store, record.state.proposal)
     if proposal.commit is None:
         return Candidate(record, proposal, onto, None, None)
     try:

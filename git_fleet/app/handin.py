@@ -6,11 +6,10 @@ that counts for nobody, and the same command run again makes the next one.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from git_fleet.app import includes, placing
 from git_fleet.app import plan as planning
 from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
-from git_fleet.core import spelling
+from git_fleet.core import spelling, trailers
 from git_fleet.core.ids import Oid, TaskId, slugify
+from git_fleet.core.lifecycle import cut
 from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
@@ -31,7 +31,7 @@ from git_fleet.git.process import Git
 from git_fleet.store import log, names, proposals
 
 MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
-MAX_MESSAGE_BYTES = 4000  # it is part of the task's state, which has 16 KiB in all
+MAX_MESSAGE_BYTES = 64 * 1024
 _MAX_TITLE = 200
 _MAX_STEM = 80  # of a follow-up's id, which has 100 characters
 _TRIES = 20
@@ -76,6 +76,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     holder_fence(session, record)
     if record.state.state is not State.CLAIMED:
         raise not_held(record)
+    handin = replace(handin, message=trailers.clean(handin.message))
     _check_words(handin)
     base = placing.base_commit(session, snapshot, record.id)
     artifacts = _artifacts(session, record, handin.artifacts)
@@ -125,10 +126,10 @@ def _merged(record: TaskRecord, commit: Oid | None, fork: Oid | None) -> bool:
 
 def _check_words(handin: Handin) -> None:
     """Refuse what could not be stored before anything is."""
-    if len(json.dumps(handin.message)) > MAX_MESSAGE_BYTES:
+    if len(handin.message.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
         raise InvalidInput(
-            f"the message is too long (at most {MAX_MESSAGE_BYTES} bytes as JSON)",
-            hint="say more in the commits' own messages, or in --result",
+            f"the message is too long (at most {MAX_MESSAGE_BYTES >> 10} KiB)",
+            hint="say more in an artifact (git fleet done --artifact FILE)",
         )
     for title in handin.follow_ups:
         problem = "it is empty" if not title.strip() else spelling.line_problem(title)
@@ -151,11 +152,12 @@ def _propose(
         commit=commit,
         worker=worker,
         result=handin.result,
+        message=handin.message,
         artifacts=artifacts,
         at=session.now(),
     )
     tree = store.objects.read_commit(commit).tree if commit else None
-    return Proposal(number, oid, worker, commit, tree, fork, handin.message)
+    return Proposal(number, oid, worker, commit, tree, fork, cut(handin.message))
 
 
 def _commit(session: Session, record: TaskRecord, handin: Handin, base: Oid) -> Oid | None:

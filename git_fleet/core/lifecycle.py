@@ -35,6 +35,7 @@ MAX_TEXT = 400
 _MAX_STORED = 1200  # of a text, in the ASCII that JSON makes of it: a state has 16 KiB in all
 _MAX_STORED_FINDINGS = 6000
 ATTEMPTS = "attempts"
+CUT = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def _renewed(state: TaskState, fields: Fields) -> TaskState:
     claim = state.claim
     if claim is not None and "expires_at" in fields:
         claim = replace(claim, expires_at=fields["expires_at"])
-    summary = _cut(fields.get("status") or state.summary)
+    summary = cut(fields.get("status") or state.summary)
     usage = state.usage + fields.get("usage", Usage())
     return replace(state, claim=claim, summary=summary, usage=usage)
 
@@ -202,10 +203,10 @@ def _renewed(state: TaskState, fields: Fields) -> TaskState:
 def _done(state: TaskState, fields: Fields) -> TaskState:
     proposal: Proposal = fields["proposal"]
     usage = state.usage + fields.get("usage", Usage())
-    summary = _cut(fields.get("summary") or state.summary)
+    summary = cut(fields.get("summary") or state.summary)
     return replace(
         state,
-        proposal=proposal,
+        proposal=replace(proposal, message=cut(proposal.message)),
         salvaged=None,  # the proposal is newer than what was saved
         verdicts=(),
         findings=(),
@@ -216,7 +217,7 @@ def _done(state: TaskState, fields: Fields) -> TaskState:
 
 
 def _block(state: TaskState, fields: Fields) -> TaskState:
-    return replace(state, code=_cut(fields["code"]), reason=_cut(fields.get("reason", "")), **_kept(fields))
+    return replace(state, code=cut(fields["code"]), reason=cut(fields.get("reason", "")), **_kept(fields))
 
 
 def _verdict(state: TaskState, fields: Fields) -> TaskState:
@@ -230,7 +231,7 @@ def _back(state: TaskState, fields: Fields) -> TaskState:
     return replace(
         state,
         findings=_findings(state, fields),
-        reason=_cut(fields.get("reason", "")),
+        reason=cut(fields.get("reason", "")),
         conflict=fields.get("reason") == "conflict",
     )
 
@@ -244,7 +245,7 @@ def _accept(state: TaskState, _: Fields) -> TaskState:
 
 def _findings(state: TaskState, fields: Fields) -> tuple[Finding, ...]:
     new: tuple[Finding, ...] = fields.get("findings", ())
-    short = (Finding(_cut(found.text), _cut(found.source), _cut(found.path)) for found in new)
+    short = (Finding(cut(found.text), cut(found.source), cut(found.path)) for found in new)
     kept = (*state.findings, *short)[-MAX_FINDINGS:]
     while sum(_stored(found.text + found.source + found.path) for found in kept) > _MAX_STORED_FINDINGS:
         kept = kept[1:]  # the newest tell what to do now
@@ -286,21 +287,22 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
     "accept": _accept,
     "unblock": _unblock,
     "shelve": _saved,
-    "cancel": lambda state, fields: replace(state, reason=_cut(fields.get("reason", "")), **_kept(fields)),
+    "cancel": lambda state, fields: replace(state, reason=cut(fields.get("reason", "")), **_kept(fields)),
     "integrate": _landed,
     "revert": lambda state, _: replace(state, landed=None),
     "reopen": _reopened,
 }
 
 
-def _cut(text: str) -> str:
-    """Short enough for a state; the event has the whole text."""
+def cut(text: str) -> str:
+    """Short enough for a state, its end marked by CUT where it was longer; whole it is in the event (a
+    proposal's message in the proposal)."""
     short = text[: MAX_TEXT - 1]
     if len(text) <= MAX_TEXT and _stored(text) <= _MAX_STORED:
         return text
     while _stored(short) > _MAX_STORED:
         short = short[: -max(1, len(short) // 10)]
-    return short + "…"
+    return short + CUT
 
 
 def _stored(text: str) -> int:
@@ -332,4 +334,4 @@ def after_plan(log: PlanLog, event: Event) -> PlanLog:
         target = P.PAUSED
     revision: Oid | None = event.fields.get("revision", log.revision)
     incoming: Oid | None = event.fields.get("incoming") if target is P.APPROVING else None
-    return PlanLog(target, revision, incoming, _cut(event.fields.get("reason", "")))
+    return PlanLog(target, revision, incoming, cut(event.fields.get("reason", "")))

@@ -2,7 +2,8 @@
 
 `refs/fleet/proposal/<plan>/<task>/<n>` is a commit whose parent is the worker's commit (a report has
 none) and whose tree holds the artifacts. Its message is a subject, a blank line and one line of
-canonical JSON, format version 1: `{"v":1,"task":"plan/task","number":n,"worker":…,"result":…}`.
+canonical JSON, format version 1: `{"v":1,"task":"plan/task","number":n,"worker":…,"result":…,"message":…}`,
+`message` being the whole of what the task's state has only the beginning of.
 The ref is made first, the `done` event that names it after: a number that no event names is the
 trace of a hand-in that did not get there, and the next one takes the next number.
 """
@@ -10,11 +11,14 @@ trace of a hand-in that did not get there, and the next one takes the next numbe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.lifecycle import Event
+from git_fleet.core.lifecycle import CUT, Event
+from git_fleet.core.model import Proposal
 from git_fleet.errors import Busy, Held
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.store import log, names
@@ -30,6 +34,7 @@ def add(
     commit: Oid | None,
     worker: str,
     result: str,
+    message: str = "",
     artifacts: Mapping[str, bytes],
     at: datetime,
 ) -> tuple[int, Oid]:
@@ -44,6 +49,7 @@ def add(
             "number": number,
             "worker": worker,
             "result": result,
+            "message": message,
         }
         oid = store.objects.write_commit(
             tree=tree,
@@ -74,5 +80,16 @@ def commits(store: Store, task: TaskId) -> frozenset[Oid]:
 
 def result(store: Store, oid: Oid) -> str:
     """What the worker said of the proposal whose commit is `oid`."""
+    return str(_document(store, oid)["result"])
+
+
+def whole(store: Store, proposal: Proposal) -> Proposal:
+    """The proposal as a task's state has it, with the whole of its message."""
+    if not proposal.message.endswith(CUT):
+        return proposal
+    return replace(proposal, message=str(_document(store, proposal.oid).get("message", "")))
+
+
+def _document(store: Store, oid: Oid) -> dict[str, Any]:
     line = store.objects.read_commit(oid).message.rstrip("\n").rpartition("\n")[2]
-    return str(codec.parse_document(line, f"proposal {oid}")["result"])
+    return codec.parse_document(line, f"proposal {oid}")

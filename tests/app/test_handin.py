@@ -104,6 +104,14 @@ def test_all_commits_what_is_the_tasks_own(session: Session) -> None:
     assert mine == {"a/x", "a/new file", "a/\udcff", "a/-n", "a/:(top)x"}
 
 
+def test_a_message_loses_what_no_commit_can_hold(session: Session) -> None:
+    tree = a_worktree(session)
+    tree.write("a/x", "1")
+    found = done(session, all_changes=True, message="\x1b[31mRed\0 half \ud800, caf\udce9")
+    assert tree.run_git("log", "-1", "--format=%s").startswith("Red half \ufffd, caf")
+    assert found.proposal.message == "Red half \ufffd, caf\udce9"
+
+
 def test_all_leaves_what_git_ignores(session: Session, repo: Repo) -> None:
     repo.commit("Ignore", {".gitignore": "*.log\n"})
     tree = a_worktree(session)
@@ -349,8 +357,10 @@ def test_a_history_that_has_nothing_in_common_is_refused(session: Session, repo:
 
 def test_a_message_that_is_no_message_but_a_book_is_refused(session: Session) -> None:
     a_worktree(session).commit("Work", {"a/x": "1"})
-    assert "too long" in refused(session, message="試" * 1000).message
-    assert done(session, message="試" * 600).record.state.proposal
+    assert "too long" in refused(session, message="試" * 30_000).message
+    made = done(session, message="試" * 20_000).proposal
+    assert len(made.message) < 400
+    assert proposals.whole(session.store, made).message == "試" * 20_000
 
 
 # --- reports and artifacts -----------------------------------------------------------------------

@@ -106,6 +106,17 @@ def test_main_gets_one_commit_a_task_with_its_trailers_and_evidence(session: Ses
     assert (repo.path / "b/new").read_text() == "new\n"
 
 
+def test_a_long_message_reaches_main_whole(session: Session, repo: Repo) -> None:
+    approved(session, task("a"))
+    Repo(working_on(session, "a")).commit("Work", {"a/1": "1"})
+    told = "\n".join(f"Line {number} of what was done, and why." for number in range(500))
+    handin.done(session, "a", handin.Handin(message=f"All of it\n\n{told}"))
+    run(session)
+    assert repo.run_git("show", "--no-patch", "--format=%s%n%n%b", "main").startswith(
+        f"All of it\n\n{told}\n"
+    )
+
+
 def test_many_commits_of_several_people_become_one_that_names_them(session: Session, repo: Repo) -> None:
     approved(session, task("a"))
     tree = Repo(working_on(session, "a"))
