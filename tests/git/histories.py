@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -140,6 +141,28 @@ def write(repo: Repo, history: History) -> tuple[Oid, list[Oid]]:
         tips.append(at)
     marks = out.run(repo)
     return marks[main], [marks[tip] for tip in tips]
+
+
+def by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...], Oid]]:
+    """`git merge --squash` and `git commit` of one tip after the other: the unmerged paths of each, and the tree
+    of HEAD after it."""
+    repo.run_git("checkout", "--quiet", "--force", "--detach", main)
+    repo.run_git("clean", "-ffdxq")
+    found = []
+    for tip in tips:
+        conflicts: tuple[str, ...] = ()
+        if repo.try_git("merge", "--squash", "--quiet", tip).returncode:
+            listed = repo.run_git("diff", "--name-only", "--diff-filter=U", "-z")
+            # ort's name for a file whose place is taken ends in the side it comes from
+            paths = {re.sub(rf"~(?:HEAD|{tip})(?:_\d+)?$", "", path) for path in listed.split("\0") if path}
+            conflicts = tuple(sorted(paths, key=os.fsencode))
+            assert conflicts
+            repo.run_git("reset", "--quiet", "--hard")
+            repo.run_git("clean", "-ffdxq")
+        else:
+            repo.try_git("commit", "--quiet", "--message", "squashed")
+        found.append((conflicts, Oid(repo.run_git("rev-parse", "HEAD^{tree}"))))
+    return found
 
 
 def _after(tree: Tree, change: Sequence[Step]) -> Tree:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from git_fleet.git.replay import (
     replay,
 )
 from git_fleet.git.repository import discover
-from tests.git.histories import History, histories, write
+from tests.git.histories import History, by_hand, histories, write
 from tests.support.repo import Content, Repo, make_repo
 
 AUTHOR = Signature("Ädä", "ada@example.invalid", 1_000_000_000, -210)
@@ -275,25 +274,4 @@ def _compare(bench: Bench, history: History) -> None:
         candidate = bench.replay(onto, tip)
         onto = candidate.commit or onto
         found.append((candidate.conflicts, bench.objects.read_commit(onto).tree))
-    assert found == _by_hand(bench.repo, main, tips)
-
-
-def _by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...], str]]:
-    """For each proposal the unmerged paths, and the tree of HEAD after it."""
-    repo.run_git("checkout", "--quiet", "--force", "--detach", main)
-    repo.run_git("clean", "-ffdxq")
-    found = []
-    for tip in tips:
-        conflicts: tuple[str, ...] = ()
-        if repo.try_git("merge", "--squash", "--quiet", tip).returncode:
-            listed = repo.run_git("diff", "--name-only", "--diff-filter=U", "-z")
-            # ort's name for a file whose place is taken ends in the side it comes from
-            paths = {re.sub(rf"~(?:HEAD|{tip})(?:_\d+)?$", "", path) for path in listed.split("\0") if path}
-            conflicts = tuple(sorted(paths, key=os.fsencode))
-            assert conflicts
-            repo.run_git("reset", "--quiet", "--hard")
-            repo.run_git("clean", "-ffdxq")
-        else:
-            repo.try_git("commit", "--quiet", "--message", "squashed")
-        found.append((conflicts, repo.run_git("rev-parse", "HEAD^{tree}")))
-    return found
+    assert found == by_hand(bench.repo, main, tips)

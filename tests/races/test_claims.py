@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from git_fleet.app import approve, work
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, work
 from git_fleet.core.model import State
 from tests.support.clock import FakeClock
-from tests.support.fleet import Table, approved, open_fleet, task
+from tests.support.fleet import Table, approved, open_fleet, saved, task
 from tests.support.race import meanwhile, race, values
 from tests.support.repo import Repo
 from tests.support.worlds import (
@@ -60,7 +60,7 @@ def _work_through(number: int, places: list[Path], clock: FakeClock) -> list[Hel
             name = str(got.record.id)
             ending = chance.randrange(6)
             if ending == 0:
-                handin.done(session, name, handin.Handin(result="x", commit="main"))
+                work.block(session, name, f"met-{name.replace('/', '-')}", "a wall of its own")
             held.append(Held(name, since, time.monotonic_ns()))
             if ending == 1:
                 work.release(session, name)
@@ -102,3 +102,37 @@ def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: Fake
 @pytest.mark.slow
 def test_sixteen_processes_claim_two_hundred_tasks(repo: Repo, clock: FakeClock) -> None:
     _run_crowd(repo, clock, workers=16, tasks=200, overlapping=80)
+
+
+def _revision(number: int) -> list[Table]:
+    """The plan after so many approvals: each adds a task beside every file there is."""
+    return [
+        task(f"t{group}-{turn}", files=[f"shared/{group}"])
+        for group in range(6)
+        for turn in range(1 + number)
+    ]
+
+
+def _approve_more_and_more(number: int, place: Path, clock: FakeClock) -> list[Held]:
+    """The first process approves revisions and a second plan on the same files; then all work."""
+    if number == 0:
+        with open_fleet(place, "person", clock) as session:
+            for revision in (1, 2):
+                saved(session, *_revision(revision))
+                approve.approve(session, "p")
+                other = [task(f"q{group}", files=[f"shared/{group}"]) for group in range(3 * revision)]
+                saved(session, *other, plan="q")
+                approve.approve(session, "q")
+    return _work_through(number, [place], clock)
+
+
+def test_plans_approved_in_the_middle_let_no_two_claims_overlap(repo: Repo, clock: FakeClock) -> None:
+    repo.commit("Set up", {"fleet.toml": GENEROUS})
+    with open_fleet(repo, "person", clock) as session:
+        approved(session, *_revision(0))
+    held = [each for found in values(race(6, _approve_more_and_more, repo.path, clock)) for each in found]
+    groups = [[*(f"p/t{group}-{turn}" for turn in range(3)), f"q/q{group}"] for group in range(6)]
+    assert_taking_turns(held, pairs_among(groups))
+    with open_fleet(repo, "person", clock) as session:
+        assert_logs_are_legal(session, same_plans=False)
+        assert {record.state.state for record in session.snapshot().tasks.values()} == {State.CANCELLED}
