@@ -14,7 +14,7 @@ from pathlib import Path
 
 from git_fleet.app import includes, slots
 from git_fleet.app.isolation import is_fleet_lock
-from git_fleet.app.salvage import Salvage, salvage_worktree, saved_trees
+from git_fleet.app.salvage import Salvage, proposed_trees, salvage_worktree, salvaged_trees
 from git_fleet.core import patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
@@ -70,7 +70,8 @@ def cleanup_one(
     would do. Killed and called again, it goes on; killed when the worktree is gone already, it leaves a slot
     that anybody may take and a branch whose commits are pinned. Raises GitFailed.
     """
-    saved, markers = saved_trees(store, task), includes.check_markers(config.touch)
+    markers, proposed = includes.check_markers(config.touch), proposed_trees(store, task)
+    saved = proposed | salvaged_trees(store, task)
     kept = removable(store, tree, state=state, config=config, saved=saved)
     if kept is not None or trial:
         return CleanupResult(task, tree.path, kept)
@@ -85,7 +86,7 @@ def cleanup_one(
         now=now,
         markers=markers,
         branch=branch,
-        saved=saved,
+        proposed=proposed,
     )
     try:
         if tree.path.exists():

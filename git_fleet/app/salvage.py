@@ -62,7 +62,7 @@ def salvage_worktree(
     markers: Iterable[str] = (),
     branch: str = "",
     folder: bool = True,
-    saved: Collection[Oid] = (),
+    proposed: Collection[Oid] = (),
 ) -> Salvage | None:
     """Pin everything in the worktree on record at `path`; None when there is nothing to lose.
 
@@ -70,15 +70,15 @@ def salvage_worktree(
     any more; work goes on from its tip when HEAD does not contain that. `base` is the tip of the branch that
     work is integrated onto: what it contains is safe, and so is what proposals and earlier salvages contain;
     no other branch is, since branches are deleted. The worktree is not written. Of a folder that is gone, or
-    whose `.git` is not this worktree's, or without `folder`, only commits are pinned; `saved` are trees that
-    need not be pinned again. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
+    whose `.git` is not this worktree's, or without `folder`, only commits are pinned; `proposed` are trees
+    that need not be pinned again. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
     """
     git_dir = worktrees.git_dir_for(store.repo, path)
     if git_dir is not None:
         found = _look(git_dir, path, tuple(markers), branch, folder=folder)
         found = found._replace(
-            work=None if found.work in saved else found.work,
-            staged=None if found.staged in saved else found.staged,
+            work=None if found.work in proposed else found.work,
+            staged=None if found.staged in proposed else found.staged,
         )
     elif branch:
         found = _look_at_branch(store.repo.common_dir, branch)
@@ -159,10 +159,14 @@ def _commits(
     return start or next(iter(extra), None), extra
 
 
-def saved_trees(store: Store, task: TaskId) -> frozenset[Oid]:
-    """The work trees that the task's proposals and salvages hold."""
-    commits = proposals.commits(store, task) | set(_numbers(store, task).values())
-    return frozenset(store.objects.read_commit(commit).tree for commit in commits)
+def proposed_trees(store: Store, task: TaskId) -> frozenset[Oid]:
+    """The work trees that the task's proposals hold."""
+    return frozenset(store.objects.read_commit(oid).tree for oid in proposals.commits(store, task))
+
+
+def salvaged_trees(store: Store, task: TaskId) -> frozenset[Oid]:
+    """The work trees that the task's salvages hold."""
+    return frozenset(store.objects.read_commit(oid).tree for oid in _numbers(store, task).values())
 
 
 def pin(

@@ -205,7 +205,8 @@ def test_changes_that_were_salvaged_do_not_keep_a_worktree(session: Session) -> 
     path = working_on(session, "a")
     Repo(path).write("a/1", "1")
     work.cancel(session, "a", "enough")
-    assert only(cleanup(session)).kept == ""
+    result = only(cleanup(session))
+    assert (result.kept, result.salvage) == ("", "refs/fleet/salvage/p/a/1")
     assert not path.exists()
 
 

@@ -313,9 +313,12 @@ def test_a_zombie_cannot_commit_and_loses_nothing(approved: Fleet, repo: Repo, z
         for command in (["status"], ["siblings"], ["log"], ["path", "42"])
     ]
     assert looked == [0, 0, 0, 0]
-    said = approved.ok("cleanup")
-    assert f"keeps {zombie.path}: it has uncommitted changes" in said
-    assert (zombie.path / "notes").read_text() == "not tracked\n"
+    zombie.write("notes", "written since\n")
+    assert f"keeps {zombie.path}: it has uncommitted changes" in approved.ok("cleanup")
+    assert (zombie.path / "notes").read_text() == "written since\n"
+    zombie.write("notes", "not tracked\n")
+    assert f"{zombie.path} is removed" in approved.ok("cleanup")  # all of it is salvaged
+    assert_reachable(repo, b"half()\n", b"not committed\n", b"not tracked\n")
 
 
 def test_a_person_who_cancels_is_no_take_over(approved: Fleet, repo: Repo) -> None:
