@@ -167,8 +167,9 @@ COMMANDS = {
 }
 
 
-ALL = [pytest.param(name, marks=pytest.mark.slow if name == "integrate" else ()) for name in COMMANDS]
-"""Integrating takes long: a hundred processes each time."""
+def _but(*slow: str) -> list[object]:
+    """All commands, these among the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in COMMANDS]
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def _assert_mended(stage: Stage, command: Command, expected: set[str]) -> None:
     assert stage.repo.status() == []
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", _but("integrate"))
 def test_a_command_killed_before_any_write_is_finished_by_the_next(stage: Stage, name: str) -> None:
     command = COMMANDS[name]
     expected = _set_up(stage, command)
@@ -225,7 +226,7 @@ def test_a_command_killed_before_any_write_is_finished_by_the_next(stage: Stage,
         stage.put_back()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", _but("integrate", "approve", "close"))
 def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
     stage: Stage, name: str
 ) -> None:

@@ -69,6 +69,6 @@ def test_integrating_equals_squashing_by_hand(history: History) -> None:
 
 @pytest.mark.slow
 @given(history=histories)
-@settings(max_examples=40, suppress_health_check=NO_CHECK)
+@settings(max_examples=25, suppress_health_check=NO_CHECK)
 def test_integrating_equals_squashing_on_many_histories(history: History) -> None:
     _compare(history)

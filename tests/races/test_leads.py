@@ -64,7 +64,7 @@ REFS = ("update-ref", "read-tree")  # not while it adds a worktree, which nobody
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
-@pytest.mark.parametrize("verdict", ["rejected", "cancelled"])
+@pytest.mark.parametrize("verdict", ["rejected", pytest.param("cancelled", marks=pytest.mark.slow)])
 def test_what_was_taken_back_before_main_moved_does_not_land(
     repo: Repo, clock: FakeClock, number: int, verdict: str
 ) -> None:

@@ -165,6 +165,6 @@ def test_two_commands_end_in_one_of_two_orders(world: Path, one: str, other: str
 
 @pytest.mark.slow
 @given(one=ANY, other=ANY)
-@settings(max_examples=90, suppress_health_check=NO_CHECK)
+@settings(max_examples=60, suppress_health_check=NO_CHECK)
 def test_many_pairs_of_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:
     _check(world, one, other)

@@ -51,10 +51,10 @@ def _race_for(repo: Repo, persistent: bool, rounds: int) -> None:
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_swap_is_lost_beside_pack_refs(repo: Repo, persistent: bool) -> None:
-    _race_for(repo, persistent, rounds=40)
+    _race_for(repo, persistent, rounds=25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_swap_is_lost_in_a_long_race(repo: Repo, persistent: bool) -> None:
-    _race_for(repo, persistent, rounds=500)
+    _race_for(repo, persistent, rounds=200)
