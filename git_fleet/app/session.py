@@ -60,6 +60,7 @@ class Session:
     long_lived: bool = False
     _known: fleet.Known = field(default_factory=fleet.Known)
     _configs: dict[Oid | None, Config] = field(default_factory=dict)
+    _settled: dict[str, Config] = field(default_factory=dict)
     _indexes: dict[tuple[object, ...], Index] = field(default_factory=dict)
     _recent: Snapshot | None = None
     _read_at: datetime | None = None
@@ -87,6 +88,7 @@ class Session:
 
     def snapshot(self) -> Snapshot:
         """The whole fleet, read now."""
+        self._settled.clear()
         found = fleet.read_snapshot(self.store, self.now(), known=self._known)
         self._bases |= {plan.id: plan.approved.base for plan in found.plans.values() if plan.approved}
         return found
@@ -96,6 +98,7 @@ class Session:
 
         What is kept is at most `refresh_seconds` old, since limits are checked in it.
         """
+        self._settled.clear()
         patience = timedelta(seconds=self.config().refresh_seconds)
         old = self._read_at is None or self.now() - self._read_at > patience
         if self._recent is None or fresh or old or not self.long_lived:
@@ -162,12 +165,18 @@ class Session:
         return named if named and self.store.objects.read_ref(names.branch(named)) else found
 
     def config(self, base: str | None = None) -> Config:
-        """fleet.toml as the tip of `base` (default: main) has it; defaults where there is none."""
-        found = self._config_blob(base or self.main)
-        oid = found.oid if found else None
-        if oid not in self._configs:
-            self._configs[oid] = self._parse_config(found) if found else Config()
-        return self._configs[oid]
+        """fleet.toml as the tip of `base` (default: main) has it; defaults where there is none.
+
+        It is looked up once for each reading of the fleet: a claim asks for it seven times.
+        """
+        name = base or self.main
+        if name not in self._settled:
+            found = self._config_blob(name)
+            oid = found.oid if found else None
+            if oid not in self._configs:
+                self._configs[oid] = self._parse_config(found) if found else Config()
+            self._settled[name] = self._configs[oid]
+        return self._settled[name]
 
     def base_of(self, task: TaskId) -> str | None:
         """The short name of the branch that the task's plan is integrated onto, as last read; None when

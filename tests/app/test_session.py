@@ -144,9 +144,12 @@ def test_only_what_is_committed_on_the_base_counts(session: Session, repo: Repo)
     repo.write("fleet.toml", "version = 1\nmax_active = 3\n")
     assert session.config().max_active == 8
     repo.commit("Set up", {"fleet.toml": "version = 1\nmax_active = 3\n"})
+    session.snapshot()
     assert session.config().max_active == 3
     repo.branch("next")
     repo.commit("Change", {"fleet.toml": "version = 1\nmax_active = 4\n"})
+    assert session.config().max_active == 3  # of the same reading as the fleet
+    session.snapshot()
     assert (session.config().max_active, session.config("next").max_active) == (4, 3)
 
 
