@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: demo test test-fast test-slow check format-check lint types layers format bench clean
 
 demo: $(VENV)/.installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo $(if $(KEEP),--keep "$(KEEP)")
 
 test: test-slow
 
