@@ -1,5 +1,5 @@
 # Needs git, Python >= 3.11 and make; everything else comes into .venv.
-#   make demo    the whole story on a scratch repository
+#   make demo    the whole story on a scratch repository (KEEP=DIR leaves it there)
 #   make test    all tests, the slow ones last
 #   make check   format, lint, types, layers
 #   make bench   the measurements of benchmarks/
