@@ -217,7 +217,7 @@ def write_without_a_pause(_index: int, path: Path, stop: Path) -> int:
     repo = discover(path)
     writers = Writers(repo)
     rounds = 0
-    while not stop.exists():
+    while rounds == 0 or not stop.exists():  # one that starts late has its turn, too
         writers.share()
         for _ in range(5):  # about as long as a transaction
             repo.git().run("for-each-ref")
