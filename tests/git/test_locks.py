@@ -219,8 +219,7 @@ def write_without_a_pause(_index: int, path: Path, stop: Path) -> int:
     rounds = 0
     while rounds == 0 or not stop.exists():  # one that starts late has its turn, too
         writers.share()
-        for _ in range(5):  # about as long as a transaction
-            repo.git().run("for-each-ref")
+        repo.git().run("for-each-ref")  # about as long as a transaction
         writers.leave()
         rounds += 1
     return rounds
@@ -232,9 +231,9 @@ def test_busy_writers_cannot_keep_dead_locks_for_ever(repo: Repo, tmp_path: Path
     def clear_among_them(index: int) -> int:
         if index:
             return write_without_a_pause(index, repo.path, stop)
-        cleared = [clear(discover(repo.path)) for _ in range(3)]
+        cleared = any(clear(discover(repo.path)) == [lock] for _ in range(10))
         stop.touch()
-        assert [lock] in cleared
+        assert cleared
         return 1
 
     assert all(values(race(7, clear_among_them)))
