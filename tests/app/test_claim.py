@@ -324,6 +324,7 @@ def test_a_task_given_back_empty_handed_is_not_blocked(session: Session, repo: R
     for _ in range(3):
         claimed(session, "a")
         on_task(session, "release", "a")
+    assert state(session, "a").state.state is State.PENDING
 
 
 # --- leases --------------------------------------------------------------------------------------
