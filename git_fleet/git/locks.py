@@ -38,6 +38,7 @@ _DELEGATING = {"gc", "maintenance", "pack-objects", "repack"}
 _HARMLESS = _READING | _DELEGATING | {"fsmonitor--daemon"}
 _PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE")
 _PATIENCE = 0.25  # seconds that all writers are kept waiting at most; a transaction takes a few ms
+Identity = tuple[int, int, int]
 _TOP = ("HEAD.lock", "packed-refs.lock", "packed-refs.new")
 
 
@@ -141,7 +142,7 @@ def clear(repo: Repository, locks: Iterable[Path] | None = None) -> list[Path]:
     """
     # First look at the files, then at the processes: a git that starts later cannot own a file seen now.
     paths = left_behind(repo) if locks is None else locks
-    seen = [(path, identity) for path in paths if (identity := _identity(path))]
+    seen = [(path, known) for path in paths if (known := identity(path))]
     if not seen:
         return []
     writers = Writers(repo)
@@ -150,7 +151,7 @@ def clear(repo: Repository, locks: Iterable[Path] | None = None) -> list[Path]:
     try:
         if obstacles(repo):
             return []
-        return [path for path, identity in seen if _remove(path, identity)]
+        return [path for path, known in seen if _remove(path, known)]
     finally:
         writers.close()
 
@@ -234,7 +235,8 @@ def _linked_git_dirs(repo: Repository) -> Iterator[Path]:
         yield from (path for path in (repo.common_dir / "worktrees").iterdir() if path.is_dir())
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def identity(path: Path) -> Identity | None:
+    """Which file stands at `path` right now, for telling whether it is the same one later; None without one."""
     try:
         stat = path.lstat()
     except OSError:
@@ -242,9 +244,9 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     return stat.st_dev, stat.st_ino, stat.st_mtime_ns
 
 
-def _remove(path: Path, identity: tuple[int, int, int]) -> bool:
+def _remove(path: Path, known: Identity) -> bool:
     """Remove the very file that was looked at, not one that has taken its name since."""
-    if _identity(path) != identity:
+    if identity(path) != known:
         return False
     path.unlink(missing_ok=True)
     return True

@@ -39,12 +39,14 @@ Value = Oid | Absent
 _OURS = ("refs/fleet/", "refs/notes/fleet/")
 _BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$")
 _PREFIXES_AT_ONCE = 1000  # the length of an argument list is limited
-_ATTEMPTS = 8  # about half a second; over a second for packed-refs, which takes longer to write
-_UNEXPLAINED = 3  # attempts when no lock is in sight: it may have gone while we looked
+_ATTEMPTS = 8  # with one lock in the way; about half a second, over a second for packed-refs
+_UNEXPLAINED = 3  # attempts when nobody seems to be in the way
+_UNSEEN = 40  # attempts when git met a lock that had gone each time we looked: others are at work
 _CLEARINGS = 3  # a passing `git pack-refs` may keep us from removing a lock for a moment
 # How long git itself waits for a lock, in ms. Short, because it holds the writers' flock meanwhile; the
 # longer waiting is done here, without the flock.
 _SHORT_WAITS = ("-c", "core.filesRefLockTimeout=20", "-c", "core.packedRefsTimeout=100")
+_LOCKED = ".lock': File exists"  # how git says so; it decides how long we try, never who has won
 _TOO_LITTLE = 65_536  # bytes free on a disk that counts as full
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
 
@@ -147,19 +149,23 @@ class Refs:
             return
         _check_names(batch)
         self._refuse_symbolic(batch)
-        unexplained = 0
+        seen: dict[Path, locks.Identity] = {}
+        unexplained = stuck = 0
         for attempt in itertools.count(1):
             refusal = self._attempt(batch, message)
             if refusal is None or self._has_happened(batch, refusal):
                 return
             met = self._locks_met(batch)
+            # Locks that come and go are others at work. Only the same one, again and again, was left behind.
+            stuck = stuck + 1 if met.items() & seen.items() else min(len(met), 1)
             unexplained = 0 if met else unexplained + 1
-            if unexplained == _UNEXPLAINED:
+            if unexplained == (_UNSEEN if _LOCKED in refusal.error.message else _UNEXPLAINED):
                 raise self._explained(batch, refusal)
-            if met and attempt >= _ATTEMPTS + _CLEARINGS:
+            if stuck >= _ATTEMPTS + _CLEARINGS:
                 raise _kept_out(met)
-            if met and attempt >= _ATTEMPTS:
+            if stuck >= _ATTEMPTS:
                 locks.clear(self._repo, met)
+            seen = met
             jitter = os.urandom(1)[0] / 255
             time.sleep(jitter * _FIRST_PAUSE * 2 ** min(attempt, 4))
 
@@ -256,8 +262,8 @@ class Refs:
             return False
         return self._git.run("merge-base", "--is-ancestor", update.new, value, ok=(0, 1, 128)).code == 0
 
-    def _locks_met(self, batch: Sequence[Update]) -> list[Path]:
-        """The lock files that stand in the way of this transaction right now."""
+    def _locks_met(self, batch: Sequence[Update]) -> dict[Path, locks.Identity]:
+        """The lock files that stand in the way of this transaction right now, and which files they are."""
         names = [f"{update.ref}.lock" for update in batch]
         if any(update.new is ABSENT for update in batch):
             names += ["packed-refs.lock", "packed-refs.new"]
@@ -265,7 +271,8 @@ class Refs:
             names.append("HEAD.lock")  # git writes HEAD's reflog when its branch moves
         if self._repo.uses_reftable:
             names = ["reftable/tables.list.lock"]
-        return [path for name in names if (path := self._repo.common_dir / name).exists()]
+        paths = (self._repo.common_dir / name for name in names)
+        return {path: identity for path in paths if (identity := locks.identity(path))}
 
     def _explained(self, batch: Sequence[Update], refusal: _Refusal) -> GitFailed | InvalidInput:
         """The error for a transaction that git refuses although nobody is in its way."""
@@ -312,9 +319,9 @@ def _cut(refusal: _Refusal, moved: Sequence[str], unmoved: Sequence[str]) -> Git
     )
 
 
-def _kept_out(met: Sequence[Path]) -> Busy:
+def _kept_out(met: Iterable[Path]) -> Busy:
     return Busy(
-        f"the lock file {met[0]} stays, and a git that may own it is running",
+        f"the lock file {min(met)} stays, and a git that may own it is running",
         hint="wait for it to end and try again; `git fleet doctor` shows it",
     )
 
