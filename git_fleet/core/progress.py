@@ -1,0 +1,25 @@
+"""How far a long run is: what use cases tell whoever watches (DESIGN section 12, *CLI*)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Progress(NamedTuple):
+    """`done` of `total` things of one stage are finished. A `total` of 0 says that nobody knows yet.
+
+    `stage` is a short word for people, the project's own (never text that a worker wrote).
+    """
+
+    stage: str
+    done: int
+    total: int
+
+
+Watch = Callable[[Progress], None]
+"""Gets each step. It is called from any thread, thousands of times, and so must cost next to nothing."""
+
+
+def unwatched(_: Progress) -> None:
+    """The Watch of a run that nobody looks at."""
