@@ -33,7 +33,9 @@ from git_fleet.errors import IllegalEvent, StaleClaim
 MAX_FINDINGS = 20
 MAX_TEXT = 400
 _MAX_STORED = 1200  # of a text, in the ASCII that JSON makes of it: a state has 16 KiB in all
-_MAX_STORED_FINDINGS = 6000
+_MAX_STORED_FINDINGS = 6000  # verdicts, where there are any, included
+_MAX_STORED_VERDICTS = 4000
+_MAX_NAME = 100  # of a lens and a verifier
 ATTEMPTS = "attempts"
 CUT = "…"
 
@@ -221,9 +223,31 @@ def _block(state: TaskState, fields: Fields) -> TaskState:
 
 
 def _verdict(state: TaskState, fields: Fields) -> TaskState:
-    verdict: Verdict = fields["verdict"]
-    others = tuple(v for v in state.verdicts if v.lens != verdict.lens)
-    return replace(state, verdicts=(*others, verdict), findings=_findings(state, fields))
+    """One verdict for each lens: a later one takes the place of the earlier, with what that found.
+
+    What an upholding one found, and what is outside the task, is not for its worker: it stays in the event.
+    """
+    given: Verdict = fields["verdict"]
+    verdict = replace(given, lens=cut(given.lens, _MAX_NAME), verifier=cut(given.verifier, _MAX_NAME))
+    replaced = {v.source for v in state.verdicts if v.lens == verdict.lens}
+    verdicts = (*(v for v in state.verdicts if v.lens != verdict.lens), verdict)
+    while _stored_verdicts(verdicts) > _MAX_STORED_VERDICTS:
+        verdicts = verdicts[1:]
+    kept = tuple(found for found in state.findings if found.source not in replaced)
+    findings: tuple[Finding, ...] = fields.get("findings", ()) if verdict.verdict != "upheld" else ()
+    inside = tuple(found for found in findings if not found.outside)
+    now = replace(state, verdicts=verdicts, findings=kept)
+    return replace(now, findings=_findings(now, {"findings": inside or findings}))
+
+
+def _stored_verdicts(verdicts: tuple[Verdict, ...]) -> int:
+    """How many bytes verdicts take in an event: their texts, two object ids each, and the keys."""
+    return sum(_stored(verdict.lens + verdict.verifier) + 224 for verdict in verdicts)
+
+
+def _reverify(state: TaskState, _: Fields) -> TaskState:
+    """Asked anew: what was said of it on an older main counts no more."""
+    return replace(state, verdicts=(), findings=())
 
 
 def _back(state: TaskState, fields: Fields) -> TaskState:
@@ -245,11 +269,22 @@ def _accept(state: TaskState, _: Fields) -> TaskState:
 
 def _findings(state: TaskState, fields: Fields) -> tuple[Finding, ...]:
     new: tuple[Finding, ...] = fields.get("findings", ())
-    short = (Finding(cut(found.text), cut(found.source), cut(found.path)) for found in new)
+    short = (
+        replace(
+            found, text=cut(found.text), source=cut(found.source), path=cut(found.path),
+            label=cut(found.label, _MAX_NAME),
+        )
+        for found in new
+    )  # fmt: skip
     kept = (*state.findings, *short)[-MAX_FINDINGS:]
-    while sum(_stored(found.text + found.source + found.path) for found in kept) > _MAX_STORED_FINDINGS:
+    room = _MAX_STORED_FINDINGS - _stored_verdicts(state.verdicts)
+    while sum(_stored(found.text + found.source + found.path + found.label) for found in kept) > room:
         kept = kept[1:]  # the newest tell what to do now
     return kept
+
+
+def _size(found: Finding) -> int:
+    return _stored(found.text + found.source + found.path + found.label)
 
 
 def _saved(state: TaskState, fields: Fields) -> TaskState:
@@ -280,6 +315,7 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
     "block": _block,
     "release": _saved,
     "verdict": _verdict,
+    "reverify": _reverify,
     "refute": _back,
     "reject": _back,
     "eject": _back,
@@ -294,13 +330,14 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
 }
 
 
-def cut(text: str) -> str:
+def cut(text: str, characters: int = MAX_TEXT) -> str:
     """Short enough for a state, its end marked by CUT where it was longer; whole it is in the event (a
     proposal's message in the proposal)."""
-    short = text[: MAX_TEXT - 1]
-    if len(text) <= MAX_TEXT and _stored(text) <= _MAX_STORED:
+    most = _MAX_STORED * characters // MAX_TEXT
+    short = text[: characters - 1]
+    if len(text) <= characters and _stored(text) <= most:
         return text
-    while _stored(short) > _MAX_STORED:
+    while _stored(short) > most:
         short = short[: -max(1, len(short) // 10)]
     return short + CUT
 

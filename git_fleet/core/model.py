@@ -179,21 +179,37 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a gate, verifier or person found. Text is untrusted; `source` says whose it is."""
+    """One thing a gate, verifier or person found. Text is untrusted; `source` says whose it is.
+
+    `outside` says that it is not this task's to put right, `label` what kind of task would.
+    """
 
     text: str
     source: str
     path: str = ""
+    label: str = ""
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A verifier's answer on one proposal: upheld, refuted or inconclusive (counts as refuted)."""
+    """An answer on one proposal, under one lens: upheld, refuted or inconclusive (counts as refuted).
+
+    `verifier` is who gave it: `verifier:NAME` for a configured command, `person:NAME`. It is bound to the
+    proposal by number and by its commit's `oid`; `onto` is the tip of the base branch at that time.
+    """
 
     lens: str
     verifier: str
     verdict: str
     proposal: int
+    oid: Oid | None = None
+    onto: Oid | None = None
+
+    @property
+    def source(self) -> str:
+        """Whose its findings are."""
+        return f"{self.verifier}/{self.lens}"
 
 
 @dataclass(frozen=True, slots=True)

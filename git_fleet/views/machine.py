@@ -206,7 +206,10 @@ def claim(record: TaskRecord, where: Path | None, env: Mapping[str, str], notes:
 
 def findings(found: Iterable[Finding]) -> list[Document]:
     """What gates, verifiers and people found."""
-    return [{"text": one.text, "source": one.source, "path": one.path or None} for one in found]
+    return [
+        {"text": one.text, "source": one.source, "path": one.path or None, "label": one.label or None}
+        for one in found
+    ]
 
 
 def nothing_ready(reason: str, text: str, retry_after_seconds: int) -> Document:

@@ -42,8 +42,11 @@ STATES = st.builds(
     attempt=st.integers(0, 9),
     claim=st.none() | st.builds(Claim, TEXT, OIDS, TIMES, TIMES, st.integers(1, 9), TEXT, TEXT, TEXT, OIDS),
     proposal=st.none() | st.builds(Proposal, st.integers(1, 9), OIDS, TEXT, st.none() | OIDS),
-    verdicts=st.lists(st.builds(Verdict, TEXT, TEXT, TEXT, st.integers(1, 9)), max_size=2).map(tuple),
-    findings=st.lists(st.builds(Finding, TEXT, TEXT, TEXT), max_size=2).map(tuple),
+    verdicts=st.lists(
+        st.builds(Verdict, TEXT, TEXT, TEXT, st.integers(1, 9), st.none() | OIDS, st.none() | OIDS),
+        max_size=2,
+    ).map(tuple),
+    findings=st.lists(st.builds(Finding, TEXT, TEXT, TEXT, TEXT, st.booleans()), max_size=2).map(tuple),
     summary=TEXT,
     salvaged=st.none() | OIDS,
     usage=st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.just(0.25)),
@@ -97,6 +100,17 @@ def test_times_are_utc_whatever_zone_they_came_from() -> None:
 def test_a_document_of_another_version_or_none_at_all_is_refused(line: str) -> None:
     with pytest.raises(UnknownFormat, match="test"):
         codec.parse_document(line, "test")
+
+
+def test_a_state_from_before_verdicts_were_bound_and_findings_labelled_is_read() -> None:
+    stored = {
+        "verdicts": [{"lens": "l", "verifier": "v", "verdict": "upheld", "proposal": 1}],
+        "findings": [{"text": "t", "source": "s"}],
+    }
+    read = codec.decode_task_state(stored, OID)
+    assert read.verdicts == (Verdict("l", "v", "upheld", 1),)
+    assert read.findings == (Finding("t", "s"),)
+    assert codec.encode_state(read) == stored  # and nobody notices that it was
 
 
 def test_a_field_that_is_not_known_is_refused() -> None:

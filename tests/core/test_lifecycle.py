@@ -189,6 +189,52 @@ def test_what_main_already_has_is_integrated_from_any_state() -> None:
         assert (landed.state, landed.landed) == (State.INTEGRATED, oid(5))
 
 
+def given_verdict(state: TaskState, verdict: Verdict, *findings: Finding) -> TaskState:
+    return after(state, event("verdict", state, verdict=verdict, findings=findings))
+
+
+def test_of_each_lens_the_last_verdict_counts_with_what_it_found() -> None:
+    first, second = (Verdict("security", f"verifier:{name}", "refuted", 1) for name in "vw")
+    other = Verdict("docs", "verifier:v", "refuted", 1)
+    state = given_verdict(proposed(), first, Finding("old", first.source))
+    state = given_verdict(state, other, Finding("typo", other.source))
+    state = given_verdict(state, second, Finding("new", second.source))
+    assert state.verdicts == (other, second)
+    assert [found.text for found in state.findings] == ["typo", "new"]
+
+
+def test_a_worker_is_not_told_what_is_upheld_or_outside_its_task() -> None:
+    upheld = Verdict("docs", "verifier:v", "upheld", 1)
+    refuted = Verdict("security", "verifier:v", "refuted", 1)
+    beyond = Finding("elsewhere", refuted.source, "b", "security", outside=True)
+    state = given_verdict(proposed(), upheld, Finding("a nit", upheld.source))
+    state = given_verdict(state, refuted, Finding("wrong", refuted.source), beyond)
+    assert [found.text for found in state.findings] == ["wrong"]
+    only_beyond = given_verdict(proposed(), refuted, beyond)
+    assert only_beyond.findings == (beyond,)  # it refuted, so it must say something
+
+
+def test_what_was_verified_is_asked_anew_after_a_reverify() -> None:
+    verdict = Verdict("security", "verifier:v", "upheld", 1)
+    state = after(given_verdict(proposed(), verdict), event("uphold", proposed()))
+    again = after(state, event("reverify", state))
+    assert (again.state, again.verdicts, again.findings) == (State.PROPOSED, (), ())
+    assert again.proposal == state.proposal
+    assert given_verdict(again, verdict).verdicts == (verdict,)
+
+
+def test_a_flood_of_verdicts_and_findings_leaves_a_state_small() -> None:
+    wide = "\U0001f680"
+    state = proposed()
+    for number in range(100):
+        verdict = Verdict(f"{number}{wide * 200}", f"person:{wide * 200}", "refuted", 1, oid(9), oid(5))
+        state = given_verdict(state, verdict, *[Finding(wide * 500, verdict.source)] * 9)
+    assert state.verdicts[-1].lens.startswith("99")
+    assert state.findings[-1].text.startswith(wide)
+    assert len(codec.canonical(codec.encode_state(state))) < 12 * 1024
+    assert codec.decode_task_state(codec.encode_state(state), FENCE) == state
+
+
 def test_usage_is_summed_and_long_texts_are_cut() -> None:
     state = claimed()
     for _ in range(2):
