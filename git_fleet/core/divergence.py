@@ -1,0 +1,302 @@
+"""Siblings of one matrix should look alike; the odd one out is named (DESIGN section 9, *Divergence*).
+
+What each sibling made (the changes of each file, what its gates printed, its artifacts) is compared with
+the same part of the others; core/likeness.py says when two texts are alike. Most are equal once values have
+their parameters' names, so texts are grouped by what is left of them; templates are looked for only between
+groups, and differences only between an odd one and one of the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import combinations
+
+from git_fleet.core.ids import TaskId
+from git_fleet.core.likeness import (
+    Kind,
+    Reader,
+    Readers,
+    Shape,
+    Text,
+    one_template,
+    same_line,
+    templated_lines,
+    witnesses,
+)
+from git_fleet.core.matrix import Params
+
+SHOWN_LINES = 16
+_SHOWN_COLUMNS = 400
+_MATCHED_LINES = 400
+_MOST_SHAPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing a sibling made. Of a file `text` is its added and removed lines alone, with their signs:
+    where in the file they stand is no difference. The lines of a gate may come in any order."""
+
+    kind: Kind
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that one sibling made, and the matrix values it was made for."""
+
+    task: TaskId
+    params: Params
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a difference: `odd` says whether the odd one has it, or the others. Parameter values and
+    what is never compared are shown by their names: `{cluster}`, `<time>`."""
+
+    odd: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One part in which siblings differ.
+
+    `odd` are the tasks that differ from more than half of the siblings, `one` the first of them, `other`
+    one of the rest. Where no shape has a majority `odd` is empty: `shapes` different ones were made, and
+    `one` and `other` stand for the two most frequent. `missing` are the ones without this part. `name` has
+    parameter names for values. `difference` is its beginning, `cut` how many more lines differ.
+    """
+
+    group: str
+    kind: Kind
+    name: str
+    odd: tuple[TaskId, ...]
+    one: TaskId
+    other: TaskId
+    siblings: int
+    shapes: int
+    difference: tuple[Line, ...]
+    cut: int = 0
+    missing: tuple[TaskId, ...] = ()
+
+
+def divergences(group: str, works: Sequence[Work]) -> tuple[Divergence, ...]:
+    """Where the siblings of one matrix entry differ, files first. One alone differs from nobody."""
+    if len(works) < 2:
+        return ()
+    readers = {work.task: Reader(work.params) for work in works}
+    found: list[Divergence] = []
+    for kind, name, texts in _by_part(works, readers):
+        found += _compare(group, kind, name, texts, works, readers)
+    return tuple(found)
+
+
+# --- which parts belong together ---------------------------------------------------------------------
+
+_Texts = Mapping[TaskId, Text]
+
+
+@dataclass
+class _Named:
+    """Parts of several siblings that are one part by their names: whose they are, and how each reads its own."""
+
+    kind: Kind
+    shape: Shape
+    names: dict[TaskId, Text]
+    parts: dict[TaskId, list[Part]]
+
+
+def _by_part(works: Sequence[Work], readers: Readers) -> Iterator[tuple[Kind, str, _Texts]]:
+    """The siblings' texts by part, files first. The name shown has parameter names for values."""
+    for named in sorted(_joined(_named(works, readers), readers), key=_rank):
+        name = readers[named.shape.tasks[0]].show(_form(named))
+        texts = {
+            task: readers[task].read("\n".join(part.text.rstrip("\n") for part in parts), named.kind)
+            for task, parts in named.parts.items()
+        }
+        yield named.kind, name, texts
+
+
+def _rank(named: _Named) -> tuple[int, str]:
+    return list(Kind).index(named.kind), _form(named)
+
+
+def _form(named: _Named) -> str:
+    return named.shape.text.form if named.shape.text else ""
+
+
+def _named(works: Sequence[Work], readers: Readers) -> list[_Named]:
+    """Parts by kind and name. A name that all siblings have as it is, is that name; in others values are
+    parameters."""
+    common = Counter((part.kind, part.name) for work in works for part in work.parts)
+    found: dict[tuple[Kind, str], _Named] = {}
+    for work in works:
+        for part in work.parts:
+            everywhere = common[part.kind, part.name] == len(works)
+            name = readers[work.task].name(part.name, literal=everywhere)
+            named = found.setdefault((part.kind, name.form), _Named(part.kind, Shape(name, []), {}, {}))
+            if work.task not in named.parts:
+                named.shape.tasks.append(work.task)
+            named.names[work.task] = name
+            named.parts.setdefault(work.task, []).append(part)
+    return list(found.values())
+
+
+def _joined(every: Sequence[_Named], readers: Readers) -> list[_Named]:
+    """Those together whose names one template gives, where no sibling has both."""
+    kept: list[_Named] = []
+    for named in sorted(every, key=lambda one: -len(one.parts)):
+        for other in kept:
+            apart = other.kind is named.kind and other.parts.keys().isdisjoint(named.parts)
+            if apart and one_template(named.shape, other.shape, {**named.names, **other.names}, readers):
+                other.shape.tasks += named.shape.tasks
+                other.names |= named.names
+                other.parts |= named.parts
+                break
+        else:
+            kept.append(named)
+    return kept
+
+
+def _compare(
+    group: str,
+    kind: Kind,
+    name: str,
+    texts: _Texts,
+    works: Sequence[Work],
+    readers: Readers,
+) -> Iterator[Divergence]:
+    """The odd ones in one part; of a gate only those count for whom it has run."""
+    among = [work.task for work in works if kind is not Kind.GATE or work.task in texts]
+    shapes = _shapes(among, texts, readers)
+    if len(shapes) < 2:
+        return
+    most, *rest = shapes
+    majority = 2 * len(most.tasks) > len(among)
+    for odd in rest if majority else rest[:1]:
+        one = odd.tasks[0]
+        other = _plainly_unlike(one, most, texts, readers)
+        lines = _difference(texts.get(one), texts.get(other), readers[one], readers[other])
+        shown = lines[:SHOWN_LINES]
+        yield Divergence(
+            group,
+            kind,
+            name,
+            odd=tuple(odd.tasks) if majority else (),
+            one=one,
+            other=other,
+            siblings=len(among),
+            shapes=len(shapes),
+            difference=tuple(shown),
+            cut=len(lines) - len(shown),
+            missing=tuple(task for shape in (odd, most) if shape.text is None for task in shape.tasks),
+        )
+
+
+def _plainly_unlike(one: TaskId, most: Shape, texts: _Texts, readers: Readers) -> TaskId:
+    """One of the majority whose text is not like that of `one`. There is such a one, but not everyone is:
+    a value copied from a sibling fits that sibling."""
+    unlike = (
+        task
+        for task in witnesses(most, readers)
+        if templated_lines(texts.get(one), texts.get(task), readers[one], readers[task]) is None
+    )
+    return next(unlike, most.tasks[0])
+
+
+# --- which are alike ---------------------------------------------------------------------------------
+
+
+def _shapes(among: Sequence[TaskId], texts: _Texts, readers: Readers) -> list[Shape]:
+    """The different shapes, the most frequent first, of equally frequent ones the one that came first."""
+    by_form: dict[str | None, Shape] = {}
+    for task in among:
+        text = texts.get(task)
+        by_form.setdefault(text.form if text else None, Shape(text, [])).tasks.append(task)
+    merged = _merged(list(by_form.values()), texts, readers)
+    position = {task: number for number, task in enumerate(among)}
+    for shape in merged:
+        shape.tasks.sort(key=position.__getitem__)
+    return sorted(merged, key=lambda shape: (-len(shape.tasks), position[shape.tasks[0]]))
+
+
+def _merged(shapes: list[Shape], texts: _Texts, readers: Readers) -> list[Shape]:
+    """Shapes that one template gives, together; first those that need it for the fewest lines. Of very many
+    only the most frequent: where everybody differs from everybody, it is no use to go on."""
+    ordered = sorted(shapes, key=lambda shape: -len(shape.tasks))
+    few, rest = ordered[:_MOST_SHAPES], ordered[_MOST_SHAPES:]
+    near = []
+    for one, other in combinations(range(len(few)), 2):
+        mine, theirs = few[one].tasks[0], few[other].tasks[0]
+        lines = templated_lines(texts.get(mine), texts.get(theirs), readers[mine], readers[theirs])
+        if lines is not None:
+            near.append((lines, one, other))
+    now = list(few)  # by number, the shape that this one is part of by now
+    for _, one, other in sorted(near):
+        kept, gone = now[one], now[other]
+        if kept is not gone and one_template(kept, gone, texts, readers):
+            kept.tasks += gone.tasks
+            now = [kept if shape is gone else shape for shape in now]
+    return [*{id(shape): shape for shape in now}.values(), *rest]
+
+
+# --- what differs ------------------------------------------------------------------------------------
+
+
+def _difference(one: Text | None, other: Text | None, mine: Reader, theirs: Reader) -> list[Line]:
+    """The lines in which the odd one and one of the others differ, hunk by hunk."""
+    if one is None or other is None:
+        here, reader = (one, mine) if one is not None else (other, theirs)
+        form = here.lines[1] if here else []
+        return [_line(text, reader, odd=one is not None) for text in form]
+    found = list(_changed(one, other, mine, theirs, strict=False))
+    return found or list(_changed(one, other, mine, theirs, strict=True))
+
+
+def _changed(one: Text, other: Text, mine: Reader, theirs: Reader, *, strict: bool) -> Iterator[Line]:
+    """Lines that differ. Unless `strict`, not those that one template gives."""
+    plain, form = one.lines
+    plain_other, form_other = other.lines
+    for (start, end), (begin, stop) in _hunks(form_other, form):
+        pairs = list(zip(range(start, end), range(begin, stop), strict=False))
+        same = {
+            pair
+            for pair in pairs
+            if not strict and end - start == stop - begin
+            and same_line(plain[pair[1]], plain_other[pair[0]], mine, theirs)
+        }  # fmt: skip
+        skip_other, skip = {i for i, _ in same}, {j for _, j in same}
+        yield from (_line(form_other[i], theirs, odd=False) for i in range(start, end) if i not in skip_other)
+        yield from (_line(form[j], mine, odd=True) for j in range(begin, stop) if j not in skip)
+
+
+_Range = tuple[int, int]
+
+
+def _hunks(old: list[str], new: list[str]) -> Iterator[tuple[_Range, _Range]]:
+    """Where two lists of lines differ. What is very long is not looked into: from the first difference to
+    the last it is one hunk."""
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - start and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    end, stop = len(old) - tail, len(new) - tail
+    if max(end, stop) - start > _MATCHED_LINES:
+        yield (start, end), (start, stop)
+        return
+    matcher = SequenceMatcher(None, old[start:end], new[start:stop], autojunk=False)
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag != "equal":
+            yield (start + a, start + b), (start + c, start + d)
+
+
+def _line(form: str, reader: Reader, *, odd: bool) -> Line:
+    text = reader.show(form)
+    return Line(odd, text if len(text) <= _SHOWN_COLUMNS else text[: _SHOWN_COLUMNS - 1] + "…")
