@@ -39,24 +39,19 @@ def add(
     at: datetime,
 ) -> tuple[int, Oid]:
     """Store a proposal under the task's next free number; the number and the proposal's commit."""
-    who = log.signature(Event("proposal", at, worker))
-    tree = store.objects.write_files(artifacts) if artifacts else log.empty_tree(store.objects)
+    tree = store.objects.write_files(artifacts) if artifacts else store.objects.write_empty_tree()
     for _ in range(_TRIES):
         number = max(numbers(store, task), default=0) + 1
-        document = {
-            "v": codec.VERSION,
-            "task": str(task),
-            "number": number,
-            "worker": worker,
-            "result": result,
-            "message": message,
-        }
-        oid = store.objects.write_commit(
+        oid = write(
+            store,
+            task,
+            number,
+            commit=commit,
+            worker=worker,
+            result=result,
+            message=message,
             tree=tree,
-            parents=(commit,) if commit else (),
-            author=who,
-            committer=who,
-            message=f"proposal {number} of {task}\n\n{codec.canonical(document)}\n",
+            at=at,
         )
         try:
             store.refs.transact([Update(names.proposal(task, number), ABSENT, oid)])
@@ -64,6 +59,37 @@ def add(
         except Held:
             continue  # a second hand-in of the same task at this moment took the number
     raise Busy(f"others keep handing in {task}", hint="git fleet done")
+
+
+def write(
+    store: Store,
+    task: TaskId,
+    number: int,
+    *,
+    commit: Oid | None,
+    worker: str,
+    result: str,
+    message: str,
+    tree: Oid,
+    at: datetime,
+) -> Oid:
+    """Store the commit of the task's `number`-th proposal, `tree` being its artifacts; no ref names it yet."""
+    who = log.signature(Event("proposal", at, worker))
+    document = {
+        "v": codec.VERSION,
+        "task": str(task),
+        "number": number,
+        "worker": worker,
+        "result": result,
+        "message": message,
+    }
+    return store.objects.write_commit(
+        tree=tree,
+        parents=(commit,) if commit else (),
+        author=who,
+        committer=who,
+        message=f"proposal {number} of {task}\n\n{codec.canonical(document)}\n",
+    )
 
 
 def numbers(store: Store, task: TaskId) -> list[int]:
