@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from git_fleet.app import gates
+from git_fleet.app import commands, gates
 from git_fleet.app.checkouts import Checkout
 from git_fleet.app.gates import GateResult, Outcome
 from git_fleet.app.session import Session
@@ -82,5 +82,5 @@ def _run(
     checkout.reset()
     number = record.state.proposal.number if record.state.proposal else 0
     folder = session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(number)
-    env = gates.gate_environment(session.around.env)
+    env = commands.environment(session.around.env)
     return gates.run_gates(wanted, checkout, env=env, log_dir=folder)
