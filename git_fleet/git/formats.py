@@ -163,6 +163,11 @@ def parse_change(meta: str, path: str) -> Change:
     return Change(cast(Status, status), path, int(old_mode, 8), int(new_mode, 8), Oid(old), Oid(new))
 
 
+def in_order(changes: Iterable[Change]) -> list[Change]:
+    """Sorted by the bytes of their paths, as git lists them."""
+    return sorted(changes, key=lambda change: os.fsencode(change.path))
+
+
 def status_of(old_mode: int, new_mode: int) -> Status:
     """How git calls the change between two modes; 0 is an absent path."""
     if not old_mode:

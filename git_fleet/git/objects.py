@@ -32,12 +32,13 @@ from git_fleet.git.formats import (
     checked_name,
     format_commit,
     format_tree,
+    in_order,
     parse_change,
     parse_commit,
     parse_tree,
     status_of,
 )
-from git_fleet.git.process import Child
+from git_fleet.git.process import Child, Git
 from git_fleet.git.refs import is_ref_name
 from git_fleet.git.repository import PackedRefs, Repository
 
@@ -61,6 +62,9 @@ __all__ = [
     "parse_commit",
 ]
 
+# A submodule's change is one, whatever `ignore` the .gitmodules of some work tree asks for.
+RAW_DIFF = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none")
+
 _HEX = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _WRITES = 5  # attempts at storing an object
 _AT_ONCE = 200  # names asked for in one go; their objects are held in memory together
@@ -72,9 +76,9 @@ class Objects:
     Reading goes through one `cat-file` child, started when first needed and kept until `close`.
     """
 
-    def __init__(self, repo: Repository, *, durable: bool = False) -> None:
+    def __init__(self, repo: Repository, *, durable: bool = False, git: Git | None = None) -> None:
         self.repo = repo
-        self._git = repo.git(durable=durable)
+        self._git = git or repo.git(durable=durable)
         self._packed = PackedRefs(repo)
         self._child: Child | None = None
 
@@ -90,6 +94,13 @@ class Objects:
         """End the child; reading again starts another."""
         self._end_child()
         self._packed.close()
+
+    def save(self) -> int:
+        """Let every other process see what was written; to be called before a ref names it.
+
+        How many objects that brought out: none here, where writing does it at once (see git/drafts.py).
+        """
+        return 0
 
     def read(self, name: str) -> tuple[Kind, bytes]:
         """Kind and content of what `name` (an id, a full ref name, `<id>:path`) names now.
@@ -151,6 +162,14 @@ class Objects:
         """Store a tree of these entries, in any order. Raises InvalidInput for a name no tree may hold."""
         return self.write("tree", format_tree(entries))
 
+    def write_empty_tree(self) -> Oid:
+        """Store the tree without entries. git knows it without having it, but `git fsck` misses it when a
+        commit names it. Looking for its file first saves a process each time."""
+        empty = self.repo.empty_tree
+        if (self.repo.common_dir / "objects" / empty[:2] / empty[2:]).exists():
+            return empty
+        return self.write_tree(())
+
     def write_files(self, files: Mapping[str, bytes]) -> Oid:
         """Store a tree of plain files, path → content, with the folders their paths name.
 
@@ -192,9 +211,9 @@ class Objects:
 
     def changed_paths(self, old_tree: Oid, new_tree: Oid) -> list[Change]:
         """Every path that differs between two trees (commits will do), sorted by bytes; no renames."""
-        fields = self._git.paths("diff-tree", "-r", "-z", "--raw", "--no-renames", old_tree, new_tree)
-        changes = [parse_change(meta, path) for meta, path in zip(fields[::2], fields[1::2], strict=True)]
-        return sorted(changes, key=lambda change: os.fsencode(change.path))
+        fields = self._git.paths(*RAW_DIFF, old_tree, new_tree)
+        changes = (parse_change(meta, path) for meta, path in zip(fields[::2], fields[1::2], strict=True))
+        return in_order(changes)
 
     def merge_bases(self, one: Oid, other: Oid) -> list[Oid]:
         """All best common ancestors, best first as git sees it; empty for unrelated histories."""
@@ -204,6 +223,26 @@ class Objects:
     def is_ancestor(self, old: Oid, new: Oid) -> bool:
         """Whether `new` contains `old` (a commit contains itself). Raises GitFailed for a missing commit."""
         return self._git.run("merge-base", "--is-ancestor", old, new, ok=(0, 1)).code == 0
+
+    def _compare(self, prefix: str, old_tree: Oid, new_tree: Oid) -> Iterator[Change]:
+        """The changes below two folders; only what differs is read."""
+        if old_tree == new_tree:
+            return
+        empty, zero = self.repo.empty_tree, Oid(self.repo.zero)
+        # A file and a folder of one name are two entries: one goes, the other comes.
+        old, new = (
+            {(entry.name, entry.mode == FOLDER): entry for entry in self.read_tree(tree)}
+            for tree in (old_tree, new_tree)
+        )
+        for key in old.keys() | new.keys():
+            name, is_folder = key
+            before = old.get(key, TreeEntry(0, name, empty if is_folder else zero))
+            after = new.get(key, TreeEntry(0, name, empty if is_folder else zero))
+            if is_folder:
+                yield from self._compare(f"{prefix}{name}/", before.oid, after.oid)
+            elif before != after:
+                status = status_of(before.mode, after.mode)
+                yield Change(status, prefix + name, before.mode, after.mode, before.oid, after.oid)
 
     def _find(self, name: str) -> Object | None:
         return next(iter(self._fetch([name])))
@@ -298,8 +337,7 @@ class _Bulk(Objects):
 
     def changed_paths(self, old_tree: Oid, new_tree: Oid) -> list[Change]:
         # Not libgit2's diff: that one folds case where core.ignoreCase is set, and git's does not.
-        changes = self._compare("", old_tree, new_tree)
-        return sorted(changes, key=lambda change: os.fsencode(change.path))
+        return in_order(self._compare("", old_tree, new_tree))
 
     def is_ancestor(self, old: Oid, new: Oid) -> bool:
         try:
@@ -321,26 +359,6 @@ class _Bulk(Objects):
         except self._errors:
             return None
         return Object(Oid(name), self._kinds[number], data)
-
-    def _compare(self, prefix: str, old_tree: Oid, new_tree: Oid) -> Iterator[Change]:
-        """The changes below two folders; only what differs is read."""
-        if old_tree == new_tree:
-            return
-        empty, zero = self.repo.empty_tree, Oid(self.repo.zero)
-        # A file and a folder of one name are two entries: one goes, the other comes.
-        old, new = (
-            {(entry.name, entry.mode == FOLDER): entry for entry in self.read_tree(tree)}
-            for tree in (old_tree, new_tree)
-        )
-        for key in old.keys() | new.keys():
-            name, is_folder = key
-            before = old.get(key, TreeEntry(0, name, empty if is_folder else zero))
-            after = new.get(key, TreeEntry(0, name, empty if is_folder else zero))
-            if is_folder:
-                yield from self._compare(f"{prefix}{name}/", before.oid, after.oid)
-            elif before != after:
-                status = status_of(before.mode, after.mode)
-                yield Change(status, prefix + name, before.mode, after.mode, before.oid, after.oid)
 
 
 def open_objects(repo: Repository, *, bulk: bool = False, durable: bool = False) -> Objects:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -74,14 +74,22 @@ class Git:
 
     `hooks` lets the repository's hooks run. `durable` makes git flush loose objects, packs and
     references to the disk before it goes on. `git_dir` names the repository instead of letting git
-    look for it from `directory`.
+    look for it from `directory`. `env` is asked for further variables each time a git starts, so what it
+    does is done before that git looks at anything (git/drafts.py lays out objects so).
     """
 
     def __init__(
-        self, directory: Path, *, hooks: bool = False, durable: bool = False, git_dir: Path | None = None
+        self,
+        directory: Path,
+        *,
+        hooks: bool = False,
+        durable: bool = False,
+        git_dir: Path | None = None,
+        env: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self.directory = directory
         self._git_dir = git_dir
+        self._env = env
         self._switches: list[str] = []
         if not hooks:
             self._switches += _NO_HOOKS
@@ -169,6 +177,8 @@ class Git:
         kept.update(_FIXED)
         if self._git_dir is not None:
             kept["GIT_DIR"] = os.fspath(self._git_dir)
+        if self._env is not None:
+            kept.update(self._env())
         kept.update(extra or {})
         return kept
 

@@ -59,7 +59,7 @@ def _write(
     level = list(tips)
     while len(level) > _PARENTS:
         groups = [level[start : start + _PARENTS] for start in range(0, len(level), _PARENTS)]
-        level = [commit(group, log.empty_tree(store.objects)) for group in groups]
+        level = [commit(group, store.objects.write_empty_tree()) for group in groups]
     return commit([*filter(None, [before]), *level], store.objects.write_files({_FILE: document}))
 
 

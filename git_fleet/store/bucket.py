@@ -54,7 +54,7 @@ def _write(store: Store, before: Oid | None, tokens: float, actor: str, at: date
     document = {"v": codec.VERSION, "at": codec.format_time(at), "tokens": round(tokens, 4)}
     who = log.signature(event)
     return store.objects.write_commit(
-        tree=log.empty_tree(store.objects),
+        tree=store.objects.write_empty_tree(),
         parents=(before,) if before else (),
         author=who,
         committer=who,

@@ -32,7 +32,7 @@ def move(store: Store, *, before: Oid | None, task: TaskId, claim: Oid, event: E
     who = log.signature(event)
     document = {"v": codec.VERSION, "task": str(task), "claim": claim}
     commit = store.objects.write_commit(
-        tree=log.empty_tree(store.objects),
+        tree=store.objects.write_empty_tree(),
         parents=(before, claim) if before else (claim,),
         author=who,
         committer=who,

@@ -104,17 +104,8 @@ def write(
 
 def _tree(objects: Objects, blobs: Mapping[str, Oid]) -> Oid:
     if not blobs:
-        return empty_tree(objects)
+        return objects.write_empty_tree()
     return objects.write_tree(TreeEntry(FILE, name, oid) for name, oid in blobs.items())
-
-
-def empty_tree(objects: Objects) -> Oid:
-    """The empty tree, stored. git knows it without having it, but `git fsck` misses it when a commit
-    names it, so it is written; looking for its file first saves a process each time."""
-    empty = objects.repo.empty_tree
-    if (objects.repo.common_dir / "objects" / empty[:2] / empty[2:]).exists():
-        return empty
-    return objects.write_tree(())
 
 
 def one_line(text: str, limit: int = 100) -> str:

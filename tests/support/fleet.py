@@ -183,7 +183,7 @@ def proposed(session: Session, name: str, files: Mapping[str, str | bytes] | Non
     number = record.state.proposal.number + 1 if record.state.proposal else 1
     who = log.signature(Event("done", session.now(), session.actor))
     oid = session.store.objects.write_commit(
-        tree=log.empty_tree(session.store.objects),
+        tree=session.store.objects.write_empty_tree(),
         parents=(commit,),
         author=who,
         committer=who,

@@ -1,0 +1,79 @@
+"""Packs made here and stored by `git index-pack`, which computes every id anew and writes the index.
+
+Format: gitformat-pack, version 2. All objects are whole; finding deltas is `git gc`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+
+from git_fleet.git.formats import Kind, Object
+from git_fleet.git.process import Child, Git
+from git_fleet.git.repository import ObjectFormat
+
+_CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_CHUNK = 65_536  # bytes given to git at a time; it works while the next ones are being made
+
+
+def store_pack(
+    git: Git, objects: Collection[Object], object_format: ObjectFormat, *, flush: bool = True
+) -> str:
+    """Store the objects (at least one) as one pack where `git` keeps objects; the pack's file name, less
+    its suffix. Pack and index are flushed to the disk, unless the repository's `core.fsync` says otherwise
+    and `git` is not durable; without `flush` nothing is. Raises GitFailed, and nothing is stored then."""
+    careless = () if flush else ("-c", "core.fsync=none")
+    child = Child(git, *careless, "index-pack", "--stdin")
+    try:
+        for chunk in _stream(objects, object_format):
+            if not child.send(chunk):
+                break
+        answer = child.line()
+    finally:
+        code = child.end()
+    if code:
+        raise child.error()
+    return "pack-" + answer.removeprefix(b"pack\t").decode("ascii")
+
+
+def loose(stored: Object) -> bytes:
+    """The content of an object's own file below objects/."""
+    return _deflated(b"%b %d\0%b" % (stored.kind.encode(), len(stored.data), stored.data))
+
+
+def _stream(objects: Collection[Object], object_format: ObjectFormat) -> Iterator[bytes]:
+    """The pack in pieces; commits first, blobs last, as in git's own."""
+    digest = hashlib.new(object_format, usedforsecurity=False)
+    parts = [b"PACK", struct.pack(">II", 2, len(objects))]
+    size = 0
+    for each in sorted(objects, key=lambda each: _CODES[each.kind]):
+        data = _deflated(each.data)
+        parts += (_head(_CODES[each.kind], len(each.data)), data)
+        size += len(data)
+        if size > _CHUNK:
+            chunk = b"".join(parts)
+            digest.update(chunk)
+            yield chunk
+            parts, size = [], 0
+    chunk = b"".join(parts)
+    digest.update(chunk)
+    yield chunk + digest.digest()
+
+
+def _head(code: int, size: int) -> bytes:
+    """Kind and size of an object: 4 bits of the size beside the kind, then 7 a byte, lowest first."""
+    out = bytearray()
+    here, rest = code << 4 | size & 15, size >> 4
+    while rest:
+        out.append(here | 0x80)
+        here, rest = rest & 0x7F, rest >> 7
+    out.append(here)
+    return bytes(out)
+
+
+def _deflated(data: bytes) -> bytes:
+    """zlib's fastest level. A window no larger than the data gives the same bytes, and spares zlib clearing
+    a large one, which is most of the time that a small object takes."""
+    return zlib.compress(data, 1, 12 if len(data) <= 4096 else zlib.MAX_WBITS)
