@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -331,9 +332,11 @@ class _Log:
     def __enter__(self) -> Self:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
+            handle, name = tempfile.mkstemp(prefix="log-", dir=self._path.parent)
+            Path(name).replace(self._path)  # an older run of the same may still be writing to its own
         except OSError as error:
             raise self._unwritable(error) from error
+        self._file = os.fdopen(handle, "w+b")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -365,10 +368,10 @@ class _Log:
         """The last lines, cleaned (see core/trailers.py)."""
         end = bytes(self._end[-TAIL_BYTES:])
         if len(end) < TAIL_BYTES and not self._skipped:
-            with self._path.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - (TAIL_BYTES - len(end))))
-                end = file.read() + end
+            written = self._file.tell()
+            self._file.seek(max(0, written - (TAIL_BYTES - len(end))))
+            end = self._file.read() + end
+            self._file.seek(written)
         text = end.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
         return "\n".join(clean(text).rstrip().split("\n")[-_TAIL_LINES:])
 

@@ -28,8 +28,10 @@ from git_fleet.store.worktree import Placement
 GIT_CONFIG = (("rebase.autoStash", "false"), ("merge.autoStash", "false"))
 """The stash is shared by all worktrees: git must not fill it behind a worker's back."""
 
+PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
+"""What `[env]` of fleet.toml may say of the place where a task is worked on."""
+
 _LOCK_REASON = "git-fleet: "
-_PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
 _COMPOSE_LENGTH = 63  # as long as a host name's part
 
 
@@ -60,14 +62,16 @@ def prepare(
     now: datetime,
     inherited: Mapping[str, str],
     confirm: Callable[[], object] = lambda: None,
+    begin: Callable[[int], object] = lambda _: None,
 ) -> Prepared:
     """Make (or finish, or hand over) the worktree at `path` for the claim that `placement` names.
 
     The branch starts from `start` if it is new. `placement.slot` is filled in here. `inherited` is the
     environment that `env` will be added to. A worktree whose folder was deleted by hand has its commits
     pinned before it is made again. `confirm` raises when the claim has ended; it is asked first, and again
-    while nobody else can write a placement. Raises Held when branch or folder is somebody else's, NeedsPerson,
-    InvalidInput and GitFailed as the steps do; every step may be done again.
+    while nobody else can write a placement. `begin` is what this claim begins with, before anybody works
+    there: it gets the descriptor of the lock it is called under. Raises Held when branch or folder is somebody
+    else's, NeedsPerson, InvalidInput and GitFailed as the steps do; every step may be done again.
     """
     repo, task = store.repo, TaskId(placement.plan, placement.task)
     markers = includes.check_markers(config.touch)
@@ -87,6 +91,10 @@ def prepare(
         raise NeedsPerson(
             f"{path} has lost its .git, so git does not know it any more", hint="git worktree repair"
         )
+    if before is None or before.fence != placement.fence:
+        with worktrees.one_at_a_time(repo) as lock:
+            confirm()
+            begin(lock)
     included = includes.include(repo.main_worktree(), path)
     visible = includes.touch(path, markers)
     slot = slots.allocate(
@@ -168,7 +176,7 @@ def environment(
         "plan": placement.plan,
         "port": str(slot.port_base),
     }
-    own = {name: _PLACEHOLDER.sub(lambda match: values[match[1]], text) for name, text in config.env}
+    own = {name: PLACEHOLDER.sub(lambda match: values[match[1]], text) for name, text in config.env}
     return own | fleet | _git_config(inherited)
 
 

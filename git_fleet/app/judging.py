@@ -7,12 +7,14 @@ nothing, so only its `accept` commands run, on main as it is; its artifacts are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from git_fleet.app import commands, gates
-from git_fleet.app.checkouts import Checkout
+from git_fleet.app import gates
+from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.gates import GateResult, Outcome
+from git_fleet.app.passes import Passes
 from git_fleet.app.session import Session
 from git_fleet.core.config import Config, Gate
 from git_fleet.core.ids import Oid
@@ -37,6 +39,20 @@ class Judgement:
         return "gates" if self.results else "nobody"
 
 
+class _Held(Checkouts):
+    """A pool of the one checkout that is held already."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        self._checkout = checkout
+
+    @contextmanager
+    def checkout(self, commit: Oid) -> Iterator[Checkout]:
+        """That one, clean, at `commit`."""
+        self._checkout.commit = commit
+        self._checkout.reset()
+        yield self._checkout
+
+
 def judge(
     session: Session,
     config: Config,
@@ -53,8 +69,8 @@ def judge(
     wanted = _wanted(config, record)
     listed = ", ".join(gate.name for gate in wanted)
     report(f"{record.id}: gates: {listed}" if listed else f"{record.id}: no gates")
-    results = _run(session, record, wanted, checkout, commit) if wanted else ()
-    texts = {result.log.name: result.log.read_bytes() for result in results}
+    results = _run(session, config, record, wanted, _Held(checkout), commit) if wanted else ()
+    texts = {result.log.name: result.log.read_bytes() for result in results if not result.cached}
     if not results or results[-1].outcome is Outcome.PASS:
         return Judgement(results, texts, None)
     bad, own = results[-1], len(results) > len(wanted) - len(record.task.accept)
@@ -76,11 +92,21 @@ def _wanted(config: Config, record: TaskRecord) -> tuple[Gate, ...]:
 
 
 def _run(
-    session: Session, record: TaskRecord, wanted: tuple[Gate, ...], checkout: Checkout, commit: Oid
+    session: Session,
+    config: Config,
+    record: TaskRecord,
+    wanted: tuple[Gate, ...],
+    pool: Checkouts,
+    commit: Oid,
 ) -> tuple[GateResult, ...]:
-    checkout.commit = commit
-    checkout.reset()
     number = record.state.proposal.number if record.state.proposal else 0
     folder = session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(number)
-    env = commands.environment(session.around.env)
-    return gates.run_gates(wanted, checkout, env=env, log_dir=folder)
+    return gates.run_gates(
+        wanted,
+        pool,
+        commit,
+        session.store.objects.read_commit(commit).tree,
+        env=gates.gate_environment(session.around.env, dict(config.env)),
+        log_dir=folder,
+        passes=Passes.of(session.repo),
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -10,9 +11,10 @@ import pytest
 
 from git_fleet.app import commands
 from git_fleet.app.checkouts import Checkouts
-from git_fleet.app.gates import GateResult, Outcome, environment_digest, gates_of, run_gate, run_gates
+from git_fleet.app.gates import GateResult, Outcome, gate_environment, gates_of, run_gate, run_gates
+from git_fleet.app.passes import Passes
 from git_fleet.core.config import Command, Config, Gate
-from git_fleet.core.ids import TaskId
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Task
 from git_fleet.git.repository import discover
 from tests.support.repo import Repo
@@ -88,11 +90,10 @@ def test_a_stopped_gate_is_no_failure(tmp_path: Path) -> None:
     assert not run("no-such-command", tmp_path).stopped
 
 
-def test_equal_environments_have_equal_digests() -> None:
-    one = environment_digest({"A": "1", "B": "2"})
-    assert one == environment_digest({"B": "2", "A": "1"})
-    assert one != environment_digest({"A": "1", "B": "3"})
-    assert environment_digest({"A": "1\0B=2"}) != ""
+def test_gates_get_of_env_what_names_no_place() -> None:
+    own = {"DATABASE_URL": "postgresql:///app_{slot}", "PORT": "{port}", "MODE": "test", "JSON": "{}"}
+    env = gate_environment({"PATH": "/bin", "GITHUB_TOKEN": "s"}, own)
+    assert env == {"PATH": "/bin", "MODE": "test", "JSON": "{}"}
 
 
 def test_the_repositorys_gates_come_before_the_tasks_own() -> None:
@@ -108,11 +109,23 @@ def test_the_repositorys_gates_come_before_the_tasks_own() -> None:
 # --- several gates in a checkout ------------------------------------------------------------------
 
 
-def run_all(repo: Repo, folder: Path, *wanted: Command) -> tuple[GateResult, ...]:
+def run_all(
+    repo: Repo,
+    folder: Path,
+    *wanted: Command,
+    passes: Passes | None = None,
+    env: dict[str, str] | None = None,
+) -> tuple[GateResult, ...]:
     gates = [Gate(f"gate/{number}", command, 30.0) for number, command in enumerate(wanted, 1)]
-    env = commands.environment(os.environ)
-    with Checkouts(discover(repo.path), folder / "cache").checkout(repo.rev("main")) as checkout:
-        return run_gates(gates, checkout, env=env, log_dir=folder / "logs")
+    return run_gates(
+        gates,
+        Checkouts(discover(repo.path), folder / "cache"),
+        repo.rev("main"),
+        Oid(repo.run_git("rev-parse", "main^{tree}")),
+        env=gate_environment(os.environ, env),
+        log_dir=folder / "logs",
+        passes=passes or Passes(folder / "passes"),
+    )
 
 
 def test_gates_run_in_order_up_to_the_first_that_does_not_pass(repo: Repo, tmp_path: Path) -> None:
@@ -142,11 +155,78 @@ def test_a_gate_that_removes_its_checkout_does_not_spoil_the_next(repo: Repo, tm
 def test_a_running_gate_keeps_its_checkout_taken(repo: Repo, tmp_path: Path) -> None:
     """It inherits the lock, so the checkout is nobody else's even when whoever runs the gate is killed."""
     code = (
-        "import os, fcntl, sys\nfcntl.flock(int(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)\nprint('ours')"
+        "import contextlib, fcntl, os\n"
+        "place = os.stat('../../checkout-1.lock')\n"
+        "for fd in map(int, os.listdir('/dev/fd')):\n"
+        "    with contextlib.suppress(OSError):\n"
+        "        if os.path.samestat(os.fstat(fd), place):\n"
+        "            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "            print('ours')"
     )
-    with Checkouts(discover(repo.path), tmp_path / "cache").checkout(repo.rev("main")) as checkout:
-        gate = Gate("tests", python(code, str(checkout.lock)))
-        (found,) = run_gates(
-            [gate], checkout, env=commands.environment(os.environ), log_dir=tmp_path / "logs"
-        )
+    (found,) = run_all(repo, tmp_path, python(code))
     assert found.tail == "ours"
+
+
+# --- passes on record -----------------------------------------------------------------------------
+
+
+def count(folder: Path) -> str:
+    """A gate that passes and leaves a trace outside of its checkout."""
+    return f"echo ran >> {folder}/ran"
+
+
+def runs(folder: Path) -> int:
+    place = folder / "ran"
+    return len(place.read_text().splitlines()) if place.exists() else 0
+
+
+def test_a_gate_that_passed_is_not_run_again_on_the_same_tree(repo: Repo, tmp_path: Path) -> None:
+    (first,) = run_all(repo, tmp_path, count(tmp_path))
+    repo.commit("Another commit of the same tree", {})
+    (second,) = run_all(repo, tmp_path, count(tmp_path))
+    assert (first.cached, second.cached, second.outcome, second.code) == (False, True, Outcome.PASS, 0)
+    assert second.seconds == pytest.approx(first.seconds, abs=0.001)
+    repo.commit("Change something", {"README.md": "# other\n"})
+    (third,) = run_all(repo, tmp_path, count(tmp_path))
+    assert not third.cached
+    assert runs(tmp_path) == 2
+
+
+def test_when_all_passes_are_on_record_there_is_no_checkout(repo: Repo, tmp_path: Path) -> None:
+    run_all(repo, tmp_path, "true")
+    shutil.rmtree(tmp_path / "cache")
+    run_all(repo, tmp_path, "true")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_gate_behind_one_on_record_finds_a_clean_checkout(repo: Repo, tmp_path: Path) -> None:
+    run_all(repo, tmp_path, "true", "touch left; exit 1")
+    first, second = run_all(repo, tmp_path, "true", "test ! -e left")
+    assert (first.cached, second.cached, second.outcome) == (True, False, Outcome.PASS)
+
+
+@pytest.mark.parametrize("end", ["exit 1", "exit 127", "echo changed > README.md", 'rm -rf "$PWD"'])
+def test_only_a_pass_that_left_its_tree_alone_is_on_record(end: str, repo: Repo, tmp_path: Path) -> None:
+    for _ in range(2):
+        (found,) = run_all(repo, tmp_path, f"{count(tmp_path)}; {end}")
+        assert not found.cached
+    assert runs(tmp_path) == 2
+
+
+def test_a_pass_is_no_answer_in_another_environment(repo: Repo, tmp_path: Path) -> None:
+    for mode in ("fast", "slow", "fast"):
+        run_all(repo, tmp_path, count(tmp_path), env={"MODE": mode})
+    assert runs(tmp_path) == 2
+
+
+def test_without_the_cache_every_gate_runs_and_the_last_answer_counts(repo: Repo, tmp_path: Path) -> None:
+    """A pass that a later run contradicts is believed no more."""
+    flaky = f"{count(tmp_path)}; ! test -e {tmp_path}/broken"
+    fresh = Passes(tmp_path / "passes", fresh=True)
+    run_all(repo, tmp_path, flaky)
+    assert not run_all(repo, tmp_path, flaky, passes=fresh)[0].cached
+    assert run_all(repo, tmp_path, flaky)[0].cached
+    (tmp_path / "broken").touch()
+    assert run_all(repo, tmp_path, flaky, passes=fresh)[0].outcome is Outcome.FAIL
+    assert run_all(repo, tmp_path, flaky)[0].outcome is Outcome.FAIL
+    assert runs(tmp_path) == 4
