@@ -31,10 +31,11 @@ from git_fleet.store.worktree import Placement
 CONFIG_FILE = "fleet.toml"
 
 AGENT_VARIABLES = (
-    "FLEET_TASK", "AI_AGENT", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CODEX_THREAD_ID",
-    "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION", "CURSOR_AGENT", "AIDER_MODEL",
+    "FLEET_TASK", "FLEET_GATE", "FLEET_VERIFIER", "AI_AGENT", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT",
+    "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION", "CURSOR_AGENT", "AIDER_MODEL",
 )  # fmt: skip
-"""A variable of one of these names says that an agent is at the keyboard, not a person."""
+"""A variable of one of these names says that an agent is at the keyboard, or a command that git-fleet itself
+has started, not a person."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,10 @@ class Session:
 
     def person(self) -> str:
         """The person's name, as git knows it, for what a person does."""
+        return self._person
+
+    @cached_property
+    def _person(self) -> str:
         return self.repo.git().text("config", "user.name", ok=(0, 1)) or self.actor
 
     def record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:

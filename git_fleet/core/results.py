@@ -174,6 +174,67 @@ class Integration:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """One verdict on a task's latest proposal, as its log has it: who (`verifier:NAME`, `person:NAME`) gave
+    it, when, on which tip of the base branch. `oid` is the event, whose text `output` is what a command
+    printed. `counts` says that no later answer took its place."""
+
+    lens: str
+    verifier: str
+    verdict: str
+    at: datetime
+    proposal: int
+    onto: Oid | None
+    findings: tuple[Finding, ...]
+    summary: str
+    oid: Oid
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` made of one task: its state after it, the verdicts on its proposal, and the lenses that
+    are not heard yet. `refuted` says that it went back to rework, `reason` why in a word (verdict, gate,
+    scope), and `detail` what a gate or the scope had against it."""
+
+    id: TaskId
+    title: str
+    state: State
+    proposal: int
+    commit: Oid | None
+    verdicts: tuple[Given, ...]
+    missing: tuple[str, ...]
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def refuted(self) -> bool:
+        """Whether it went back to rework."""
+        return self.state is State.REWORK
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` did: the tasks looked at, and those left as they are."""
+
+    tasks: tuple[Verified, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """What `revert` did (or, on a dry run, would do): `commit` on the branch `base` takes back `reverted`."""
+
+    id: TaskId
+    reverted: Oid
+    commit: Oid
+    main_before: Oid
+    main_after: Oid
+    gate_runs: int
+    base: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that `doctor` found; `fixed` says that --fix has put it right."""
 
