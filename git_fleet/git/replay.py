@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from git_fleet.core import trailers
 from git_fleet.core.ids import Oid
 from git_fleet.errors import InvalidInput
+from git_fleet.git.ancestry import histories
 from git_fleet.git.formats import Commit, Signature
 from git_fleet.git.objects import Objects
 from git_fleet.git.process import Git, failure
@@ -76,11 +76,8 @@ def commit_settings(git: Git) -> CommitSettings:
 
 
 def own_commits(git: Git, objects: Objects, *, onto: Oid, proposal: Oid) -> tuple[Commit, ...]:
-    """The commits that `proposal` brings to `onto`, oldest first. Left out are merges, and what the fleet
-    committed of a worker that was taken over: nobody wrote these messages."""
-    listed = git.text("rev-list", "--reverse", "--topo-order", "--no-merges", proposal, f"^{onto}")
-    commits = (objects.read_commit(name) for name in listed.split())
-    return tuple(commit for commit in commits if not trailers.is_kept(commit.message))
+    """The commits that `proposal` brings to `onto`, as in `ancestry.History`."""
+    return histories(git, objects, [proposal], onto)[proposal].own
 
 
 def merge(git: Git, ours: Oid, theirs: Oid) -> Merge:
@@ -145,13 +142,39 @@ def replay(
         return Candidate(None, None, merged.conflicts, merged.said)
     if merged.tree == objects.read_commit(onto).tree:
         return Candidate(None, merged.tree)
-    if sign:
-        commit = _write_signed(git, merged.tree, onto, author, committer, message)
-    else:
-        commit = objects.write_commit(
-            tree=merged.tree, parents=[onto], author=author, committer=committer, message=message
-        )
+    commit = commit_tree(
+        git,
+        objects,
+        tree=merged.tree,
+        onto=onto,
+        message=message,
+        author=author,
+        committer=committer,
+        sign=sign,
+    )
     return Candidate(commit, merged.tree)
+
+
+def commit_tree(
+    git: Git,
+    objects: Objects,
+    *,
+    tree: Oid,
+    onto: Oid,
+    message: str,
+    author: Signature,
+    committer: Signature,
+    sign: bool = False,
+) -> Oid:
+    """The commit of `tree` on top of `onto`, its message in UTF-8. Only a signed one needs `git`.
+
+    Raises GitFailed, also when it cannot be signed.
+    """
+    if sign:
+        return _write_signed(git, tree, onto, author, committer, message)
+    return objects.write_commit(
+        tree=tree, parents=[onto], author=author, committer=committer, message=message
+    )
 
 
 def _write_signed(

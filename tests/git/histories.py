@@ -48,6 +48,15 @@ class History(NamedTuple):
     branches: tuple[Branch, ...]
 
 
+class Graph(NamedTuple):
+    """Commits without content: each its parents, as numbers of earlier commits (any numbers fit), and a date.
+
+    Dates go backwards as well: clocks of workers do.
+    """
+
+    commits: tuple[tuple[tuple[int, ...], int], ...]
+
+
 KINDS = (
     "edit", "edit", "edit", "append", "add", "add", "delete", "rename", "move folder", "mode", "link", "binary",
 )  # fmt: skip
@@ -69,6 +78,12 @@ histories = st.builds(
     st.lists(commits, max_size=2).map(tuple),
     st.lists(branches, min_size=2, max_size=4).map(tuple),
 )
+
+
+parents = st.sampled_from((0, 1, 1, 1, 1, 2)).flatmap(
+    lambda count: st.tuples(*[st.one_of(st.just(-1), st.integers(0, 30))] * count)
+)
+graphs = st.builds(Graph, st.lists(st.tuples(parents, st.integers(1, 9)), min_size=2, max_size=16).map(tuple))
 
 
 def text(seed: int) -> bytes:
@@ -143,6 +158,17 @@ def write(repo: Repo, history: History) -> tuple[Oid, list[Oid]]:
     return marks[main], [marks[tip] for tip in tips]
 
 
+def write_graph(repo: Repo, graph: Graph) -> list[Oid]:
+    """Stores the commits of a graph, in its order."""
+    out = _Stream()
+    for number, (above, date) in enumerate(graph.commits):
+        # -1 is the commit before, so that there are lines of several
+        known = {number if parent < 0 else 1 + parent % number for parent in above} if number else set()
+        out.commit({}, sorted(known, reverse=True), date=date)
+    marks = out.run(repo)
+    return [marks[number] for number in sorted(marks)]
+
+
 def by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...], Oid]]:
     """`git merge --squash` and `git commit` of one tip after the other: the unmerged paths of each, and the tree
     of HEAD after it."""
@@ -178,11 +204,13 @@ class _Stream:
         self.trees: list[Tree] = []
         self._lines = [b"feature done\n"]
 
-    def commit(self, tree: Tree, parents: Sequence[int]) -> None:
+    def commit(self, tree: Tree, parents: Sequence[int], *, date: int = 0) -> None:
         self.trees.append(tree)
         number = len(self.trees)
-        head = b"commit refs/heads/drawn\nmark :%d\ncommitter A U Thor <a@b> %d +0100\n" % (number, number)
-        self._lines += [b"reset refs/heads/drawn\n\n", head, b"data 5\nwork\n\n"]
+        when = (number, date or number)
+        head = b"commit refs/heads/drawn\nmark :%d\ncommitter A U Thor <a@b> %d +0100\n" % when
+        said = b"work %d\n" % number
+        self._lines += [b"reset refs/heads/drawn\n\n", head, b"data %d\n%b\n" % (len(said), said)]
         for keyword, parent in zip((b"from", b"merge"), parents, strict=False):
             self._lines.append(b"%b :%d\n" % (keyword, parent))
         self._lines.append(b"deleteall\n")
