@@ -2,7 +2,7 @@
 #   make demo    the whole story on a scratch repository (KEEP=DIR leaves it there)
 #   make test    all tests, the slow ones last
 #   make check   format, lint, types, layers
-#   make bench   the measurements of benchmarks/
+#   make bench   the measurements of benchmarks/ (FULL=1: their baselines to the end)
 
 PYTHON ?= python3
 JOBS ?= 2

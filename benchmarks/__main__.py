@@ -10,32 +10,38 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, everyday
+from benchmarks import claims, everyday, integrate
 from benchmarks.box import table
 
-SUITES = {"claims": claims.MEASURES, "everyday": everyday.MEASURES}
+SUITES = {"claims": claims.MEASURES, "everyday": everyday.MEASURES, "integrate": integrate.MEASURES}
 RESULTS = Path(__file__).parent / "results.json"
 
 
 def main() -> None:
-    """Run the suites named on the command line, or all."""
-    chosen = sys.argv[1:] or list(SUITES)
-    figures = []
-    for suite in chosen:
+    """Run the suites named on the command line, or all; the results of others are kept."""
+    known = json.loads(RESULTS.read_text()).get("suites", {}) if RESULTS.exists() else {}
+    shown = []
+    for suite in sys.argv[1:] or list(SUITES):
+        figures = []
         for measure in SUITES[suite]:
             print(f"measuring {suite}: {measure.__name__} …", file=sys.stderr, flush=True)
             figures += list(measure())
-    print(table(figures))
-    about = {
+        rows = [{**asdict(figure), "ratio": round(figure.ratio, 3)} for figure in figures]
+        known[suite] = {"machine": machine(), "figures": rows}
+        shown += figures
+    print(table(shown))
+    RESULTS.write_text(json.dumps({"v": 1, "suites": known}, indent=1) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """What a suite ran on; `load` as it was at its end."""
+    version = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    return {
         "python": platform.python_version(),
-        "git": subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.split()[
-            2
-        ],
+        "git": version,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
     }
-    rows = [{**asdict(figure), "ratio": round(figure.ratio, 3)} for figure in figures]
-    RESULTS.write_text(json.dumps({"v": 1, "machine": about, "figures": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

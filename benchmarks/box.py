@@ -85,6 +85,7 @@ def box(files: Mapping[str, str], config: str) -> Iterator[Box]:
     repo.mkdir()
     kept = ("PATH", "LANG", "TMPDIR", "VIRTUAL_ENV")
     env = {name: os.environ[name] for name in kept if name in os.environ}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"  # git finds the installed program
     env |= {"HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "XDG_STATE_HOME": str(folder / "state")}
     env |= {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(Path(__file__).parent.parent)}
     made = Box(folder, repo, env)
