@@ -7,7 +7,7 @@ from typing import NamedTuple
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.core.trailers import one_line, read_stamp
+from git_fleet.core.trailers import one_line, read_revert, read_stamp
 from git_fleet.store import names
 
 _SHOWN = 3
@@ -40,7 +40,7 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
     return tuple(
         Foreign(Oid(oid), one_line(message.split("\n", 1)[0]))
         for oid, _, message in found
-        if not read_stamp(message)
+        if read_stamp(message) is None and read_revert(message) is None
     )
 
 

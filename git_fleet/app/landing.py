@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from git_fleet.app import placing
 from git_fleet.app.lead import Leading, lost_lead
@@ -42,9 +43,11 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     when the lead was lost; nothing has moved in these cases.
     """
     session = leading.session
+    person, now = session.person(), session.now()
+    notes = evidence.prepare(session.store, _notes(landings), actor=person, at=now)
+    session.store.objects.save()  # all but the intent itself, which says what is there by now
     checkout = require_way(session, ref, old, new)
     intent = Intent(ref, old, new, str(checkout or ""), tuple(landings))
-    person, now = session.person(), session.now()
     leading.write(lambda record: log.begin(session.store, record, intent, actor=person, now=now))
     fence = leading.record.tip
     if fence is None:
@@ -61,7 +64,11 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
             raise lost_lead() from None
         settle(leading)
         raise
-    settle(leading)
+    settle(leading, notes)
+
+
+def _notes(landings: Sequence[Landing]) -> dict[Oid, str]:
+    return {landing.commit: landing.note for landing in landings}
 
 
 def require_way(session: Session, ref: str, old: Oid, new: Oid) -> Path | None:
@@ -95,8 +102,9 @@ def _only_checkout(session: Session, ref: str) -> Path | None:
     return places[0] if places else None
 
 
-def settle(leading: Leading) -> str:
-    """Close the open intent: complete it if main has its commits, else void it.
+def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
+    """Close the open intent: complete it if main has its commits, else void it. `notes`: its evidence, written
+    before main moved.
 
     "complete", "void", or "" when none is open. Every step may be done again. Raises NeedsPerson when
     the worktree of main holds files that are neither the old nor the new ones, and when a commit made
@@ -106,22 +114,12 @@ def settle(leading: Leading) -> str:
     if record.state.intent is None:
         return ""
     intent = log.read_intent(session.store, record.state.intent)
-    main = session.store.refs.get(intent.ref)
-    landed = [
-        landing
-        for landing in intent.landings
-        if not isinstance(main, Absent) and session.store.objects.is_ancestor(landing.commit, main)
-    ]
+    main, landed = session.store.refs.get(intent.ref), log.landed(session.store, intent)
     if landed:
         _refuse_undone(session, intent, main)
         _finish_checkout(session, intent, main)
         _finish_tasks(session, landed)
-        evidence.add(
-            session.store,
-            {landing.commit: landing.note for landing in landed},
-            actor=session.person(),
-            at=session.now(),
-        )
+        evidence.add(session.store, _notes(landed), actor=session.person(), at=session.now(), prepared=notes)
     name = "complete" if landed else "void"
     person, now = session.person(), session.now()
     leading.write(lambda record: log.close(session.store, record, name, actor=person, now=now))
@@ -186,12 +184,16 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         return  # its plan was closed
     for attempt in range(_TRIES):
         record = session.reread(record)
-        if record.state.state is State.INTEGRATED or _follows(session, record.tip, landing.event):
+        if (record.state.state is State.INTEGRATED) is not landing.reverts or _follows(
+            session, record.tip, landing.event
+        ):
             return
-        fields = {"commit": landing.commit, "number": landing.proposal, "completing": True}
-        fields |= placing.rescue(session, record, leave=True).fields()
+        fields: dict[str, Any] = {"commit": landing.commit, "number": landing.proposal}
+        if not landing.reverts:
+            fields |= {"completing": True} | placing.rescue(session, record, leave=True).fields()
+        name = "revert" if landing.reverts else "integrate"
         try:
-            tasks.append(session.store, record, Event("integrate", session.now(), session.person(), fields))
+            tasks.append(session.store, record, Event(name, session.now(), session.person(), fields))
             return
         except LostRace:
             if attempt == _TRIES - 1:

@@ -99,6 +99,15 @@ class Leading:
     session: Session
     record: LeadRecord
 
+    @contextmanager
+    def working_as(self, session: Session) -> Iterator[None]:
+        """Work through another session (of the same actor) while the block runs."""
+        before, self.session = self.session, session
+        try:
+            yield
+        finally:
+            self.session = before
+
     def keep(self) -> None:
         """Renew the lease when half of it has gone. Raises StaleClaim when the lead was taken over."""
         state, now = self.record.state, self.session.now()

@@ -25,6 +25,7 @@ PLAN = "Fleet-Plan"
 TASK = "Fleet-Task"
 WORKER = "Fleet-Worker"
 PROPOSAL = "Fleet-Proposal"
+REVERTS = "Fleet-Reverts"
 CO_AUTHOR = "Co-authored-by"
 SIGN_OFF = "Signed-off-by"
 
@@ -132,6 +133,28 @@ def read_stamp(message: str) -> Stamp | None:
     plan, task, worker, proposal = (value[0] for value in values)
     try:
         return Stamp(TaskId(check_id(plan), check_id(task)), worker, oid(proposal))
+    except InvalidInput:
+        return None
+
+
+def revert_message(task: TaskId, subject: str, commit: Oid, reason: str, who: str) -> str:
+    """The message of the commit that takes back `commit`, which `task` had become. As git's own it says
+    "This reverts commit"; `reason` may be empty."""
+    told = [f"This reverts commit {commit}.", clean(reason).strip()]
+    trailers = [
+        Trailer(PLAN, task.plan),
+        Trailer(TASK, task.task),
+        Trailer(WORKER, one_line(who)),
+        Trailer(REVERTS, commit),
+    ]
+    return build(Message(f'Revert "{one_line(subject)}"', "\n\n".join(filter(None, told)), _unique(trailers)))
+
+
+def read_revert(message: str) -> Oid | None:
+    """The commit that a commit on main took back by `git fleet revert`; None for any other commit."""
+    values = [each.value for each in parse(message).trailers if each.key.lower() == REVERTS.lower()]
+    try:
+        return oid(values[0]) if len(values) == 1 else None
     except InvalidInput:
         return None
 

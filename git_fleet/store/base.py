@@ -42,6 +42,7 @@ class Store:
         tip = log.write(
             self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached
         )
+        self.objects.save()
         self.refs.transact([Update(ref, value(parent), tip)])
         return tip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
@@ -31,25 +31,44 @@ def read(store: Store, commit: Oid) -> str | None:
     return data.decode(errors="replace") if data is not None else None
 
 
-def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> None:
-    """Put the notes on their commits, all in one revision of the notes ref.
+class Prepared(NamedTuple):
+    """Notes as objects: moving the notes ref from `before` to `after` is all that is left to do."""
+
+    before: Oid | None
+    after: Oid | None
+
+
+def prepare(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> Prepared:
+    """Write the notes on these commits as objects. No ref moves."""
+    before = tip(store.refs.get(names.EVIDENCE))
+    data = {commit: content.encode() for commit, content in texts.items()}
+    if before is not None:
+        data = {
+            oid: text for oid, text in data.items() if notes.read_note(store.objects, before, oid) != text
+        }
+    if not data:
+        return Prepared(before, before)
+    who = log.signature(Event("evidence", at, actor))
+    after = notes.with_notes(store.objects, before, data, author=who, message="evidence\n")
+    return Prepared(before, after)
+
+
+def add(
+    store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime, prepared: Prepared | None = None
+) -> None:
+    """Put the notes on their commits, all in one revision of the notes ref; `prepared` where it still fits.
 
     Somebody else's note written meanwhile is kept: it is read again and ours are put on top.
     """
-    who = log.signature(Event("evidence", at, actor))
     for attempt in range(_TRIES):
-        before = tip(store.refs.get(names.EVIDENCE))
-        new = before
-        for commit, content in texts.items():
-            if new is None or notes.read_note(store.objects, new, commit) != content.encode():
-                new = notes.with_note(
-                    store.objects, new, commit, content.encode(), author=who, message="evidence\n"
-                )
-        if new is None or new == before:
+        found = prepared or prepare(store, texts, actor=actor, at=at)
+        if found.after is None or found.after == found.before:
             return
+        store.objects.save()
         try:
-            store.refs.transact([Update(names.EVIDENCE, value(before), new)])
+            store.refs.transact([Update(names.EVIDENCE, value(found.before), found.after)])
             return
         except LostRace:
+            prepared = None
             if attempt == _TRIES - 1:
                 raise

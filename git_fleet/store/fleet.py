@@ -14,7 +14,6 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PENDING, LeadState, PlanLog, PlanState, State, Task, TaskState
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import Busy
-from git_fleet.git.refs import Absent
 from git_fleet.store import lead, log, names, plans
 from git_fleet.store.base import Store
 from git_fleet.store.plans import Revision
@@ -114,18 +113,23 @@ def _read_states(store: Store, tips: Iterable[Oid], known: Known) -> None:
 
 def with_open_intent(store: Store, snapshot: Snapshot) -> Snapshot:
     """The snapshot in which the tasks of an open intent whose commit main already has count as
-    integrated: main is the commit point, and their events follow (DESIGN section 3)."""
+    integrated (or reverted): main is the commit point, and their events follow (DESIGN section 3)."""
     if snapshot.lead.intent is None:
         return snapshot
     intent = lead.read_intent(store, snapshot.lead.intent)
-    main = store.refs.get(intent.ref)
-    if isinstance(main, Absent):
-        return snapshot
     landed = [
-        replace(record, state=replace(record.state, state=State.INTEGRATED, landed=landing.commit))
-        for landing in intent.landings
+        replace(record, state=_landed(record.state, landing))
+        for landing in lead.landed(store, intent)
         if (record := snapshot.tasks.get(landing.task)) is not None
-        and record.state.state is not State.INTEGRATED
-        and store.objects.is_ancestor(landing.commit, main)
     ]
     return snapshot.replacing(landed)
+
+
+def _landed(state: TaskState, landing: lead.Landing) -> TaskState:
+    """The state that the event of a landing leads to, or one after it."""
+    if landing.reverts:
+        back = state.state is State.INTEGRATED
+        return replace(state, state=State.REVERTED, landed=None) if back else state
+    if state.state is State.INTEGRATED:
+        return state
+    return replace(state, state=State.INTEGRATED, landed=landing.commit)

@@ -18,6 +18,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import LeadState
 from git_fleet.errors import Held, IllegalEvent
+from git_fleet.git.refs import Absent
 from git_fleet.store import log, names
 from git_fleet.store.base import Store
 
@@ -27,7 +28,8 @@ _INTENT = "intent.json"
 @dataclass(frozen=True, slots=True)
 class Landing:
     """One task on its way onto main: its commit there, the event that says so (written already,
-    on top of `tip`) and the text of its evidence note."""
+    on top of `tip`) and the text of its evidence note. `reverts`: the commit takes back what the task had
+    become."""
 
     task: TaskId
     proposal: int
@@ -35,6 +37,7 @@ class Landing:
     tip: Oid
     event: Oid
     note: str
+    reverts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +138,14 @@ def read_intent(store: Store, event: Oid) -> Intent:
 def close(store: Store, record: LeadRecord, name: str, *, actor: str, now: datetime) -> LeadRecord:
     """Mark the open intent: `name` is "complete" or "void"."""
     return _append(store, record, Event(name, now, actor), replace(record.state, intent=None))
+
+
+def landed(store: Store, intent: Intent) -> tuple[Landing, ...]:
+    """The landings of an intent that its branch has: main is the commit point. All or none of them, unless
+    somebody moved main back to one in between."""
+    main = store.refs.get(intent.ref)
+    if isinstance(main, Absent) or main == intent.old:
+        return ()
+    if main == intent.new or store.objects.is_ancestor(intent.new, main):
+        return intent.landings
+    return tuple(each for each in intent.landings if store.objects.is_ancestor(each.commit, main))

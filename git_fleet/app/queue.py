@@ -1,0 +1,349 @@
+"""The integration queue: entries stacked on main, decided from the bottom up (DESIGN section 10).
+
+What becomes of an entry follows from what is below it: a conflict, a path outside its scope, a red gate
+may vanish when something below it goes. So an outcome is final, and acted on, only when everything below it is.
+Which candidates are gated, and when, is the strategies' business (speculation.py, bisection.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from git_fleet.app import verdicts
+from git_fleet.app.acting import act, same_proposal
+from git_fleet.app.gating import Gating, Judgement
+from git_fleet.app.landing import land, require_way
+from git_fleet.app.lead import Leading
+from git_fleet.app.preparing import prepare
+from git_fleet.app.session import Session
+from git_fleet.app.stacking import Layer, Stack
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import MAX_TEXT
+from git_fleet.core.model import Finding, State
+from git_fleet.core.progress import Progress, Watch, unwatched
+from git_fleet.core.results import Ejected, Landed, Skipped
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.verdicts import why_not
+from git_fleet.errors import IllegalEvent, Stale
+from git_fleet.git import contents
+from git_fleet.git.drafts import Drafts
+from git_fleet.store import names, tasks
+from git_fleet.store.base import tip
+
+_TRIES = 20
+_PATHS = 50  # named in an event
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The task stays as it is, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """Main would have changed what the task owns or reads: its verdicts are asked for again."""
+
+    reason: str
+
+
+Outcome = Judgement | Ejected | Left | Outdated
+
+
+@dataclass(slots=True)
+class Entry:
+    """A task in the queue. `layer` is None where it cannot be laid on what is below it; `outcome` is None
+    until its gates have answered."""
+
+    record: TaskRecord
+    layer: Layer | None
+    outcome: Outcome | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether those above may count on it."""
+        red = isinstance(self.outcome, Judgement) and self.outcome.ejected is not None
+        return self.layer is not None and not self.layer.parks and not red
+
+
+@dataclass
+class Tally:
+    """What came of a run so far."""
+
+    integrated: list[Landed] = field(default_factory=list)
+    ejected: list[Ejected] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    gate_runs: int = 0
+
+
+@dataclass
+class Queue:
+    """The entries on top of `main`, what still waits, and what came of the others.
+
+    `lead` is None on a dry run: then nothing is decided, only laid.
+    """
+
+    session: Session
+    snapshot: Snapshot
+    config: Config
+    base: str
+    main: Oid
+    drafts: Drafts
+    stack: Stack
+    gating: Gating
+    report: Report
+    watch: Watch = unwatched
+    lead: Leading | None = None
+    stop_on_conflict: bool = False
+    tally: Tally = field(default_factory=Tally)
+    entries: list[Entry] = field(default_factory=list)
+    waiting: deque[TaskRecord] = field(default_factory=deque)
+    _tries: Counter[TaskId] = field(default_factory=Counter)
+
+    @property
+    def ref(self) -> str:
+        """The branch that moves, as a ref."""
+        return names.branch(self.base)
+
+    @property
+    def undecided(self) -> list[Entry]:
+        """The entries whose gates have not answered, lowest first."""
+        return [entry for entry in self.entries if entry.outcome is None]
+
+    def fill(self, width: int | None) -> None:
+        """Lay what waits on the stack until `width` entries (None: all) wait for their gates."""
+        self.stack.learn(self.waiting)
+        gated = len(self.undecided)
+        while self.waiting and (width is None or gated < width):
+            entry = self._lay(self.waiting.popleft())
+            self.entries.append(entry)
+            gated += entry.outcome is None
+            self.watch(Progress("replaying", self._total - len(self.waiting), self._total))
+
+    def rehearse(self) -> None:
+        """The order, the conflicts and the resulting commits; no gate runs and no ref moves."""
+        self.fill(None)
+        for entry in self.entries:
+            match entry:
+                case Entry(outcome=Ejected() as ejected):
+                    self.tally.ejected.append(ejected)
+                case Entry(outcome=Left(reason) | Outdated(reason)):
+                    self.tally.skipped.append(Skipped(entry.record.id, reason))
+                case Entry(layer=Layer() as layer) if layer.parks:
+                    self._park_said(entry.record, layer)
+                case Entry(layer=Layer() as layer):
+                    self.tally.integrated.append(Landed(entry.record.id, layer.commit, layer.tree))
+        self.main = self.stack.top
+
+    def ready(self) -> None:
+        """Let gates see what is laid, and see that main could move there: gates may take long.
+
+        Raises NeedsPerson when the worktree of main is in the way.
+        """
+        if not self.undecided:
+            return
+        self.drafts.save()
+        try:
+            require_way(self.session, self.ref, self.main, self.stack.top)
+        except Stale as moved:
+            self._begin_again(moved.message)
+
+    def drop(self, entry: Entry, outcome: Outcome) -> None:
+        """`entry` does not stand, as things are below it: what is above is laid anew without it."""
+        entry.outcome = outcome
+        at = self.entries.index(entry)
+        above = self.entries[at + 1 :]
+        del self.entries[at + 1 :]
+        self.stack.cut(entry.layer.onto if entry.layer is not None else self.stack.top)
+        self.entries += [self._lay(other.record) for other in above]
+
+    def _lay(self, record: TaskRecord) -> Entry:
+        why = self._not_now(record)
+        if why:
+            return Entry(record, None, Left(why))
+        overtaken = verdicts.overtaken(self.session, record, self.config, self.stack.top)
+        if overtaken:
+            return Entry(record, None, Outdated(overtaken))
+        layer = self.stack.lay(record)
+        if isinstance(layer, Ejected):
+            return Entry(record, None, layer)
+        return Entry(record, layer, None if self.gating.wanted(record) else Judgement())
+
+    def _not_now(self, record: TaskRecord) -> str:
+        """Why the task is left as it is, or "" when it may go on."""
+        state = record.state
+        if state.state not in (State.PROPOSED, State.VERIFIED):
+            return f"it is {state.state.phrase}"
+        waits = why_not(state, self.config)
+        if waits:
+            return waits
+        missing = [str(need) for need in record.task.needs_ids if not self._has_landed(need)]
+        return f"it needs {', '.join(missing)} first" if missing else ""
+
+    def _has_landed(self, task: TaskId) -> bool:
+        """Whether a task that another needs is integrated, or would be by what is below."""
+        if any(landed.id == task for landed in self.tally.integrated):
+            return True
+        if any(entry.record.id == task and entry.stands for entry in self.entries):
+            return True
+        known = self.snapshot.tasks.get(task)
+        return known is not None and State.INTEGRATED in (
+            known.state.state,
+            self.session.reread(known).state.state,
+        )
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    def settle(self) -> bool:
+        """Act on the entries at the bottom whose outcome is known; main moves once. False when the run is
+        to stop there."""
+        known = list(takewhile(lambda entry: entry.outcome is not None, self.entries))
+        if not known or self.lead is None:
+            return True
+        stop = next((at for at, entry in enumerate(known) if self._stops(entry)), None)
+        known = known if stop is None else known[: stop + 1]
+        self.lead.keep()
+        try:
+            self._land(
+                [entry for entry in known if entry.layer is not None and entry.layer.lands and entry.stands]
+            )
+        except (Stale, IllegalEvent) as moved:
+            self._begin_again(moved.message)
+            return True
+        del self.entries[: len(known)]
+        for entry in known:
+            self._close(entry)
+        total = self._total
+        self.watch(Progress("integrating", total - len(self.entries) - len(self.waiting), total))
+        return stop is None
+
+    def _stops(self, entry: Entry) -> bool:
+        ejected = entry.outcome
+        return self.stop_on_conflict and isinstance(ejected, Ejected) and ejected.reason == "conflict"
+
+    def _land(self, entries: Sequence[Entry]) -> None:
+        """Move main to the last of them, one commit each."""
+        if not entries or self.lead is None:
+            return
+        landings = [
+            prepare(self.session, entry.layer, entry.outcome)
+            for entry in entries
+            if entry.layer is not None and isinstance(entry.outcome, Judgement)
+        ]
+        new = landings[-1].commit
+        land(self.lead, self.ref, self.main, new, landings)
+        self.main = new
+        for entry in entries:
+            if entry.layer is not None and entry.layer.commit is not None:
+                self.tally.integrated.append(Landed(entry.record.id, entry.layer.commit, entry.layer.tree))
+                self.report(f"{entry.record.id}: {self.base} is at {entry.layer.commit[:12]}")
+
+    def _close(self, entry: Entry) -> None:
+        """What becomes of an entry that is at the bottom and did not land."""
+        try:
+            match entry.outcome:
+                case Left(reason):
+                    self.tally.skipped.append(Skipped(entry.record.id, reason))
+                case Outdated(reason):
+                    verdicts.reverify(self.session, entry.record, reason)
+                    self.tally.skipped.append(Skipped(entry.record.id, f"{reason}; git fleet verify"))
+                case Ejected() as ejected:
+                    self._eject(entry.record, ejected, {})
+                case Judgement(ejected=Ejected() as ejected, texts=texts):
+                    self._eject(entry.record, ejected, texts)
+                case Judgement() as found if entry.layer is not None and not entry.layer.lands:
+                    self._end(entry.record, entry.layer, found)
+        except (Stale, IllegalEvent) as moved:
+            self._again(entry.record, moved.message)
+
+    def _end(self, record: TaskRecord, layer: Layer, found: Judgement) -> None:
+        """Park it for a person, or settle it without a commit: a report, or nothing is left to commit."""
+        record = self._upheld(record, found)
+        if layer.parks:
+            self._record(record, "park", {"reason": self._park_said(record, layer)})
+            return
+        reason = "a report" if layer.proposal.commit is None else f"{self.base} has all of it already"
+        self._record(record, "integrate", {"number": layer.proposal.number, "reason": reason})
+        self.tally.integrated.append(Landed(record.id, None, layer.tree))
+        self.report(f"{record.id}: integrated without a commit ({reason})")
+
+    def _park_said(self, record: TaskRecord, layer: Layer) -> str:
+        reason = f"touches {contents.listing(layer.parks)}"
+        self.tally.skipped.append(Skipped(record.id, f"parked for a person: it {reason}"))
+        return reason
+
+    @property
+    def _total(self) -> int:
+        done = self.tally
+        ended = len(done.integrated) + len(done.ejected) + len(done.skipped)
+        return ended + len(self.entries) + len(self.waiting)
+
+    def _eject(self, record: TaskRecord, ejected: Ejected, texts: Mapping[str, bytes]) -> None:
+        """Back to rework, with what was found; the next claim gets it."""
+        fields = {
+            "reason": ejected.reason,
+            "findings": (finding(ejected),),
+            "paths": list(ejected.paths[:_PATHS]),
+        }
+        self._record(record, "eject", fields, texts)
+        self.tally.ejected.append(ejected)
+        self.report(f"{record.id}: back to rework ({ejected.reason})")
+
+    def _upheld(self, record: TaskRecord, found: Judgement) -> TaskRecord:
+        """Where no verifier is configured, passing gates count as the uphold; without gates it is nobody's."""
+        if record.state.state is State.VERIFIED:
+            return record
+        number = record.state.proposal.number if record.state.proposal else 0
+        return self._record(record, "uphold", {"by": found.by, "number": number}, found.texts)
+
+    def _record(
+        self,
+        record: TaskRecord,
+        name: str,
+        fields: Mapping[str, Any],
+        texts: Mapping[str, bytes] | None = None,
+    ) -> TaskRecord:
+        """Append an event about the proposal that was looked at. Raises Stale when there is another by now."""
+        decide = same_proposal(record, lambda _: fields)
+        return act(self.session, record, name, decide, actor=self.session.person(), texts=texts)
+
+    # --- when others were faster -----------------------------------------------------------------
+
+    def _begin_again(self, why: str) -> None:
+        """Main or a task has moved under us: everything is laid anew on what is there now."""
+        self.main = tip(self.session.store.refs.get(self.ref)) or self.main
+        self.stack.restart(self.main)
+        records = [*(entry.record for entry in self.entries), *self.waiting]
+        self.entries.clear()
+        self.waiting.clear()
+        for record in reversed(self._reread(records)):
+            self._again(record, why)
+
+    def _reread(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        found = self.session.store.objects.read_many([names.task_log(record.id) for record in records])
+        return [tasks.from_object(record.task, each) for record, each in zip(records, found, strict=True)]
+
+    def _again(self, record: TaskRecord, why: str) -> None:
+        """Put a task back in front of what waits, unless it keeps moving."""
+        self._tries[record.id] += 1
+        if self._tries[record.id] > _TRIES:
+            self.tally.skipped.append(Skipped(record.id, f"{self.base} or the task keeps moving"))
+            return
+        self.report(f"{record.id}: {why}; once more")
+        self.waiting.appendleft(self.session.reread(record))
+
+
+def finding(ejected: Ejected) -> Finding:
+    """What the next worker of the task is told: the first line, and of the rest the end, which tells
+    most of a gate's output."""
+    first, _, rest = ejected.detail.partition("\n")
+    room = MAX_TEXT - len(first) - 2
+    text = f"{first}\n…{rest[-room:]}" if len(rest) > room > 0 else ejected.detail
+    return Finding(text, source=ejected.reason, path=ejected.paths[0] if ejected.paths else "")

@@ -1,0 +1,196 @@
+"""Taking back exactly one task's commit, through the same gates and the same intent (DESIGN section 10)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+from git_fleet.app.checkouts import Checkouts
+from git_fleet.app.gates import Outcome
+from git_fleet.app.gating import Gating, Judgement, logs_of
+from git_fleet.app.landing import land, require_way, settle
+from git_fleet.app.lead import Leading, leading
+from git_fleet.app.queue import Report
+from git_fleet.app.session import Session
+from git_fleet.app.stacking import Layer
+from git_fleet.core import codec
+from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event, after
+from git_fleet.core.model import State
+from git_fleet.core.results import Reverted
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.trailers import clean, parse, revert_message
+from git_fleet.errors import AnswerIsNo, IllegalEvent, NeedsPerson, Stale
+from git_fleet.git import contents, replay
+from git_fleet.git.drafts import Drafts
+from git_fleet.git.formats import parse_signature
+from git_fleet.store import evidence, log, names, tasks
+from git_fleet.store.base import tip
+from git_fleet.store.lead import Landing
+
+_TRIES = 20
+
+
+def revert(session: Session, name: str, reason: str, report: Report, *, dry_run: bool = False) -> Reverted:
+    """One commit on main that undoes what the task had become; the task is `reverted` then.
+
+    Raises IllegalEvent for a task that has no commit on main, NeedsPerson when later commits are in the way
+    or a gate cannot be run, AnswerIsNo when a gate is red without it, Held when somebody else leads; nothing has
+    moved in these cases.
+    """
+    _landed(session.record(session.snapshot(), name))
+    if dry_run:
+        return _round(session, name, reason, report, None)
+    with leading(session) as lead:
+        for _ in range(_TRIES):
+            try:
+                return _round(session, name, reason, report, lead)
+            except Stale as moved:
+                report(f"{moved.message}; once more")
+    raise Stale("the base branch or the task keeps moving", hint=f"git fleet revert {name}")
+
+
+def _landed(record: TaskRecord) -> Oid:
+    """The commit that the task has become."""
+    state = record.state
+    if state.state is not State.INTEGRATED:
+        raise IllegalEvent(
+            f"{record.id} is {state.state.phrase}, so there is nothing of it to revert",
+            hint=f"git fleet log {record.id}",
+        )
+    if state.landed is None:
+        raise IllegalEvent(
+            f"{record.id} ended without a commit, so there is nothing to revert",
+            hint=f"git fleet log {record.id}",
+        )
+    return state.landed
+
+
+def _round(session: Session, name: str, reason: str, report: Report, lead: Leading | None) -> Reverted:
+    with Drafts(session.store.objects) as drafts, ExitStack() as held:
+        session = replace(session, store=replace(session.store, objects=drafts))
+        if lead is not None:
+            held.enter_context(lead.working_as(session))
+            settle(lead)
+        snapshot = session.snapshot()
+        record = session.record(snapshot, name)
+        landed = _landed(record)
+        base = session.base_of(record.id) or session.main
+        main = tip(session.store.refs.get(names.branch(base)))
+        if main is None or not drafts.is_ancestor(landed, main):
+            raise IllegalEvent(f"{base} does not contain {landed[:12]}", hint="git fleet doctor")
+        layer = _layer(session, drafts, record, landed, main, reason)
+        for other in _dependents(snapshot, record):
+            report(f"{other.id} needs {record.id} and is integrated: it stays")
+        gating = Gating(session, session.config(base), Checkouts(session.repo, session.around.cache_dir))
+        if lead is not None:
+            _land(session, lead, layer, landed, base, gating, reason, report)
+        return Reverted(record.id, landed, layer.at, main, layer.at, gating.runs, base)
+
+
+def _dependents(snapshot: Snapshot, record: TaskRecord) -> list[TaskRecord]:
+    return [
+        other
+        for other in snapshot.of_plan(record.id.plan)
+        if record.id in other.task.needs_ids and other.state.state is State.INTEGRATED
+    ]
+
+
+def _layer(
+    session: Session, drafts: Drafts, record: TaskRecord, landed: Oid, main: Oid, reason: str
+) -> Layer:
+    """The commit that main would get. It is merged where main is, since the merge obeys attributes there."""
+    undone = drafts.read_commit(landed)
+    with Checkouts(session.repo, session.around.cache_dir).checkout(main) as checkout:
+        git = drafts.git(checkout.path)
+        merged = replay.merge_from(git, drafts, base=landed, ours=main, theirs=undone.parents[0])
+        if merged.tree is None:
+            raise NeedsPerson(
+                f"what came after {landed[:12]} is in the way of reverting it: {contents.listing(merged.conflicts)}",
+                hint="revert what was built on it first, or plan a task that undoes it by hand",
+            )
+        if merged.tree == drafts.read_commit(main).tree:
+            raise IllegalEvent(
+                f"nothing of {landed[:12]} is left to take back", hint=f"git fleet log {record.id}"
+            )
+        settings = replay.commit_settings(git)
+        who = parse_signature(git.run("var", "GIT_COMMITTER_IDENT").out.strip())
+        subject = parse(clean(undone.message)).subject
+        commit = replay.commit_tree(
+            git,
+            drafts,
+            tree=merged.tree,
+            onto=main,
+            message=revert_message(record.id, subject, landed, reason, session.person()),
+            author=who,
+            committer=who,
+            sign=settings.sign,
+        )
+    proposal = record.state.proposal
+    if proposal is None:
+        raise AssertionError("an integrated task has a proposal")
+    return Layer(record, proposal, main, commit, merged.tree)
+
+
+def _land(
+    session: Session,
+    lead: Leading,
+    layer: Layer,
+    landed: Oid,
+    base: str,
+    gating: Gating,
+    reason: str,
+    report: Report,
+) -> None:
+    session.store.objects.save()
+    require_way(session, names.branch(base), layer.onto, layer.at)
+    found = _judge(layer, gating, report)
+    landing = _prepare(session, layer, found, landed, reason)
+    lead.keep()
+    land(lead, names.branch(base), layer.onto, layer.at, [landing])
+    report(f"{layer.record.id}: {base} is at {layer.at[:12]}, without {landed[:12]}")
+
+
+def _judge(layer: Layer, gating: Gating, report: Report) -> Judgement:
+    """The repository's gates on main without the task. (Its own would miss what is gone.)"""
+    if not gating.common:
+        return Judgement()
+    report(f"{layer.record.id}: gates: {', '.join(gate.name for gate in gating.common)}")
+    results = gating.run(layer, gating.common)
+    if results[-1].outcome is not Outcome.PASS:
+        refused = gating.refusal(layer, gating.common[len(results) - 1], results[-1])
+        raise AnswerIsNo(
+            f"without {layer.record.id} the branch would be red: {refused.detail}",
+            hint=f"what was built on it has to go, or be mended, first; the whole output is in {results[-1].log}",
+        )
+    return Judgement(results, logs_of(results))
+
+
+def _prepare(session: Session, layer: Layer, found: Judgement, landed: Oid, reason: str) -> Landing:
+    record = layer.record
+    if record.tip is None:
+        raise AssertionError("an integrated task has a log")
+    fields = {"commit": layer.at, "reverted": landed, "reason": reason}
+    event = Event("revert", session.now(), session.person(), fields)
+    prepared = log.write(
+        session.store.objects,
+        event,
+        after(record.state, event),
+        parent=record.tip,
+        subject=tasks.subject(record.id, event),
+        texts=found.texts,
+    )
+    note = evidence.text(
+        {
+            "plan": record.id.plan,
+            "task": record.id.task,
+            "reverts": landed,
+            "by": session.person(),
+            "reverted_at": codec.format_time(event.at),
+            "gate": [
+                {"name": result.name, "outcome": str(result.outcome), "seconds": round(result.seconds, 3)}
+                for result in found.results
+            ],
+        }
+    )
+    return Landing(record.id, layer.proposal.number, layer.at, record.tip, prepared, note, reverts=True)

@@ -1,0 +1,83 @@
+"""Gating several candidates at once, each on top of all before it (DESIGN section 10, step 3).
+
+With one job this is the plain queue. A red candidate goes back to rework as soon as everything below it is
+decided; those above it are laid anew without it at once, since it will hardly turn green.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from git_fleet.app.gating import Gating, Judgement
+from git_fleet.app.queue import Entry, Queue
+
+
+def speculate(queue: Queue, jobs: int) -> None:
+    """Drain the queue with up to `jobs` candidates gated at once. Raises as their gates do."""
+    with _Workers(queue.gating, jobs) as workers:
+        while True:
+            queue.fill(jobs)
+            queue.ready()
+            workers.begin(queue)
+            if not queue.settle():
+                return
+            if not queue.entries and not queue.waiting:
+                return
+            workers.collect(queue)
+
+
+class _Running(NamedTuple):
+    entry: Entry
+    stop: threading.Event
+
+
+class _Workers:
+    """The threads that wait for gates, and what each is waiting for."""
+
+    def __init__(self, gating: Gating, jobs: int) -> None:
+        self._gating = gating
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="gates")
+        self._running: dict[Future[Judgement], _Running] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for running in self._running.values():
+            running.stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, queue: Queue) -> None:
+        """Gate what nobody gates yet, and stop what no longer counts."""
+        here = {id(entry) for entry in queue.entries}
+        for running in self._running.values():
+            if id(running.entry) not in here:
+                running.stop.set()
+        at_work = {id(running.entry) for running in self._running.values()}
+        for entry in queue.undecided:
+            if id(entry) not in at_work and entry.layer is not None:
+                stop = threading.Event()
+                future = self._pool.submit(self._gating.judge, entry.layer, stop)
+                self._running[future] = _Running(entry, stop)
+
+    def collect(self, queue: Queue) -> None:
+        """Wait until a gate has answered, and take what it says into the queue."""
+        if not self._running:
+            return
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        answered = [(self._running.pop(future), future) for future in done]
+        for entry, found in [
+            (running.entry, future) for running, future in answered if not running.stop.is_set()
+        ]:
+            if not any(entry is other for other in queue.entries):
+                continue  # what is below it has changed since
+            judgement = found.result()
+            if judgement.ejected is None:
+                entry.outcome = judgement
+            else:
+                queue.drop(entry, judgement)
