@@ -135,13 +135,13 @@ def parse_tree(data: bytes, oid_size: int) -> Iterator[TreeEntry]:
         space = data.index(b" ", at)
         end = data.index(b"\0", space)
         oid = data[end + 1 : end + 1 + oid_size].hex()
-        mode = _canonical(int(data[at:space], 8))
+        mode = canonical_mode(int(data[at:space], 8))
         yield TreeEntry(mode, os.fsdecode(data[space + 1 : end]), Oid(oid))
         at = end + 1 + oid_size
 
 
-def _canonical(mode: int) -> int:
-    """Modes as git shows them: very old trees hold others (100664)."""
+def canonical_mode(mode: int) -> int:
+    """A mode as git shows and writes it: very old trees hold others (100664)."""
     if mode & 0o170000 == 0o100000:
         return EXECUTABLE if mode & 0o100 else FILE
     return mode

@@ -60,25 +60,32 @@ class Graph(NamedTuple):
 KINDS = (
     "edit", "edit", "edit", "append", "add", "add", "delete", "rename", "move folder", "mode", "link", "binary",
 )  # fmt: skip
-steps = st.builds(Step, st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 24), st.integers(0, 3))
-commits = st.lists(steps, min_size=1, max_size=3).map(tuple)
-branches = st.builds(
-    Branch,
-    st.integers(0, 5),
-    st.lists(commits, min_size=1, max_size=2).map(tuple),
-    st.sampled_from((False, False, True)),
-)
-histories = st.builds(
-    History,
-    st.lists(
-        st.builds(Step, st.sampled_from(("add", "add", "binary")), *[st.integers(0, 24)] * 3),
-        min_size=2,
-        max_size=8,
-    ).map(tuple),
-    st.lists(commits, max_size=2).map(tuple),
-    st.lists(branches, min_size=2, max_size=4).map(tuple),
-)
 
+
+def _histories(kinds: Sequence[str]) -> st.SearchStrategy[History]:
+    steps = st.builds(Step, st.sampled_from(kinds), st.integers(0, 9), st.integers(0, 24), st.integers(0, 3))
+    commits = st.lists(steps, min_size=1, max_size=3).map(tuple)
+    branches = st.builds(
+        Branch,
+        st.integers(0, 5),
+        st.lists(commits, min_size=1, max_size=2).map(tuple),
+        st.sampled_from((False, False, True)),
+    )
+    return st.builds(
+        History,
+        st.lists(
+            st.builds(Step, st.sampled_from(("add", "add", "binary")), *[st.integers(0, 24)] * 3),
+            min_size=2,
+            max_size=8,
+        ).map(tuple),
+        st.lists(commits, max_size=2).map(tuple),
+        st.lists(branches, min_size=2, max_size=4).map(tuple),
+    )
+
+
+histories = _histories(KINDS)
+gentle_histories = _histories(("edit", "append", "add", "mode", "link", "binary"))
+"""Nothing is moved, and deleted only when something else takes its place."""
 
 parents = st.sampled_from((0, 1, 1, 1, 1, 2)).flatmap(
     lambda count: st.tuples(*[st.one_of(st.just(-1), st.integers(0, 30))] * count)
