@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import reduce
 from itertools import combinations
+from operator import and_
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import (
@@ -171,17 +173,21 @@ def _compare(
     works: Sequence[Work],
     readers: Readers,
 ) -> Iterator[Divergence]:
-    """The odd ones in one part; of a gate only those count for whom it has run."""
+    """The odd ones in one part. Of a gate only those count for whom it has run; and since each ran on top
+    of others' work, logs of which no two are alike say nothing."""
     among = [work.task for work in works if kind is not Kind.GATE or work.task in texts]
+    if kind is Kind.GATE:
+        texts = _in_any_order(texts, readers)
     shapes = _shapes(among, texts, readers)
     if len(shapes) < 2:
         return
     most, *rest = shapes
     majority = 2 * len(most.tasks) > len(among)
+    if kind is Kind.GATE and not majority:
+        return
     for odd in rest if majority else rest[:1]:
-        one = odd.tasks[0]
-        other = _plainly_unlike(one, most, texts, readers)
-        lines = _difference(texts.get(one), texts.get(other), readers[one], readers[other])
+        one, other = odd.tasks[0], most.tasks[0]
+        lines = _difference(one, most, texts, readers)
         shown = lines[:SHOWN_LINES]
         yield Divergence(
             group,
@@ -198,15 +204,12 @@ def _compare(
         )
 
 
-def _plainly_unlike(one: TaskId, most: Shape, texts: _Texts, readers: Readers) -> TaskId:
-    """One of the majority whose text is not like that of `one`. There is such a one, but not everyone is:
-    a value copied from a sibling fits that sibling."""
-    unlike = (
-        task
-        for task in witnesses(most, readers)
-        if templated_lines(texts.get(one), texts.get(task), readers[one], readers[task]) is None
-    )
-    return next(unlike, most.tasks[0])
+def _in_any_order(texts: _Texts, readers: Readers) -> dict[TaskId, Text]:
+    """Logs without the lines that all of them have as they are, the rest in one order: tools that work in
+    parallel print in any, and a gate sees what the siblings before have brought to main."""
+    lines = {task: Counter(text.lines[0]) for task, text in texts.items()}
+    common = reduce(and_, lines.values(), next(iter(lines.values()), Counter()))
+    return {task: readers[task].in_order((own - common).elements()) for task, own in lines.items()}
 
 
 # --- which are alike ---------------------------------------------------------------------------------
@@ -248,31 +251,38 @@ def _merged(shapes: list[Shape], texts: _Texts, readers: Readers) -> list[Shape]
 # --- what differs ------------------------------------------------------------------------------------
 
 
-def _difference(one: Text | None, other: Text | None, mine: Reader, theirs: Reader) -> list[Line]:
-    """The lines in which the odd one and one of the others differ, hunk by hunk."""
-    if one is None or other is None:
-        here, reader = (one, mine) if one is not None else (other, theirs)
-        form = here.lines[1] if here else []
-        return [_line(text, reader, odd=one is not None) for text in form]
-    found = list(_changed(one, other, mine, theirs, strict=False))
-    return found or list(_changed(one, other, mine, theirs, strict=True))
+def _difference(odd: TaskId, most: Shape, texts: _Texts, readers: Readers) -> list[Line]:
+    """The lines in which the odd one differs from the others, hunk by hunk."""
+    one, reader = texts.get(odd), readers[odd]
+    others = [(texts[task], readers[task]) for task in witnesses(most, readers) if task in texts]
+    if one is None or not others:
+        here, whose = (one, reader) if one is not None else others[0]
+        return [_line(text, whose, odd=one is not None) for text in here.lines[1]]
+    found = list(_changed(one, reader, others, strict=False))
+    return found or list(_changed(one, reader, others, strict=True))
 
 
-def _changed(one: Text, other: Text, mine: Reader, theirs: Reader, *, strict: bool) -> Iterator[Line]:
-    """Lines that differ. Unless `strict`, not those that one template gives."""
-    plain, form = one.lines
-    plain_other, form_other = other.lines
+def _changed(
+    one: Text, mine: Reader, others: Sequence[tuple[Text, Reader]], *, strict: bool
+) -> Iterator[Line]:
+    """Lines that differ. Unless `strict`, not those that one template gives for all of the others, whose
+    texts have the same number of lines."""
+    (other, theirs), form = others[0], one.lines[1]
+    form_other = other.lines[1]
     for (start, end), (begin, stop) in _hunks(form_other, form):
-        pairs = list(zip(range(start, end), range(begin, stop), strict=False))
-        same = {
-            pair
-            for pair in pairs
-            if not strict and end - start == stop - begin
-            and same_line(plain[pair[1]], plain_other[pair[0]], mine, theirs)
-        }  # fmt: skip
-        skip_other, skip = {i for i, _ in same}, {j for _, j in same}
-        yield from (_line(form_other[i], theirs, odd=False) for i in range(start, end) if i not in skip_other)
-        yield from (_line(form[j], mine, odd=True) for j in range(begin, stop) if j not in skip)
+        same: set[int] = set()
+        if not strict and end - start == stop - begin:
+            same = {
+                i
+                for i in range(end - start)
+                if all(
+                    same_line(one.lines[0][begin + i], text.lines[0][start + i], mine, reader)
+                    for text, reader in others
+                )
+            }
+        differ = [i for i in range(max(end - start, stop - begin)) if i not in same]
+        yield from (_line(form_other[start + i], theirs, odd=False) for i in differ if start + i < end)
+        yield from (_line(form[begin + i], mine, odd=True) for i in differ if begin + i < stop)
 
 
 _Range = tuple[int, int]

@@ -95,8 +95,11 @@ class Reader:
         if kind is Kind.GATE:
             text = _ESCAPE.sub("", text).replace("\r\n", "\n")
         plain = _PASSING[kind].sub(self._passing, text.replace(_MARK, "\ufffd").rstrip("\n"))
-        if kind is Kind.GATE:
-            plain = "\n".join(sorted(plain.split("\n"), key=self.form))
+        return Text(plain, self.form(plain))
+
+    def in_order(self, lines: Iterable[str]) -> Text:
+        """Plain lines that may have come in any order, in the one that siblings have in common."""
+        plain = "\n".join(sorted(lines, key=self.form))
         return Text(plain, self.form(plain))
 
     def name(self, name: str, *, literal: bool) -> Text:

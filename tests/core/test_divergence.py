@@ -133,6 +133,20 @@ def test_a_value_copied_from_a_sibling_is_found() -> None:
         assert f"cluster-{wrong}" in found.difference[1].text
 
 
+def test_a_value_copied_from_a_sibling_is_shown_beside_other_differences() -> None:
+    clusters = ("dev", "stage", "prod-eu", "prod-us", "qa")
+    works = [changed(cluster) for cluster in clusters]
+    works[2] = changed(
+        "prod-eu", DIFF.replace("2.1.0", "2.0.9").replace('"cluster-{cluster}"', '"cluster-dev"')
+    )
+    (found,) = compared(*works)
+    assert found.odd == named("prod-eu")
+    assert [line.text for line in found.difference if line.odd] == [
+        "+  version: 2.0.9",
+        '+  labels: [{cluster}, "cluster-dev"]',
+    ]
+
+
 def test_a_value_copied_within_a_matrix_of_two_parameters_is_found() -> None:
     pairs = [(("env", env), ("region", region)) for env in ("dev", "prod") for region in ("eu", "us", "asia")]
     works = [changed(params, "+{env} in {region}\n", "{env}/{region}") for params in pairs]
@@ -183,6 +197,17 @@ def test_small_numbers_are_compared_in_changes_and_durations_are_not_in_logs() -
 def test_a_gate_that_has_not_run_for_all_is_compared_among_the_others() -> None:
     works = [changed(cluster, "ok\n", "tests", Kind.GATE) for cluster in ("dev", "prod")]
     assert compared(*works, work("qa")) == ()
+
+
+def test_logs_that_list_what_landed_before_are_alike() -> None:
+    def log(cluster: str, *landed: str) -> Work:
+        return changed(
+            cluster, "".join(f"live/{one}:\n" for one in landed) + "{cluster} ok\n", "ls", Kind.GATE
+        )
+
+    every = ("dev", "prod", "qa")
+    assert compared(*(log(cluster, *every) for cluster in every)) == ()
+    assert compared(*(log(cluster, *every[: number + 1]) for number, cluster in enumerate(every))) == ()
 
 
 def test_a_value_that_looks_like_an_id_is_a_value() -> None:
