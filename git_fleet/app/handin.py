@@ -25,7 +25,7 @@ from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Busy, Denied, FleetError, InvalidInput, LostRace
-from git_fleet.git import contents
+from git_fleet.git import contents, merging
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
 from git_fleet.store import log, names, proposals
@@ -66,8 +66,8 @@ class HandedIn:
 def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     """Hand in the task's work.
 
-    Raises StaleClaim when the task was taken over (the work stays where it is), Denied for
-    uncommitted changes in `branch` mode and for changes outside the task's files in `lead-commits` mode,
+    Raises StaleClaim when the task was taken over (the work stays where it is), Denied for conflicts that are
+    not resolved, for uncommitted changes in `branch` mode and for changes outside the task's files in `lead-commits` mode,
     where no hook has looked at them (they are named), InvalidInput for a commit, artifact or report that
     cannot be used, and for a commit that changes nothing.
     """
@@ -92,6 +92,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
             hint="git fleet release gives the task back, git fleet block says why it cannot be done"
             ' (a task that needs no change is one with output = "report")',
         )
+    _refuse_markers(session, record, fork, commit)
     beyond = _outside(session, record, fork, commit)
     if beyond and session.config_of(record.id).lead_commits:
         raise Denied(
@@ -199,9 +200,16 @@ def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handi
     """HEAD of the task's worktree. It must contain the branch: a detached HEAD beside it, or another
     branch, would leave work behind that nobody has looked at."""
     claim, git = record.state.claim, Git(path, hooks=True)
+    _refuse_conflicts(path)
+    going_on = merging.head(git) is not None
     changed = contents.dirty_files(path, markers=includes.check_markers(session.config_of(record.id).touch))
-    if changed and handin.all_changes:
-        _commit_all(record, path, changed, handin.message)
+    if (changed or going_on) and handin.all_changes:
+        _commit_all(record, path, changed, handin.message, going_on=going_on)
+    elif going_on:
+        raise Denied(
+            f"the merge in {path} is not concluded",
+            hint="git commit --no-edit concludes it, or git fleet done --all",
+        )
     elif changed:
         raise Denied(
             f"uncommitted changes in {path}: {contents.listing(changed)}",
@@ -218,23 +226,23 @@ def _from_branch(session: Session, record: TaskRecord, path: Path, handin: Handi
     return head
 
 
-def _commit_all(record: TaskRecord, path: Path, changed: Sequence[str], message: str) -> None:
+def _commit_all(
+    record: TaskRecord, path: Path, changed: Sequence[str], message: str, *, going_on: bool
+) -> None:
     """Commit the changes inside the task's files, untracked ones included; others are left and named.
 
     What a merge that is being concluded brings is nobody's change; it goes into the commit as staged.
     """
     git = Git(path, hooks=True)
-    _refuse_conflicts(git, path)
-    merging = git.run("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1)).code == 0
     owned = Matcher(parse(text) for text in record.task.owned)
     inside = [name for name in changed if owned.match(name) and not name.endswith("/")]
     rest = sorted({*changed} - {*inside})
-    if merging:
+    if going_on:
         brought = set(rest) - set(git.paths("diff", "--name-only", "-z", "--no-renames", "MERGE_HEAD"))
         brought -= set(git.paths("ls-files", "--others", "--exclude-standard", "-z"))
         rest = [name for name in rest if name not in brought]
-    if not rest if merging else inside:
-        _commit_these(git, path, inside, message or record.task.title, whole=merging)
+    if not rest if going_on else inside:
+        _commit_these(git, path, inside, message or record.task.title, whole=going_on)
     if rest:
         raise Denied(
             f"changed, but not {record.id}'s: {contents.listing(rest)}",
@@ -261,34 +269,41 @@ def _from_work_tree(session: Session, record: TaskRecord, path: Path, message: s
     git = Git(path)
     tree = contents.snapshot_tree(path, markers=includes.check_markers(session.config_of(record.id).touch))
     head = Oid(git.text("rev-parse", "HEAD"))
-    merging = git.text("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1))
-    _refuse_conflicts(git, path)
-    if tree == session.store.objects.read_commit(head).tree and not merging:
+    theirs = merging.head(git)
+    _refuse_conflicts(path)
+    if tree == session.store.objects.read_commit(head).tree and theirs is None:
         return head
     worker = record.state.claim.holder if record.state.claim else session.actor
     email = git.text("config", "user.email", ok=(0, 1)) or f"{slugify(worker)}@fleet.invalid"
     who = Signature(worker, email, int(session.now().timestamp()))
     return session.store.objects.write_commit(
         tree=tree,
-        parents=[head, *([Oid(merging)] if merging else [])],
+        parents=[head, *([theirs] if theirs else [])],
         author=who,
         committer=who,
         message=f"{message or record.task.title}\n",
     )
 
 
-def _refuse_conflicts(git: Git, path: Path) -> None:
-    conflicted = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
-    marked = [name for name in conflicted if _has_markers(path / name)]
-    if marked:
+def _refuse_conflicts(path: Path) -> None:
+    left = merging.unresolved(path)
+    if left:
         raise Denied(
-            f"conflicts are not resolved in {contents.listing(marked)}",
-            hint="resolve them, then git fleet done",
+            f"conflicts are not resolved in {contents.listing(left)}",
+            hint="edit them (git add, or git rm, says that one is resolved), then git fleet done",
         )
 
 
-def _has_markers(path: Path) -> bool:
-    return path.is_file() and any(line.startswith(b"<<<<<<< ") for line in path.read_bytes().splitlines())
+def _refuse_markers(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid | None) -> None:
+    """A conflict that was committed as it was left is no solution of it."""
+    if commit is None or fork is None or record.state.attempt < 2:
+        return
+    left = merging.marked(session.repo.git(), fork, commit)
+    if left:
+        raise Denied(
+            f"the markers of a conflict are in {contents.listing(left)} of {commit[:12]}",
+            hint="resolve it, commit, then git fleet done",
+        )
 
 
 def _artifacts(session: Session, record: TaskRecord, paths: Sequence[str]) -> dict[str, bytes]:

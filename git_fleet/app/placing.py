@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app import includes, isolation, naming, salvage
+from git_fleet.app import includes, isolation, naming, rework, salvage
 from git_fleet.app.acting import not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
@@ -17,9 +17,8 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Claim, State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, GitFailed, Held, InvalidInput
-from git_fleet.git import contents, torn, worktrees
+from git_fleet.git import torn, worktrees
 from git_fleet.git.formats import parse_commit
-from git_fleet.git.process import Git, failure
 from git_fleet.store import names, worktree
 from git_fleet.store.base import tip
 from git_fleet.store.worktree import Placement
@@ -58,12 +57,14 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A claimed task and its worktree (None without one); `env` is what its worker's processes get."""
+    """A claimed task and its worktree (None without one); `env` is what its worker's processes get,
+    `conflicts` the paths in which main, merged in, is in conflict with the work so far."""
 
     record: TaskRecord
     path: Path | None
     env: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Rescued:
@@ -135,14 +136,12 @@ def choose(
 ) -> Place:
     """Branch, worktree and start of the next claim of `record`.
 
-    Work goes on from what was saved last, else from the last proposal, else from the base. Main is
-    merged in where the proposal met a conflict with it, and where the task was put aside meanwhile.
-    Raises InvalidInput for names that cannot be used, and when the base does not exist.
+    Work goes on from what was saved last, else from the last proposal, else from the base. Raises InvalidInput for names that cannot be used, and when the base does not exist.
     """
     base = base_commit(session, snapshot, record.id)
     state = record.state
     kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
-    merge = kept is not None and (state.conflict or state.state is State.PENDING)
+    merge = kept is not None and rework.wants_main(state, saved=rescued.commit is not None)
     reused = _reusable(session, record, config, kept)
     if reused is not None and state.claim is not None:
         return Place(state.claim.branch, state.claim.worktree, base, reused, merge)
@@ -211,9 +210,13 @@ def place(session: Session, record: TaskRecord) -> Placed:
     """
     claim = record.state.claim
     if claim is None or claim.start is None:
-        return Placed(record, None, _bare_env(record, claim))
+        return Placed(record, None, _bare_env(record, claim), rework.by_hand(session, record))
     _require_own_branch(session, record.id, claim)
-    config = session.config_of(record.id)
+    config, merged = session.config_of(record.id), []
+
+    def begin(lock: int) -> None:
+        merged.extend(rework.merge_main(session, claim, lock))
+
     made = isolation.prepare(
         session.store,
         placement(session, record, claim),
@@ -225,11 +228,14 @@ def place(session: Session, record: TaskRecord) -> Placed:
         now=session.now(),
         inherited=session.around.env,
         confirm=lambda: _require_latest(session, record, claim),
+        begin=begin,
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
     notes += [f"its folder was deleted; the commits in it are kept at {made.kept}"] if made.kept else []
-    notes += _merge_base(made.path, claim) if claim.merge and claim.base else ()
-    return Placed(record, made.path, made.env, tuple(notes))
+    going_on = rework.standing(claim, made.path)
+    notes += rework.notes(going_on, lead_commits=config.lead_commits) if going_on else merged
+    notes += rework.gate_logs(session, record)
+    return Placed(record, made.path, made.env, tuple(notes), going_on.unresolved if going_on else ())
 
 
 def _require_own_branch(session: Session, task: TaskId, claim: Claim) -> None:
@@ -290,27 +296,6 @@ def _bare_env(record: TaskRecord, claim: Claim | None) -> dict[str, str]:
         "FLEET_FENCE": (claim.fence if claim else None) or "",
         "FLEET_WORKER": claim.holder if claim else "",
     }
-
-
-def _merge_base(path: Path, claim: Claim) -> tuple[str, ...]:
-    """Merge main into the task's branch, in its worktree; a conflict stays there, marked.
-
-    Nothing is done when main is in already, or while a merge is going on (this claim's own, begun
-    before a crash).
-    """
-    git = Git(path)
-    merging = git.run("rev-parse", "-q", "--verify", "MERGE_HEAD", ok=(0, 1)).code == 0
-    contained = git.run("merge-base", "--is-ancestor", str(claim.base), "HEAD", ok=(0, 1)).code == 0
-    if merging or contained:
-        return ()
-    message = f"Merge {claim.base} into {claim.branch}"
-    done = git.run("merge", "--no-edit", "--no-ff", "-m", message, str(claim.base), ok=(0, 1))
-    if done.code == 0:
-        return ("main was merged into the branch",)
-    paths = git.paths("diff", "--name-only", "-z", "--diff-filter=U")
-    if not paths:  # it did not come to a merge
-        raise failure(("merge",), done.code, done.err)
-    return (f"main was merged into the branch; resolve the conflicts in {contents.listing(paths)}",)
 
 
 def resume(session: Session, name: str | None) -> Placed:

@@ -2,8 +2,9 @@
 
 The n-th salvage of a task is one commit under `refs/fleet/salvage/<plan>/<task>/<n>`. Its *first parent* is
 where work can go on from: the worktree's HEAD, or, when there were uncommitted changes, a commit on top of
-HEAD whose tree is the whole work tree (untracked files included, ignored ones not). Its tree is that
-parent's. The other parents hold what else would become unreachable: commits that only a reflog knows
+HEAD whose tree is the whole work tree (untracked files included, ignored ones not). Amid a merge that commit
+is the merge, so that what is resolved stays so; with conflicts left, work goes on from HEAD and the merge is
+made anew. Its tree is that parent's. The other parents hold what else would become unreachable: commits that only a reflog knows
 (amended, rebased or reset away), what was staged but is different in the work tree, commits of an
 unfinished merge or rebase. So many of them that a commit with that many parents would be unwieldy are
 gathered in commits in between.
@@ -21,7 +22,7 @@ from git_fleet.core import trailers
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.errors import Busy, GitFailed, Held
-from git_fleet.git import contents, worktrees
+from git_fleet.git import contents, merging, worktrees
 from git_fleet.git.process import Git
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.store import log, names, proposals
@@ -42,13 +43,16 @@ class Salvage(NamedTuple):
 
 class _Found(NamedTuple):
     """What a worktree holds. `head` None: an unborn branch. `work` and `staged` are trees, None when
-    they say nothing that HEAD (or the work tree) does not. `tip` is that of the branch asked for."""
+    they say nothing that HEAD (or the work tree) does not. `tip` is that of the branch asked for, `merging`
+    the commit that is being merged, `conflict` that this has left conflicts which nobody has resolved."""
 
     head: Oid | None
     tip: Oid | None
     commits: tuple[Oid, ...]
     work: Oid | None = None
     staged: Oid | None = None
+    merging: Oid | None = None
+    conflict: bool = False
 
 
 def salvage_worktree(
@@ -117,8 +121,13 @@ def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, fol
         raise GitFailed(
             f"{error.filename or path} cannot be read: {error.strerror}", hint="git fleet doctor"
         ) from error
+    theirs, conflict = merging.head(git), bool(merging.unresolved(path))
+    concludes = theirs is not None and not conflict  # which may change nothing
     return found._replace(
-        work=None if work == clean else work, staged=None if staged in (clean, work) else staged
+        work=None if work == clean and not concludes else work,
+        staged=None if staged in (clean, work) else staged,
+        merging=theirs,
+        conflict=conflict,
     )
 
 
@@ -145,14 +154,15 @@ def _commits(
     for tree, what in ((found.staged, "staged"), (found.work, "not committed")):
         if tree is None:
             continue
+        merge = (found.merging,) if found.merging and not found.conflict and what != "staged" else ()
         made = store.objects.write_commit(
             tree=tree,
-            parents=parents,
+            parents=(*parents, *merge),
             author=who,
             committer=who,
             message=trailers.kept_message(task, what),
         )
-        if what == "staged":
+        if what == "staged" or found.conflict:
             extra = (*extra, made)
         else:
             start = made
@@ -197,7 +207,7 @@ def pin(
         number = _last_number(store, task) + 1
         ref = names.salvage(task, number)
         try:
-            store.refs.transact([Update(ref, ABSENT, oid)], message=f"salvage of {task}")
+            store.transact([Update(ref, ABSENT, oid)], message=f"salvage of {task}")
         except Held:
             continue  # somebody else salvages the same task: take the next number
         return Salvage(number, ref, oid, start)

@@ -70,7 +70,7 @@ def _place(session: Session, got: claiming.Claimed) -> Placed:
 
 def _show(call: Call, placed: Placed, *, lead_commits: bool) -> None:
     call.show(
-        lambda: machine.claim(placed.record, placed.path, placed.env, placed.notes),
+        lambda: machine.claim(placed.record, placed.path, placed.env, placed.notes, placed.conflicts),
         lambda look: _as_text(placed, look, lead_commits=lead_commits),
     )
 

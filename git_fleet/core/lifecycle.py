@@ -278,7 +278,7 @@ def _findings(state: TaskState, fields: Fields) -> tuple[Finding, ...]:
     )  # fmt: skip
     kept = (*state.findings, *short)[-MAX_FINDINGS:]
     room = _MAX_STORED_FINDINGS - _stored_verdicts(state.verdicts)
-    while sum(_stored(found.text + found.source + found.path + found.label) for found in kept) > room:
+    while sum(map(_size, kept)) > room:
         kept = kept[1:]  # the newest tell what to do now
     return kept
 

@@ -113,7 +113,7 @@ def _read_tree(worktree: Path, old: Oid, new: Oid, *dry: str) -> None:
     the names, and because git lets ignored files go."""
     git = Git(worktree)
     changes = _changes(git, old, new)
-    blocking = _in_the_way(git, worktree, [change.path for change in changes if not change.old_mode])
+    blocking = in_the_way(git, worktree, [change.path for change in changes if not change.old_mode])
     if blocking:
         raise NeedsPerson(
             f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
@@ -134,7 +134,7 @@ def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
     )
 
 
-def _in_the_way(git: Git, worktree: Path, added: Iterable[str]) -> list[str]:
+def in_the_way(git: Git, worktree: Path, added: Iterable[str]) -> list[str]:
     """Untracked files where new files, or folders for them, are about to be made."""
     tracked = set(git.paths("ls-files", "-z"))
     found = set()

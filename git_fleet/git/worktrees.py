@@ -14,7 +14,7 @@ import fcntl
 import os
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
 from git_fleet.git import contents, torn
 from git_fleet.git.locks import Writers
-from git_fleet.git.process import Git, failure
+from git_fleet.git.process import Argument, Git, failure
 from git_fleet.git.refs import ABSENT, Refs, Update
 from git_fleet.git.repository import Repository
 
@@ -220,17 +220,25 @@ def _checkout_new(
 
 
 def _run_add(repo: Repository, path: Path, branch: str, reason: str, lock: int) -> None:
-    """`git worktree add`, which inherits our lock and counts as a writer of refs (see git/locks.py)."""
     args = ("worktree", "add", "--quiet", "--lock", "--reason", reason, "--", path, _short(branch))
+    code, said = run_holding(repo, repo.git(), lock, *args)
+    if code:
+        raise failure(args, code, said)
+
+
+def run_holding(
+    repo: Repository, git: Git, lock: int, *args: Argument, env: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Run a git that inherits the `lock` of `one_at_a_time` and counts as a writer of refs (see
+    git/locks.py): its exit code and what it said on standard error."""
     writers = Writers(repo)
     writers.share()
     try:
-        process = repo.git().spawn(*args, pass_fds=(lock, writers.fd))
+        process = git.spawn(*args, env=env, pass_fds=(lock, writers.fd))
         _, said = process.communicate()
     finally:
         writers.close()
-    if process.returncode:
-        raise failure(args, process.returncode, said)
+    return process.returncode, said
 
 
 def _short(branch: str) -> str:

@@ -397,10 +397,11 @@ def test_after_a_conflict_main_is_merged_in_and_the_conflict_is_marked(session: 
     on_task(session, "eject", "a", reason="conflict")
     placed = placing.place(session, claim_of(session, "a"))
     assert placed.path == path
-    assert placed.notes == ("main was merged into the branch; resolve the conflicts in a/x",)
+    assert placed.conflicts == ("a/x",)
+    assert placed.notes[0] == "main was merged into the branch; resolve the conflicts in a/x"
     assert "<<<<<<< " in content(path, "a/x")
     assert content(path, "elsewhere") == "new"
-    assert placing.resume(session, "a").notes == ()  # once begun it is the worker's
+    assert placing.resume(session, "a") == placed  # whoever comes later is told the same
     Repo(path).write("a/x", "both\n")
     Repo(path).run_git("commit", "--quiet", "--all", "--no-edit")
     proposal = handin.done(session, "a", handin.Handin()).proposal
@@ -409,11 +410,16 @@ def test_after_a_conflict_main_is_merged_in_and_the_conflict_is_marked(session: 
     assert repo.files("main")["a/x"].content == b"both\n"
 
 
-def test_after_another_ejection_nothing_is_merged(session: Session, repo: Repo) -> None:
+@pytest.mark.parametrize(("reason", "merged"), [("gate", True), ("scope", False)])
+def test_after_a_gate_said_no_the_worker_sees_what_the_gate_saw(
+    session: Session, repo: Repo, reason: str, merged: bool
+) -> None:
     approved(session, task("a"))
     path = working_on(session, "a")
     handed_in(session, "a", {"a/x": "1"})
     repo.commit("meanwhile", {"elsewhere": "new"})
-    on_task(session, "eject", "a", reason="gate")
-    working_on(session, "a")
-    assert not (path / "elsewhere").exists()
+    on_task(session, "eject", "a", reason=reason)
+    placed = placing.place(session, claim_of(session, "a"))
+    assert (path / "elsewhere").exists() == merged
+    assert placed.notes == (("main was merged into the branch",) if merged else ())
+    assert Repo(path).status() == []

@@ -16,6 +16,7 @@ from tests.support.clock import START
 from tests.support.race import race, values
 from tests.support.repo import Repo, make_repo
 from tests.support.stores import open_store
+from tests.support.worlds import assert_reachable
 
 TASK = TaskId("p", "t")
 
@@ -121,15 +122,38 @@ def test_work_in_a_proposal_or_on_main_needs_no_salvage(repo: Repo, store: Store
         assert save(there, merged) is None
 
 
-def test_a_merge_with_conflicts_is_saved_with_both_sides(repo: Repo, store: Store, linked: Repo) -> None:
-    linked.commit("theirs", {"README.md": "theirs\n"})
+def amid_a_merge(repo: Repo, linked: Repo) -> tuple[Oid, Oid]:
+    """Both sides of a conflict that is left in the worktree."""
+    mine = linked.commit("mine", {"README.md": "mine\n"})
     side = repo.worktree(repo.path.parent / "side", "side")
     other = side.commit("side", {"README.md": "side\n"})
     assert linked.try_git("merge", "side").returncode == 1
+    return mine, other
+
+
+def test_work_goes_on_before_a_merge_whose_conflicts_are_left_and_what_was_tried_is_kept(
+    repo: Repo, store: Store, linked: Repo
+) -> None:
+    mine, other = amid_a_merge(repo, linked)
+    linked.write("README.md", "<<<<<<< HEAD\ntried\n")
     found = save(store, linked)
     assert found
-    assert b"<<<<<<<" in repo.files(found.start)["README.md"].content
+    assert found.start == mine
     assert other in pinned(repo)
+    assert_reachable(repo, b"<<<<<<< HEAD\ntried\n")
+
+
+@pytest.mark.parametrize("resolved", ["both\n", "mine\n"])
+def test_a_merge_that_is_resolved_and_not_committed_stays_a_merge(
+    repo: Repo, store: Store, linked: Repo, resolved: str
+) -> None:
+    mine, other = amid_a_merge(repo, linked)
+    linked.write("README.md", resolved)
+    linked.run_git("add", "README.md")
+    found = save(store, linked)
+    assert found
+    assert repo.run_git("show", "--no-patch", "--format=%P", found.start).split() == [mine, other]
+    assert repo.files(found.start)["README.md"].content.decode() == resolved
 
 
 def test_commits_of_a_worktree_whose_folder_is_gone_are_kept(repo: Repo, store: Store, linked: Repo) -> None:
