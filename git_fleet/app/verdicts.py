@@ -8,7 +8,7 @@ The conclusion is another, `uphold` or `refute`, drawn by whoever finds all verd
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -140,7 +140,7 @@ def base_tip(session: Session, record: TaskRecord) -> Oid | None:
 
 
 def add(
-    session: Session, record: TaskRecord, verdict: Verdict, answer: Answer, texts: dict[str, bytes]
+    session: Session, record: TaskRecord, verdict: Verdict, answer: Answer, texts: Mapping[str, bytes]
 ) -> TaskRecord:
     """Append a verdict to the log of the task that it was given on.
 
@@ -184,11 +184,15 @@ def _conclude(session: Session, record: TaskRecord, config: Config, said: Decisi
     return act(session, record, str(said), same_proposal(record, decide), actor=session.person())
 
 
-def refute(session: Session, record: TaskRecord, reason: str, finding: Finding) -> TaskRecord:
-    """Back to rework for something that no verifier need be asked about: a red gate, a path out of scope."""
+def refute(
+    session: Session, record: TaskRecord, reason: str, finding: Finding, texts: Mapping[str, bytes]
+) -> TaskRecord:
+    """Back to rework for something that no verifier need be asked about: a red gate (`texts` are what gates
+    printed), a path out of scope."""
     number = record.state.proposal.number if record.state.proposal else 0
     fields = {"reason": reason, "findings": (finding,), "number": number}
-    return act(session, record, "refute", same_proposal(record, lambda _: fields), actor=session.person())
+    decide = same_proposal(record, lambda _: fields)
+    return act(session, record, "refute", decide, actor=session.person(), texts=texts)
 
 
 # --- reading them -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import MAX_TEXT
 from git_fleet.core.model import Finding, PlanState, State, Usage
 from git_fleet.core.ready import Reason
 
@@ -133,6 +134,15 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Story:
+    """A log, oldest first, and where all that a task's gates printed is kept: `<ref>:<file>` each, as `git
+    show` takes them, oldest proposal first."""
+
+    events: tuple[LogLine, ...]
+    gate_logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Landed:
     """A task that ended integrated; `commit` is None when there was nothing to commit."""
 
@@ -149,6 +159,15 @@ class Ejected:
     reason: str
     paths: tuple[str, ...]
     detail: str
+
+    @property
+    def finding(self) -> Finding:
+        """What the next worker of the task is told: the first line, and of the rest the end, which tells
+        most of a gate's output."""
+        first, _, rest = self.detail.partition("\n")
+        room = MAX_TEXT - len(first) - 2
+        text = f"{first}\n…{rest[-room:]}" if len(rest) > room > 0 else self.detail
+        return Finding(text, source=self.reason, path=self.paths[0] if self.paths else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,287 @@
+"""`git fleet verify`: proposals are not facts until something other than their worker has tried to refute
+them (DESIGN section 9).
+
+Of each proposal: its scope, then its gates, in a clean checkout of exactly what was handed in. What is red
+there goes back at once, and no verifier is asked. Then the verifiers that have not answered yet, each with
+a checkout of its own, side by side; every answer is recorded as it comes, so that one who is killed and
+runs again asks only the rest. With the last answer comes the conclusion.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from git_fleet.app import briefing, commands, verdicts
+from git_fleet.app.briefing import Case
+from git_fleet.app.checkouts import Checkout, Checkouts
+from git_fleet.app.commands import End, Ran
+from git_fleet.app.gating import Gating, Judgement
+from git_fleet.app.session import Session
+from git_fleet.app.stacking import Layer
+from git_fleet.core.answers import Answer, Question, Ruling, inconclusive, read_answer
+from git_fleet.core.config import Command, Config, Verifier
+from git_fleet.core.model import State
+from git_fleet.core.results import Ejected, Skipped, Verification, Verified
+from git_fleet.core.scope import outside
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.verdicts import Decision, decision, lenses_of, missing
+from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
+from git_fleet.git import contents
+
+Report = Callable[[str], None]
+
+_LAST_WORDS = 120
+
+_DECLARE = (
+    'commit one in fleet.toml on the base branch:\n\n[[verifier]]\nname = "skeptic"\nlens = "correctness"\n'
+    'run = ["claude", "-p", "--output-format", "json", "{prompt}"]'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for: plans or tasks (all that are handed in when empty), only some lenses, or all
+    `again` though they have answered."""
+
+    targets: tuple[str, ...] = ()
+    lenses: tuple[str, ...] = ()
+    again: bool = False
+
+
+@dataclass
+class _Run:
+    """One run: what it works with, and what came of it so far."""
+
+    session: Session
+    asked: Asked
+    report: Report
+    pool: Checkouts
+    tasks: list[Verified] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def verify(session: Session, asked: Asked, report: Report) -> Verification:
+    """Ask the configured verifiers about what is handed in. `report` gets a line for each step.
+
+    A task that is named and verified already is asked about once more only with `again`; it is proposed
+    again then. Raises Denied for whoever made a proposal that is named (others are left as they are),
+    InvalidInput for an unknown name or lens and when no verifier is configured, NeedsPerson when a gate of
+    the repository cannot be run. What was answered until then is in the log.
+    """
+    snapshot = session.snapshot()
+    run = _Run(session, asked, report, Checkouts(session.repo, session.around.cache_dir))
+    for record, named in _chosen(snapshot, asked):
+        try:
+            _verify(run, record, named=named)
+        except (Stale, IllegalEvent) as moved:
+            run.skipped.append(Skipped(record.id, moved.message))
+    return Verification(tuple(run.tasks), tuple(run.skipped))
+
+
+def _chosen(snapshot: Snapshot, asked: Asked) -> Iterator[tuple[TaskRecord, bool]]:
+    """The tasks that are meant, in plan order, and whether each was named itself."""
+    named = {snapshot.resolve(name).id for name in asked.targets if name not in snapshot.plans}
+    plans = {name for name in asked.targets if name in snapshot.plans}
+    for record in snapshot.tasks.values():
+        wanted = not asked.targets or record.id.plan in plans
+        if record.id in named or (wanted and record.state.state is State.PROPOSED):
+            yield record, record.id in named
+
+
+def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
+    config = run.session.config_of(record.id)
+    state = record.state.state
+    if state is not State.PROPOSED and not (state is State.VERIFIED and run.asked.again):
+        again = "; --again asks once more" if state is State.VERIFIED else ""
+        run.skipped.append(Skipped(record.id, f"it is {state.phrase}{again}"))
+        return
+    wanted = _wanted(record, config, run.asked)
+    try:
+        verdicts.require_other(run.session, record, *(verifier.name for verifier in wanted))
+    except Denied as denied:
+        if named:
+            raise
+        run.skipped.append(Skipped(record.id, denied.message))
+        return
+    if state is State.VERIFIED:
+        record = verdicts.reverify(run.session, record, "asked again")
+    if wanted:
+        run.tasks.append(_examine(run, record, config, wanted))
+    elif decision(record.state, config) is not Decision.WAIT:
+        run.tasks.append(_outcome(run, verdicts.settle(run.session, record, config), config))
+    elif lenses_of(config):
+        lenses = ", ".join(missing(record.state, config))
+        why = f"it waits for a person (git fleet verdict {record.id} --lens {lenses or 'LENS'})"
+        run.skipped.append(Skipped(record.id, why))
+    else:
+        raise InvalidInput("no verifier is configured, so there is nobody to ask", hint=_DECLARE)
+
+
+def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier, ...]:
+    """The verifiers to ask. Raises InvalidInput for a lens that none has."""
+    known = [verifier.lens for verifier in config.verifiers]
+    for lens in asked.lenses:
+        if lens not in known:
+            hint = f"git fleet verdict {record.id} is a person's answer" if known else _DECLARE
+            raise InvalidInput(
+                f"no verifier has the lens {lens!r}; there are: {', '.join(known) or 'none'}", hint=hint
+            )
+    open_lenses = known if asked.again else missing(record.state, config)
+    return tuple(
+        verifier
+        for verifier in config.verifiers
+        if verifier.lens in open_lenses and (not asked.lenses or verifier.lens in asked.lenses)
+    )
+
+
+# --- one proposal -------------------------------------------------------------------------------------
+
+
+def _examine(run: _Run, record: TaskRecord, config: Config, wanted: Sequence[Verifier]) -> Verified:
+    """Scope, gates, verifiers, conclusion."""
+    session, proposal = run.session, record.state.proposal
+    onto = verdicts.base_tip(session, record)
+    if proposal is None or onto is None:
+        raise AssertionError("what is proposed has a proposal, and its plan a base")
+    case = Case(record, proposal, onto)
+    asked = [(verifier, briefing.command(case, verifier)) for verifier in wanted]  # before anything runs
+    refused = _out_of_scope(session, config, case)
+    texts: Mapping[str, bytes] = {}
+    if refused is None:
+        found = _gates(run, config, case)
+        case, refused, texts = replace(case, gates=found.results), found.ejected, found.texts
+    if refused is not None:
+        record = verdicts.refute(session, record, refused.reason, refused.finding, texts)
+        return replace(_outcome(run, record, config), reason=refused.reason, detail=refused.detail)
+    record = _ask(run, config, case, asked)
+    return _outcome(run, verdicts.settle(session, record, config), config)
+
+
+def _out_of_scope(session: Session, config: Config, case: Case) -> Ejected | None:
+    """The scope gate, on what the proposal changes."""
+    proposal = case.proposal
+    if proposal.commit is None or proposal.base is None:
+        return None
+    changes = session.store.objects.changed_paths(proposal.base, proposal.commit)
+    paths = [change.path for change in changes]
+    beyond = outside(
+        paths, case.record.task.owned, generated=config.generated_paths, protected=config.protected
+    )
+    if not beyond:
+        return None
+    detail = f"changes files that are not the task's: {contents.listing(beyond)}"
+    return Ejected(case.record.id, "scope", beyond, detail)
+
+
+def _gates(run: _Run, config: Config, case: Case) -> Judgement:
+    """The gates, on exactly what was handed in (of a report: main). What passed there before is not run again."""
+    proposal, objects = case.proposal, run.session.store.objects
+    gating = Gating(run.session, config, run.pool)
+    tree = proposal.tree or objects.read_commit(case.at).tree
+    listed = ", ".join(gate.name for gate in gating.wanted(case.record))
+    run.report(f"{case.record.id}: gates: {listed}" if listed else f"{case.record.id}: no gates")
+    return gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
+
+
+def _outcome(run: _Run, record: TaskRecord, config: Config) -> Verified:
+    proposal = record.state.proposal
+    return Verified(
+        id=record.id,
+        title=record.task.title,
+        state=record.state.state,
+        proposal=proposal.number if proposal else 0,
+        commit=proposal.commit if proposal else None,
+        verdicts=tuple(one for one in verdicts.given(run.session, record) if one.counts),
+        missing=missing(record.state, config),
+        reason="verdict" if record.state.state is State.REWORK else "",
+    )
+
+
+# --- asking -------------------------------------------------------------------------------------------
+
+
+def _ask(run: _Run, config: Config, case: Case, asked: Sequence[tuple[Verifier, Command]]) -> TaskRecord:
+    """Ask each verifier, all at once, and record each answer as it comes: the task after the last.
+
+    Each has a checkout of its own, which stays taken for as long as anything of the verifier runs in it. When
+    the proposal goes away meanwhile, or we are interrupted, those still at work are ended.
+    """
+    record, stop = case.record, threading.Event()
+    run.report(f"{record.id}: asks {', '.join(verifier.lens for verifier, _ in asked)}")
+    document = briefing.request(run.session, case)
+    with ExitStack() as stack:
+        # Before the threads: checkouts are made one at a time anyway, and a session is one thread's.
+        places = [stack.enter_context(run.pool.checkout(case.at)) for _ in asked]
+        threads = stack.enter_context(ThreadPoolExecutor(len(asked)))
+        stack.callback(stop.set)
+        at_work = {
+            threads.submit(_question(run, config, case, document, verifier, what, place, stop)): verifier
+            for (verifier, what), place in zip(asked, places, strict=True)
+        }
+        for future in as_completed(at_work):
+            record = _record(run, case, record, at_work[future], future.result())
+    return record
+
+
+def _question(
+    run: _Run,
+    config: Config,
+    case: Case,
+    document: dict[str, Any],
+    verifier: Verifier,
+    command: Command,
+    place: Checkout,
+    stop: threading.Event,
+) -> Callable[[], Ran]:
+    """What one thread does: no more than to run the verifier's command."""
+    session, record = run.session, case.record
+    folder = session.repo.fleet_dir / "logs" / record.id.plan / record.id.task / str(case.proposal.number)
+    stdin = json.dumps(briefing.for_verifier(document, case, verifier)).encode("ascii")
+    return partial(
+        commands.run,
+        command,
+        place.path,
+        env=briefing.environment(session.around.env, config, verifier),
+        log=folder / f"verify-{verifier.lens}.log",
+        timeout_seconds=verifier.timeout_seconds,
+        stdin=stdin,
+        keep_out=True,
+        stop=stop,
+        pass_fds=(place.lock,),
+    )
+
+
+def _record(run: _Run, case: Case, record: TaskRecord, verifier: Verifier, ran: Ran) -> TaskRecord:
+    """Append what one verifier answered."""
+    who = f"verifier:{verifier.name}"
+    verdict = verdicts.new_verdict(record, verifier.lens, who, Ruling.INCONCLUSIVE, case.onto)
+    answer = _answer(case.question(verifier, verdict.source), verifier, ran)
+    run.report(f"{record.id}: {verifier.lens}: {answer.ruling} ({ran.seconds:.1f} s)")
+    texts = {"output": ran.log.read_bytes()}
+    verdict = replace(verdict, verdict=str(answer.ruling))
+    return verdicts.add(run.session, record, verdict, answer, texts)
+
+
+def _answer(asked: Question, verifier: Verifier, ran: Ran) -> Answer:
+    """What a verifier said; one that did not come to its end by itself has said nothing."""
+    if ran.end is End.NOT_STARTED:
+        return inconclusive(asked, ran.why)
+    if ran.code is None:
+        return inconclusive(asked, f"it ran out of time ({verifier.timeout_seconds:g} s)")
+    if ran.code:
+        last = ran.tail.rpartition("\n")[2][:_LAST_WORDS]
+        how = f"ended with exit code {ran.code}"
+        if ran.code < 0:
+            how = f"was ended by {signal.strsignal(-ran.code) or 'a signal'} (signal {-ran.code})"
+        return inconclusive(asked, f"it {how}{': ' if last else ''}{last}")
+    if ran.out_cut:
+        return inconclusive(asked, f"it printed more than {commands.OUT_BYTES >> 20} MiB")
+    return read_answer(ran.out.decode("utf-8", "replace"), asked)
