@@ -59,12 +59,12 @@ def duration(seconds: float) -> str:
 def _headline(score: Score) -> str:
     if score.worth is Worth.EARLY:
         return f"Too early to tell: {_so_far(score)}"
-    if score.speedup is None:
+    if not score.integrated:
         return f"Not worth it: nothing was integrated, after {duration(score.agent_seconds)} of agent time"
     alone, wall = duration(score.useful_seconds), duration(score.wall_seconds)
     if score.worth is Worth.NO:
         return f"Not worth it: the fleet took {wall}, one worker would have taken {alone}"
-    text = f"Worth it: {score.speedup:.1f} times as fast as one worker, {wall} instead of {alone}"
+    text = f"Worth it: {score.speedup or 0.0:.1f} times as fast as one worker, {wall} instead of {alone}"
     saved = score.useful_seconds - score.wall_seconds
     if score.lost_seconds > saved:
         text += f"; but it took {duration(score.lost_seconds)} more of agent time to save {duration(saved)}"

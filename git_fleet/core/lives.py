@@ -155,7 +155,8 @@ EXPIRED = "expired"
 def read(task: TaskId, steps: Sequence[Step], *, since: int, now: int, spawn: int) -> Life:
     """The life that a log tells, from `since` (when the plan first had the task) until `now`.
 
-    `spawn` is how long a worker takes to start; one that reported sooner was sooner ready.
+    A log does not say when a worker had started. `spawn` is how long it takes; one that reported sooner was
+    sooner ready, and no more than half of a claim counts as starting.
     """
     times = [*_forward(steps, now), now]
     attempts: list[Attempt] = []
@@ -220,7 +221,7 @@ def _attempt(
         task=task,
         worker=event.fields["claim"].holder,
         start=start,
-        ready=min(start + spawn, next(signs, end), end),
+        ready=min(start + spawn, next(signs, end), (start + end) // 2),
         end=end,
         handed_in=done,
         because=because,

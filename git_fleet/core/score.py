@@ -28,11 +28,11 @@ from git_fleet.core.spans import Span, milliseconds, moment, most_at_once, union
 
 
 class Worth(StrEnum):
-    """The answer."""
+    """Was it worth it? `early`: too early to tell."""
 
-    YES = "worth it"
-    NO = "not worth it"
-    EARLY = "too early to tell"
+    YES = "yes"
+    NO = "no"
+    EARLY = "early"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ SENT_BACK = ("conflict", "gate", "release", "die")
 @st.composite
 def tries(draw: st.DrawFn) -> tuple[Try, ...]:
     """Some claims that come to nothing, and one that ends the task."""
-    each = st.tuples(st.integers(1, 12), st.integers(1, 4))
+    each = st.tuples(st.integers(6, 18), st.integers(1, 4))
     failed = draw(st.lists(st.tuples(each, st.sampled_from(SENT_BACK)), max_size=2))
     last = (draw(each), draw(st.sampled_from(("ok", "ok", "ok", "ok", "cancel"))))
     return tuple(Try(*times, outcome) for times, outcome in (*failed, last))
@@ -52,7 +52,7 @@ def worlds(draw: st.DrawFn) -> World:
         pairs=tuple(sorted(pairs)),
         workers=draw(st.integers(1, 4)),
         spawn=draw(st.integers(0, 3)),
-        lease=draw(st.integers(12, 15)),
+        lease=draw(st.integers(18, 21)),
         rest=draw(st.integers(0, 5)),
         slow=draw(st.integers(0, 2)),
         paused=(start, start + length),
@@ -440,6 +440,12 @@ def test_a_worker_that_reports_early_had_started_by_then() -> None:
     log = steps(("claim", 0), ("progress", 0.25), ("done", 10), ("integrate", 10))
     found = score(Records("p", [task("a")], {TaskId("p", "a"): log}, minute(9), 30, {}))
     assert found.spawn_seconds == 15
+
+
+def test_no_more_than_half_of_a_claim_is_starting() -> None:
+    log = steps(("claim", 0), ("done", 0.5), ("integrate", 1))
+    found = score(Records("p", [task("a")], {TaskId("p", "a"): log}, minute(9), 30, {}))
+    assert (found.spawn_seconds, found.useful_seconds) == (15, 15)
 
 
 @pytest.mark.parametrize(
