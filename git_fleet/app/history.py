@@ -7,23 +7,26 @@ from typing import Any
 
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
-from git_fleet.core.results import LogLine
+from git_fleet.core.results import LogLine, Story
 from git_fleet.core.trailers import one_line
 from git_fleet.errors import InvalidInput
-from git_fleet.store import archive, log, names
+from git_fleet.store import archive, gatelogs, log, names
 from git_fleet.store.base import tip
 from git_fleet.store.log import Entry
 
 _SHORT = 12  # characters of an object id
 
 
-def history(session: Session, name: str | None) -> tuple[LogLine, ...]:
-    """The events of a task (None: the one of this worktree) or of a plan, oldest first.
+def history(session: Session, name: str | None) -> Story:
+    """The events of a task (None: the one of this worktree) or of a plan, oldest first, and where the whole
+    logs of a task's gates are.
 
     Tasks of a closed plan are found by their full id. Raises InvalidInput for an unknown name.
     """
-    entries = log.history(session.store.objects, _tip(session, name))
-    return tuple(map(_line, entries))
+    task, newest = _find(session, name)
+    entries = log.history(session.store.objects, newest)
+    logs = gatelogs.listing(session.store, task) if task else ()
+    return Story(tuple(map(_line, entries)), logs)
 
 
 def texts(session: Session, event: Oid) -> dict[str, str]:
@@ -33,27 +36,30 @@ def texts(session: Session, event: Oid) -> dict[str, str]:
     return {name: data.decode("utf-8", "replace") for name, data in found.items()}
 
 
-def _tip(session: Session, name: str | None) -> Oid | None:
-    """The newest event of the log that `name` means; None for a task that nobody has touched."""
+def _find(session: Session, name: str | None) -> tuple[TaskId | None, Oid | None]:
+    """The task that `name` means (None for a plan), and the newest event of the log; None for a task that
+    nobody has touched."""
     snapshot = session.snapshot()
     if name is not None and name in snapshot.plans:
-        return snapshot.plans[name].tip
+        return None, snapshot.plans[name].tip
     try:
-        return session.record(snapshot, name).tip
+        record = session.record(snapshot, name)
     except InvalidInput:
         ended = _ended(session, name or "")
         if ended is None:
             raise
         return ended
+    return record.id, record.tip
 
 
-def _ended(session: Session, name: str) -> Oid | None:
-    """The tip of a log that is no approved task's: of a closed plan, or of a task taken out of its plan."""
+def _ended(session: Session, name: str) -> tuple[TaskId, Oid] | None:
+    """The log that is no approved task's: of a closed plan, or of a task taken out of its plan."""
     try:
         task = parse_task_id(name)
     except InvalidInput:
         return None
-    return _of_ref(session, task) or archive.read(session.store, task.plan).get(str(task))
+    found = _of_ref(session, task) or archive.read(session.store, task.plan).get(str(task))
+    return (task, found) if found else None
 
 
 def _of_ref(session: Session, task: TaskId) -> Oid | None:

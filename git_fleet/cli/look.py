@@ -72,7 +72,7 @@ def log(call: Call, name: str | None, event: str | None) -> None:
     with call.session() as session:
         found = telling.history(session, name)
         if event is not None:
-            oid = _event(found, event)
+            oid = _event(found.events, event)
             texts = telling.texts(session, oid)
             call.show(lambda: machine.event_texts(oid, texts), lambda look: text.event_texts(texts, look))
             return

@@ -4,6 +4,7 @@ refs/notes/fleet/plan/<plan>             note on the plan's base commit: the pla
 refs/fleet/plan/<plan>                   log of the plan
 refs/fleet/task/<plan>/<task>            log of the task; the tip is its state
 refs/fleet/proposal/<plan>/<task>/<n>    the n-th proposal
+refs/fleet/proposal/<plan>/<task>/<n>.gates  what the gates printed about it
 refs/fleet/guard                         the last claim of a task that overlaps another
 refs/fleet/lead                          the lead's lease and intents (log)
 refs/fleet/bucket                        the claim token bucket
@@ -21,6 +22,7 @@ PLAN_NOTES = "refs/notes/fleet/plan/"
 PLAN_LOGS = "refs/fleet/plan/"
 TASK_LOGS = "refs/fleet/task/"
 PROPOSALS = "refs/fleet/proposal/"
+GATES = ".gates"
 SNAPSHOTS = "refs/fleet/snapshot/"
 SALVAGE = "refs/fleet/salvage/"
 ARCHIVE = "refs/fleet/archive/"
@@ -55,6 +57,11 @@ def task_of_log(ref: str) -> TaskId:
 def proposal(task: TaskId, number: int) -> str:
     """The n-th proposal of a task."""
     return f"{PROPOSALS}{task}/{number}"
+
+
+def gate_logs(task: TaskId, number: int) -> str:
+    """What the gates printed about the n-th proposal of a task."""
+    return proposal(task, number) + GATES
 
 
 def snapshot(task: TaskId) -> str:

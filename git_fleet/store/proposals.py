@@ -54,7 +54,7 @@ def add(
             at=at,
         )
         try:
-            store.refs.transact([Update(names.proposal(task, number), ABSENT, oid)])
+            store.transact([Update(names.proposal(task, number), ABSENT, oid)])
             return number, oid
         except Held:
             continue  # a second hand-in of the same task at this moment took the number
@@ -100,8 +100,9 @@ def numbers(store: Store, task: TaskId) -> list[int]:
 
 def commits(store: Store, task: TaskId) -> frozenset[Oid]:
     """The workers' commits of all the task's proposals."""
-    found = store.refs.read(f"{names.PROPOSALS}{task}").values()
-    return frozenset(parent for oid in found for parent in store.objects.read_commit(oid).parents)
+    found = store.refs.read(f"{names.PROPOSALS}{task}")
+    kept = (oid for ref, oid in found.items() if not ref.endswith(names.GATES))
+    return frozenset(parent for oid in kept for parent in store.objects.read_commit(oid).parents)
 
 
 def result(store: Store, oid: Oid) -> str:

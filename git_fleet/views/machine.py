@@ -22,12 +22,12 @@ if TYPE_CHECKING:
         InitReport,
         Integration,
         LeadView,
-        LogLine,
         PlanStatus,
         Problem,
         ReadyTask,
         Sibling,
         Status,
+        Story,
         TaskRow,
         WorktreeRow,
     )
@@ -147,7 +147,7 @@ def siblings(tasks: Iterable[Sibling]) -> Document:
     }
 
 
-def log(events: Iterable[LogLine]) -> Document:
+def log(story: Story) -> Document:
     """`log`, oldest first."""
     return {
         "events": [
@@ -158,8 +158,9 @@ def log(events: Iterable[LogLine]) -> Document:
                 "summary": line.summary,
                 "oid": line.oid,
             }
-            for line in events
+            for line in story.events
         ],
+        "gate_logs": list(story.gate_logs),
     }
 
 
@@ -176,7 +177,13 @@ def event_texts(oid: str, texts: Mapping[str, str]) -> Document:
 # --- a task's life -------------------------------------------------------------------------------
 
 
-def claim(record: TaskRecord, where: Path | None, env: Mapping[str, str], notes: Sequence[str]) -> Document:
+def claim(
+    record: TaskRecord,
+    where: Path | None,
+    env: Mapping[str, str],
+    notes: Sequence[str],
+    conflicts: Sequence[str] = (),
+) -> Document:
     """`claim` and `claim --resume`: all that a worker needs to begin."""
     task, held = record.task, record.state.claim
     return {
@@ -198,6 +205,7 @@ def claim(record: TaskRecord, where: Path | None, env: Mapping[str, str], notes:
         "worktree": str(where) if where else None,
         "expires_at": time(held.expires_at) if held else None,
         "findings": findings(record.state.findings),
+        "conflicts": list(conflicts),
         "learnings": [],
         "env": dict(env),
         "notes": list(notes),

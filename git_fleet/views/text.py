@@ -11,11 +11,11 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Finding, Output, PlanState, Proposal, State, TaskState
 from git_fleet.core.results import (
     Explanation,
-    LogLine,
     PlanStatus,
     ReadyTask,
     Sibling,
     Status,
+    Story,
     TaskRow,
 )
 from git_fleet.core.snapshot import TaskRecord
@@ -206,14 +206,15 @@ def siblings(tasks: Sequence[Sibling], look: Look) -> str:
     return table.render(look)
 
 
-def log(events: Sequence[LogLine], now: datetime, look: Look) -> str:
-    """A task's story so far, oldest first."""
-    if not events:
+def log(story: Story, now: datetime, look: Look) -> str:
+    """A task's story so far, oldest first, and how to see all that its gates printed."""
+    if not story.events:
         return "nothing has happened to it yet"
     table = Table(("WHEN", "EVENT", "WHO", "EVENT ID", "WHAT"), whole=frozenset({0, 1, 3}))
-    for event in events:
+    for event in story.events:
         table.add(since(event.at, now), event.event, event.actor, Cell(event.oid[:10], "dim"), event.summary)
-    return table.render(look)
+    where = (f"whole log of a gate: git show {line(place)}" for place in story.gate_logs)
+    return "\n".join([table.render(look), *where])
 
 
 def event_texts(texts: Mapping[str, str], look: Look) -> str:

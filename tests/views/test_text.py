@@ -9,7 +9,7 @@ import pytest
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Claim, Finding, Output, PlanState, Proposal, State, Task, TaskState
 from git_fleet.core.ready import Reason
-from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Status
+from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Status, Story
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.views import text
 from git_fleet.views.look import PLAIN, Look
@@ -106,7 +106,7 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
         text.overview(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
         text.status(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
         text.siblings([Sibling(TASK, State.BLOCKED, EVIL, EVIL, EVIL, EVIL)], look),
-        text.log([LogLine(EVIL, START, EVIL, EVIL, OID)], START, look),
+        text.log(Story((LogLine(EVIL, START, EVIL, EVIL, OID),), (EVIL,)), START, look),
         text.event_texts({EVIL: EVIL}, look),
     ]
     for view in shown:
