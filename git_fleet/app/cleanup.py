@@ -172,7 +172,7 @@ def _delete_branch(store: Store, branch: str, tip: Oid | object) -> str:
     if not isinstance(tip, str) or worktrees.occupied(store.repo, branch):
         return ""
     try:
-        store.refs.transact([Update(branch, Oid(tip), ABSENT)], message="task has ended")
+        store.transact([Update(branch, Oid(tip), ABSENT)], message="task has ended")
     except LostRace:
         return ""
     return branch.removeprefix("refs/heads/")

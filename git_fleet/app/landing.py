@@ -42,7 +42,7 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     Stale when `ref` is not at `old` or a task not as it was any more (the intent is void then), StaleClaim
     when the lead was lost; nothing has moved in these cases.
     """
-    session = leading.session
+    session = leading.work
     person, now = session.person(), session.now()
     notes = evidence.prepare(session.store, _notes(landings), actor=person, at=now)
     session.store.objects.save()  # all but the intent itself, which says what is there by now
@@ -55,7 +55,7 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     who = ", ".join(str(landing.task) for landing in landings[:3])
     unmoved = [(names.LEAD, fence), *((names.task_log(each.task), each.tip) for each in landings)]
     try:
-        session.store.refs.transact(
+        session.store.transact(
             [Update(ref, old, new), *(Update(name, at, at) for name, at in unmoved)],
             message=f"git-fleet: integrate {who}",
         )
@@ -110,7 +110,7 @@ def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
     the worktree of main holds files that are neither the old nor the new ones, and when a commit made
     before that worktree followed has taken back what landed.
     """
-    session, record = leading.session, leading.record
+    session, record = leading.work, leading.record
     if record.state.intent is None:
         return ""
     intent = log.read_intent(session.store, record.state.intent)
@@ -118,7 +118,7 @@ def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
     if landed:
         _refuse_undone(session, intent, main)
         _finish_checkout(session, intent, main)
-        _finish_tasks(session, landed)
+        _finish_tasks(leading, landed)
         evidence.add(session.store, _notes(landed), actor=session.person(), at=session.now(), prepared=notes)
     name = "complete" if landed else "void"
     person, now = session.person(), session.now()
@@ -156,10 +156,10 @@ def _finish_checkout(session: Session, intent: Intent, main: Oid | Absent) -> No
     moves.finish_move(path, intent.old, intent.new)
 
 
-def _finish_tasks(session: Session, landed: Sequence[Landing]) -> None:
+def _finish_tasks(leading: Leading, landed: Sequence[Landing]) -> None:
     """Append the tasks' events: those prepared where nothing happened since, else new ones."""
-    refs = session.store.refs
-    now = refs.read(*(names.task_log(landing.task) for landing in landed))
+    session = leading.work
+    now = session.store.refs.read(*(names.task_log(landing.task) for landing in landed))
     waiting = [landing for landing in landed if now.get(names.task_log(landing.task)) == landing.tip]
     others = [
         landing
@@ -167,13 +167,14 @@ def _finish_tasks(session: Session, landed: Sequence[Landing]) -> None:
         if now.get(names.task_log(landing.task)) not in (None, landing.tip, landing.event)
     ]
     try:
-        refs.transact([Update(names.task_log(each.task), each.tip, each.event) for each in waiting])
+        session.store.transact([Update(names.task_log(each.task), each.tip, each.event) for each in waiting])
     except LostRace:
         others += waiting
     if others:
-        snapshot = session.snapshot()
+        session.store.objects.save()
+        snapshot = leading.session.snapshot()
         for landing in others:
-            _complete(session, snapshot, landing)
+            _complete(leading.session, snapshot, landing)  # it saves work by git, which knows no drafts
 
 
 def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:

@@ -98,15 +98,21 @@ class Leading:
 
     session: Session
     record: LeadRecord
+    drafting: Session | None = None
+
+    @property
+    def work(self) -> Session:
+        """The session through which main is moved; its objects may be drafts."""
+        return self.drafting or self.session
 
     @contextmanager
     def working_as(self, session: Session) -> Iterator[None]:
-        """Work through another session (of the same actor) while the block runs."""
-        before, self.session = self.session, session
+        """Move main through a session (of the same actor) whose objects are drafts, while the block runs."""
+        self.drafting = session
         try:
             yield
         finally:
-            self.session = before
+            self.drafting = None
 
     def keep(self) -> None:
         """Renew the lease when half of it has gone. Raises StaleClaim when the lead was taken over."""
@@ -114,7 +120,7 @@ class Leading:
         seconds = self.session.config().lease_seconds
         if state.expires_at is None or (state.expires_at - now).total_seconds() > seconds / 2:
             return
-        store, person, until = self.session.store, self.session.person(), lease.expiry(now, seconds)
+        store, person, until = self.work.store, self.session.person(), lease.expiry(now, seconds)
         self.write(lambda record: log.renew(store, record, actor=person, now=now, expires_at=until))
 
     def write(self, step: Callable[[LeadRecord], LeadRecord]) -> None:

@@ -35,10 +35,10 @@ def fold(store: Store, plan_id: str, *, actor: str, at: datetime) -> int:
     known = read(store, plan_id) if before else {}
     logs = known | {str(names.task_of_log(ref)): oid for ref, oid in found.items()}
     new = _write(store, plan_id, before, logs, list(found.values()), Event("archive", at, actor))
-    store.refs.transact([Update(names.archive(plan_id), value(before), new)])
+    store.transact([Update(names.archive(plan_id), value(before), new)])
     rest = [Update(ref, oid, ABSENT) for ref, oid in found.items()]
     while rest:
-        store.refs.transact(rest[:_AT_ONCE])
+        store.transact(rest[:_AT_ONCE])
         rest = rest[_AT_ONCE:]
     return len(found)
 

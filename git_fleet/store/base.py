@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from git_fleet.core.ids import Oid
@@ -42,9 +42,14 @@ class Store:
         tip = log.write(
             self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached
         )
-        self.objects.save()
-        self.refs.transact([Update(ref, value(parent), tip)])
+        self.transact([Update(ref, value(parent), tip)])
         return tip
+
+    def transact(self, updates: Sequence[Update], *, message: str = "git-fleet") -> None:
+        """Move refs, as `Refs.transact`, once every object written so far is where others see it: objects
+        first, refs last."""
+        self.objects.save()
+        self.refs.transact(updates, message=message)
 
 
 def value(oid: Oid | None) -> Value:

@@ -30,7 +30,7 @@ def take(store: Store, limits: Bucket | None, actor: str, at: datetime) -> int:
         if tokens < 1:
             return max(1, math.ceil((1 - tokens) / limits.refill_per_minute * 60))
         try:
-            store.refs.transact(
+            store.transact(
                 [Update(names.BUCKET, value(before), _write(store, before, tokens - 1, actor, at))]
             )
             return 0

@@ -64,9 +64,8 @@ def add(
         found = prepared or prepare(store, texts, actor=actor, at=at)
         if found.after is None or found.after == found.before:
             return
-        store.objects.save()
         try:
-            store.refs.transact([Update(names.EVIDENCE, value(found.before), found.after)])
+            store.transact([Update(names.EVIDENCE, value(found.before), found.after)])
             return
         except LostRace:
             prepared = None

@@ -38,7 +38,7 @@ def move(store: Store, *, before: Oid | None, task: TaskId, claim: Oid, event: E
         committer=who,
         message=f"guard: {task}\n\n{codec.canonical(document)}\n",
     )
-    store.refs.transact([Update(names.GUARD, value(before), commit)])
+    store.transact([Update(names.GUARD, value(before), commit)])
     return commit
 
 

@@ -97,7 +97,7 @@ def save_text(
     note = notes.with_note(
         store.objects, expected, base_commit, toml.encode(), author=who, message=log.one_line(subject) + "\n"
     )
-    store.refs.transact([Update(names.plan_note(plan.id), value(expected), note)])
+    store.transact([Update(names.plan_note(plan.id), value(expected), note)])
     keep(store, Revision(note, base_commit, plan))
     return note
 

@@ -63,7 +63,7 @@ def proposals(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _bring_back(session: Session, ref: str, oid: Oid) -> None:
-    session.store.refs.transact([Update(ref, ABSENT, oid)])
+    session.store.transact([Update(ref, ABSENT, oid)])
 
 
 def integrated(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
