@@ -105,6 +105,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def speaks_unicode(stream: Any) -> bool:
+    """Whether what is not ASCII is shown as it is."""
+    return str(stream.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def tolerant(stream: Any) -> None:
     """Print what the terminal's encoding lacks as an escape instead of failing."""
     if isinstance(stream, io.TextIOWrapper):

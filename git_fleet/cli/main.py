@@ -27,7 +27,10 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "claim": ("claim", "renew", "release"),
         "work": ("progress", "done", "withdraw", "block", "unblock", "shelve", "cancel", "reopen", "accept", "reject"),
     },
-    "Look": {"look": ("status", "ready", "explain", "siblings", "log", "path", "worktree")},
+    "Look": {
+        "look": ("status", "ready", "explain", "siblings", "log", "path", "worktree"),
+        "score": ("score",),
+    },
     "Main": {"integrate": ("integrate",), "lead": ("lead",)},
     "Tidy up": {"setup": ("cleanup", "hook")},
 }  # fmt: skip
