@@ -29,9 +29,11 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Look": {
         "look": ("status", "ready", "explain", "siblings", "log", "path", "worktree"),
+        "review": ("review",),
         "score": ("score",),
     },
-    "Main": {"integrate": ("integrate",), "lead": ("lead",)},
+    "Judge": {"verify": ("verify", "verdict")},
+    "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},
     "Tidy up": {"setup": ("cleanup", "hook")},
 }  # fmt: skip
 """What help shows: a heading, the module below git_fleet.cli, the commands in it."""
