@@ -171,21 +171,25 @@ def _undo(
     NeedsPerson is raised.
     """
     before = dict(_files(git, "HEAD"))
-    added = [path for path in left if path not in before and os.path.lexists(worktree / path)]
-    changed = [path for path in dirty if path in before and os.path.lexists(worktree / path)]
+    added = [path for path in left if path not in before and _is_file(worktree / path)]
+    changed = [path for path in dirty if path in before and _is_file(worktree / path)]
     foreign = {
         path
         for path in torn.foreign_files(git_dir, worktree, left.tree, {*added, *changed})
         if not _is_from(worktree / path, theirs)
     }
-    staged = git.run("diff-index", "--cached", "--quiet", "HEAD", ok=(0, 1)).code == 1
-    theirs_alone = not foreign.intersection(dirty) and (going_on or not staged)  # git writes the index last
-    if going_on and not theirs_alone:
+    ours = not foreign.intersection(dirty)
+    if ours and not going_on:  # the index is as it was or, of a merge without conflicts, all of it is there
+        ours = contents.index_tree(worktree, git_dir=git_dir) in (
+            git.text("rev-parse", "HEAD^{tree}"),
+            left.tree,
+        )
+    if going_on and not ours:
         raise NeedsPerson(
             f"{worktree} is amid something, with changes of somebody's: {contents.listing(sorted(foreign))}",
             hint=f"git -C {worktree} status; move them away, then run the same command again",
         )
-    if theirs_alone:
+    if ours:
         for path in added:
             if path not in foreign:
                 (worktree / path).unlink()
@@ -202,6 +206,10 @@ def _require_way(git: Git, worktree: Path, left: _Left) -> None:
             f"{worktree}: files that git does not track are in the way of the merge: {contents.listing(blocking)}",
             hint="move them away, then run the same command again",
         )
+
+
+def _is_file(place: Path) -> bool:
+    return place.is_symlink() or place.is_file()
 
 
 def _has_markers(place: Path) -> bool:
