@@ -183,9 +183,12 @@ def _task_row(snapshot: Snapshot, index: Index, record: TaskRecord, look: _Detai
 
 
 def _why(state: TaskState) -> str:
-    """Why a task stands still: the block's code and reason, or what was found last, in one line."""
+    """Why a task stands still: the block's code and reason, why it waits for a person, or what was found
+    last, in one line."""
     if state.state is State.BLOCKED:
         return f"{state.code}: {state.reason}" if state.code and state.reason else state.code or state.reason
+    if state.state is State.PARKED:
+        return state.reason
     if state.state is not State.REWORK:
         return ""
     found = state.findings[0].text.strip().partition("\n")[0].rstrip() if state.findings else ""
@@ -316,7 +319,7 @@ def explain(session: Session, name: str | None) -> Explanation:
     if reached is not None and not record.state.state.ended:
         reasons.append(reached)
     state = record.state.state
-    findings = record.state.findings if state in (State.REWORK, State.BLOCKED) else ()
+    findings = () if state.ended else record.state.findings
     return Explanation(record.id, state, not reasons, tuple(reasons), findings)
 
 

@@ -264,7 +264,7 @@ def _accept(state: TaskState, _: Fields) -> TaskState:
     """Lifts a hold on a pending task; of a proposal it remembers that it need not be parked again."""
     if state.state is State.PENDING:
         return replace(state, lifted=True)
-    return replace(state, unparked=state.proposal.number if state.proposal else 0)
+    return replace(state, unparked=state.proposal.number if state.proposal else 0, reason="")
 
 
 def _findings(state: TaskState, fields: Fields) -> tuple[Finding, ...]:
@@ -321,6 +321,7 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
     "eject": _back,
     "withdraw": _back,
     "accept": _accept,
+    "park": lambda state, fields: replace(state, reason=cut(fields.get("reason", ""))),
     "unblock": _unblock,
     "shelve": _saved,
     "cancel": lambda state, fields: replace(state, reason=cut(fields.get("reason", "")), **_kept(fields)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -109,7 +108,7 @@ def begin(repo: Repo, linked: Repo, theirs: Oid) -> bool:
 def everything(linked: Repo) -> tuple[list[str], Mapping[str, bytes | str], str, str]:
     """Index, files, HEAD and MERGE_HEAD of a worktree."""
     files = {
-        str(path.relative_to(linked.path)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        str(path.relative_to(linked.path)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in linked.path.rglob("*")
         if path.is_symlink() or (path.is_file() and path.name != ".git")
     }
@@ -363,15 +362,12 @@ def test_a_merge_that_was_killed_before_its_commit_is_committed(repo: Repo, link
 def test_a_lock_of_a_git_at_work_is_waited_for(repo: Repo, linked: Repo) -> None:
     tip = diverge(repo, linked, write(x="mine\n"), write(y="theirs\n"))
     _locked(linked)
-    reader, writer = os.pipe()
-    at_work = Git(linked.path).spawn("hash-object", "--stdin-paths", pass_fds=(reader,))
+    at_work = Git(linked.path).spawn("hash-object", "--stdin-paths")
     try:
         with pytest.raises(Busy, match=r"index\.lock"):
             begin(repo, linked, tip)
     finally:
         at_work.communicate()
-        os.close(reader)
-        os.close(writer)
     assert begin(repo, linked, tip)
 
 
