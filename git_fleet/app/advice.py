@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from git_fleet.app.session import Session
+from git_fleet.core import verdicts
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
@@ -92,12 +93,15 @@ def _unfinished_business(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _proposals(snapshot: Snapshot, config: Config) -> Iterator[str]:
-    """Without verifiers the gates of `integrate` decide on a proposal; with them a verdict is needed."""
-    judged = bool(config.verifiers or config.policy.verdicts or config.policy.require)
-    can_go = (State.VERIFIED,) if judged else (State.VERIFIED, State.PROPOSED)
-    if any(record.state.state in can_go for record in snapshot.tasks.values()):
-        yield "git fleet integrate"
+    """Verifiers first, where some are configured and not heard yet; what may land as far as verdicts go is
+    decided by the gates of `integrate`; the rest waits for a person."""
     waiting = (State.PARKED, State.PROPOSED)
+    states = [record.state for record in snapshot.tasks.values()]
+    if any(state.state is State.PROPOSED and verdicts.to_ask(state, config) for state in states):
+        yield "git fleet verify"
+    handed_in = (state for state in states if state.state in (State.PROPOSED, State.VERIFIED))
+    if any(not verdicts.why_not(state, config) for state in handed_in):
+        yield "git fleet integrate"
     yield from _first(snapshot, "git fleet accept {}", lambda r: r.state.state in waiting)
 
 

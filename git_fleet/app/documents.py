@@ -140,11 +140,11 @@ def _config_problems(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for index, text in enumerate(data.get("touch", ())):
         if any(spelling.folder_problem(part) for part in text.split("/")):
             yield ("touch", index), found(text, "a path below the worktree's root")
-    for key in ("gate", "verifier"):
-        names = [entry["name"] for entry in data.get(key, ())]
-        for index in range(1, len(names)):
-            if names[index] in names[:index]:
-                yield (key, index, "name"), f"found {names[index]!r}; another {key} has it"
+    for key, field in (("gate", "name"), ("verifier", "name"), ("verifier", "lens")):
+        words = [entry[field] for entry in data.get(key, ())]
+        for index in range(1, len(words)):
+            if words[index] in words[:index]:
+                yield (key, index, field), f"found {words[index]!r}; another {key} has it"
     if "gate" in data and "gates" in data:
         yield ("gates",), 'found "none"; allowed: either gates = "none" or [[gate]] tables'
     yield from _template_problems(data)

@@ -29,6 +29,7 @@ from git_fleet.app.stacking import Layer
 from git_fleet.core.answers import Answer, Question, Ruling, inconclusive, read_answer
 from git_fleet.core.config import Command, Config, Verifier
 from git_fleet.core.model import State
+from git_fleet.core.progress import Progress, Watch, unwatched
 from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -68,8 +69,9 @@ class _Run:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def verify(session: Session, asked: Asked, report: Report) -> Verification:
-    """Ask the configured verifiers about what is handed in. `report` gets a line for each step.
+def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatched) -> Verification:
+    """Ask the configured verifiers about what is handed in. `report` gets a line for each step, `watch` hears
+    how many tasks are done.
 
     A task that is named and verified already is asked about once more only with `again`; it is proposed
     again then. Raises Denied for whoever made a proposal that is named (others are left as they are),
@@ -78,7 +80,9 @@ def verify(session: Session, asked: Asked, report: Report) -> Verification:
     """
     snapshot = session.snapshot()
     run = _Run(session, asked, report, Checkouts(session.repo, session.around.cache_dir))
-    for record, named in _chosen(snapshot, asked):
+    chosen = list(_chosen(snapshot, asked))
+    for number, (record, named) in enumerate(chosen):
+        watch(Progress("verifying", number, len(chosen)))
         try:
             _verify(run, record, named=named)
         except (Stale, IllegalEvent) as moved:
@@ -116,7 +120,7 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     if wanted:
         run.tasks.append(_examine(run, record, config, wanted))
     elif decision(record.state, config) is not Decision.WAIT:
-        run.tasks.append(_outcome(run, verdicts.settle(run.session, record, config), config))
+        run.tasks.append(outcome(run.session, verdicts.settle(run.session, record, config)))
     elif lenses_of(config):
         lenses = ", ".join(missing(record.state, config))
         why = f"it waits for a person (git fleet verdict {record.id} --lens {lenses or 'LENS'})"
@@ -160,9 +164,9 @@ def _examine(run: _Run, record: TaskRecord, config: Config, wanted: Sequence[Ver
         case, refused, texts = replace(case, gates=found.results), found.ejected, found.texts
     if refused is not None:
         record = verdicts.refute(session, record, refused.reason, refused.finding, texts)
-        return replace(_outcome(run, record, config), reason=refused.reason, detail=refused.detail)
+        return replace(outcome(session, record), reason=refused.reason, detail=refused.detail)
     record = _ask(run, config, case, asked)
-    return _outcome(run, verdicts.settle(session, record, config), config)
+    return outcome(session, verdicts.settle(session, record, config))
 
 
 def _out_of_scope(session: Session, config: Config, case: Case) -> Ejected | None:
@@ -191,7 +195,8 @@ def _gates(run: _Run, config: Config, case: Case) -> Judgement:
     return gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
 
 
-def _outcome(run: _Run, record: TaskRecord, config: Config) -> Verified:
+def outcome(session: Session, record: TaskRecord) -> Verified:
+    """How a task stands with its verifiers."""
     proposal = record.state.proposal
     return Verified(
         id=record.id,
@@ -199,8 +204,8 @@ def _outcome(run: _Run, record: TaskRecord, config: Config) -> Verified:
         state=record.state.state,
         proposal=proposal.number if proposal else 0,
         commit=proposal.commit if proposal else None,
-        verdicts=tuple(one for one in verdicts.given(run.session, record) if one.counts),
-        missing=missing(record.state, config),
+        verdicts=tuple(one for one in verdicts.given(session, record) if one.counts),
+        missing=missing(record.state, session.config_of(record.id)),
         reason="verdict" if record.state.state is State.REWORK else "",
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from git_fleet.core import graph, lease
+from git_fleet.core import graph, lease, verdicts
 from git_fleet.core.config import Config
 from git_fleet.core.ids import TaskId
 from git_fleet.core.lifecycle import ATTEMPTS
@@ -134,7 +134,7 @@ def _own_reasons(record: TaskRecord, snapshot: Snapshot, config: Config, host: s
             "wait for the hand-in; an expired lease is taken over by the next claim",
         )
     elif not claimable_state(record, snapshot, host):
-        yield Reason("state", f"it is {_describe(record)}", _FIXES[state.state].format(id=record.id))
+        yield Reason("state", f"it is {_describe(record)}", _fix(record, config))
     elif out_of_attempts(record, config):
         yield Reason(
             ATTEMPTS,
@@ -159,8 +159,19 @@ def _describe(record: TaskRecord) -> str:
     return str(state.state)
 
 
+def _fix(record: TaskRecord, config: Config) -> str:
+    """What brings a task further that cannot be claimed."""
+    state = record.state
+    if state.state is not State.PROPOSED:
+        return _FIXES[state.state].format(id=record.id)
+    if verdicts.to_ask(state, config):
+        return f"git fleet verify {record.id}, or git fleet accept {record.id}"
+    if verdicts.why_not(state, config):
+        return f"git fleet verdict {record.id}, or git fleet accept {record.id}"
+    return f"git fleet integrate {record.id}"
+
+
 _FIXES = {
-    State.PROPOSED: "git fleet verify {id}, or git fleet accept {id}",
     State.VERIFIED: "git fleet integrate {id}",
     State.PARKED: "git fleet accept {id} or git fleet reject {id}",
     State.BLOCKED: "git fleet unblock {id}",

@@ -79,6 +79,15 @@ def missing(state: TaskState, config: Config) -> tuple[str, ...]:
     return tuple(lens for lens in lenses_of(config) if lens not in heard)
 
 
+def to_ask(state: TaskState, config: Config) -> bool:
+    """Whether `git fleet verify` has something to do for a proposal: a verifier to ask, or the conclusion to
+    draw that a killed one has left."""
+    unheard = {*missing(state, config)}
+    return decision(state, config) is not Decision.WAIT or any(
+        verifier.lens in unheard for verifier in config.verifiers
+    )
+
+
 def why_not(state: TaskState, config: Config) -> str:
     """Why a task that is handed in may not land as far as verdicts go, "" when it may.
 

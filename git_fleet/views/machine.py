@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PlanStatus,
         Problem,
         ReadyTask,
+        Reverted,
         Sibling,
         Status,
         Story,
@@ -215,7 +216,13 @@ def claim(
 def findings(found: Iterable[Finding]) -> list[Document]:
     """What gates, verifiers and people found."""
     return [
-        {"text": one.text, "source": one.source, "path": one.path or None, "label": one.label or None}
+        {
+            "text": one.text,
+            "source": one.source,
+            "path": one.path or None,
+            "label": one.label or None,
+            "outside": one.outside,
+        }
         for one in found
     ]
 
@@ -283,6 +290,21 @@ def integrate(value: Integration, *, dry_run: bool, then: str = "") -> Document:
         "skipped": [{"task_id": str(one.id), "reason": one.reason} for one in value.skipped],
         "gate_runs": value.gate_runs,
         "warnings": list(value.warnings),
+        "dry_run": dry_run,
+        "base": value.base,
+        "next": then or None,
+    }
+
+
+def revert(value: Reverted, *, dry_run: bool, then: str = "") -> Document:
+    """`revert`; `then` as for `integrate`."""
+    return {
+        "task_id": str(value.id),
+        "reverted": value.reverted,
+        "commit": value.commit,
+        "main_before": value.main_before,
+        "main_after": value.main_after,
+        "gate_runs": value.gate_runs,
         "dry_run": dry_run,
         "base": value.base,
         "next": then or None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from git_fleet.app import advice, install, lead, status
 from git_fleet.app.session import Session
+from git_fleet.core.model import Verdict
 from git_fleet.store import lead as lead_log
 from git_fleet.store.lead import Intent
 from tests.support.fleet import (
@@ -91,6 +92,30 @@ def test_a_proposal_that_needs_a_verdict_is_for_a_person_to_accept(repo: Repo) -
     claimed(session, "a")
     proposed(session, "a")
     assert advised(session) == "git fleet accept p/a"
+
+
+def test_verifiers_are_asked_before_anything_lands(repo: Repo) -> None:
+    verifier = '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["true"]\n'
+    repo.commit("verifier", {"fleet.toml": f'version = 1\ngates = "none"\n{verifier}'})
+    session = open_fleet(repo)
+    approved(session, task("a"), task("b"))
+    claimed(session, "a")
+    proposed(session, "a")
+    assert advised(session) == "git fleet verify"
+    assert status.explain(session, "a").reasons[0].fix == "git fleet verify p/a, or git fleet accept p/a"
+    on_task(session, "verdict", "a", verdict=Verdict("l", "verifier:v", "upheld", 1))
+    assert advised(session) == "git fleet verify"  # which was killed before it drew the conclusion
+    on_task(session, "uphold", "a")
+    assert advised(session) == "git fleet integrate"
+
+
+def test_what_waits_for_a_persons_verdict_says_so(repo: Repo) -> None:
+    repo.commit("policy", {"fleet.toml": JUDGED})
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    assert status.explain(session, "a").reasons[0].fix == "git fleet verdict p/a, or git fleet accept p/a"
 
 
 def test_blocked_paused_and_held_tasks_need_a_person(repo: Repo) -> None:

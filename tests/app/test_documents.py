@@ -216,6 +216,7 @@ def test_everything_has_a_default() -> None:
     assert load_config(b'gates = "none"\n', "fleet.toml")[0].gates_none
 
 
+VERIFIER = '[[verifier]]\nname = "v1"\nlens = "l"\nrun = "x"\n'
 BROKEN_CONFIG = {
     "lease_second = 3\n": [
         "fleet.toml:1: lease_second: unknown key (found 3); did you mean 'lease_seconds'?"
@@ -230,6 +231,9 @@ BROKEN_CONFIG = {
     '[[gate]]\nname = "a b"\nrun = "x"\n': ["fleet.toml:2: gate a b: name: found 'a b'"],
     '[[gate]]\nname = "a"\nrun = "x"\n[[gate]]\nname = "a"\nrun = "y"\n': [
         "fleet.toml:5: gate.name: found 'a'"
+    ],
+    f"{VERIFIER}{VERIFIER.replace('v1', 'v2')}": [
+        "fleet.toml:7: verifier.lens: found 'l'; another verifier has it"
     ],
     '[[gate]]\nname = "a"\nrun = "x\\u0000"\n': ["fleet.toml:3: gate.run: found 'x\\x00'"],
     'protected = ["!x"]\n': ["fleet.toml:1: protected: ", "'!x'"],
