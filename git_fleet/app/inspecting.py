@@ -30,7 +30,8 @@ TEXT_BYTES = 64 * 1024
 _READ_BYTES = 4 * 1024 * 1024  # of a larger artifact nothing is read
 _NO_TEXT = "(not text, or too large to compare)"
 _LOG = re.compile(r"(\d+)-(.+)\.log")
-_GATES = ".gates"
+GATED = frozenset({"uphold", "eject", "refute", "integrate"})
+"""Events that may hold what gates printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,8 @@ def _whole_logs(session: Session, tasks: Collection[TaskId]) -> dict[tuple[TaskI
     for ref, oid in refs.items():
         plan, _, rest = ref.removeprefix(names.PROPOSALS).partition("/")
         task, _, number = rest.rpartition("/")
-        if number.endswith(_GATES) and number.removesuffix(_GATES).isdecimal():
-            found[TaskId(plan, task), int(number.removesuffix(_GATES))] = oid
+        if number.endswith(names.GATES) and number.removesuffix(names.GATES).isdecimal():
+            found[TaskId(plan, task), int(number.removesuffix(names.GATES))] = oid
     return found
 
 
@@ -182,7 +183,7 @@ def _gate_parts(objects: Objects, whole: Oid | None, entries: Sequence[Entry]) -
     for entry in reversed(entries):
         if logs or entry.event.name == "done":
             break
-        if entry.event.name in ("uphold", "eject", "integrate"):
+        if entry.event.name in GATED:
             logs = gate_logs(objects, entry)
     for name, oid in logs.items():
         data = objects.read(oid)[1]

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from git_fleet.app import inspecting
 from git_fleet.app import plan as planning
-from git_fleet.app.inspecting import Inspected, gate_logs
+from git_fleet.app.inspecting import GATED, Inspected, gate_logs
 from git_fleet.app.session import Session
 from git_fleet.core.answers import Ruling
 from git_fleet.core.config import Config
@@ -282,7 +282,7 @@ def _gates(
     if noted:
         return noted
     for entry in reversed(latest):
-        if entry.event.name in ("uphold", "eject", "integrate"):
+        if entry.event.name in GATED:
             ran = list(gate_logs(objects, entry))
             if ran:
                 return _of_event(entry, ran)
@@ -311,9 +311,9 @@ def _noted(objects: Objects, notes: Oid | None, landed: Oid) -> Iterator[GateRun
 
 
 def _of_event(entry: Entry, ran: Sequence[str]) -> tuple[GateRun, ...]:
-    """Gates stop at the first that does not pass, so of an ejection by gates it is the last one."""
+    """Gates stop at the first that does not pass, so where gates sent the task back it is the last one."""
     passed = [GateRun(name, "pass") for name in ran]
-    if entry.event.name == "eject" and entry.event.fields.get("reason") == "gate":
+    if entry.event.fields.get("reason") == "gate":
         error = any("cannot be run" in found.text.partition("\n")[0] for found in _findings(entry))
         passed[-1] = GateRun(ran[-1], "error" if error else "fail")
     return tuple(passed)

@@ -11,7 +11,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.reviewing import GateRun, Opinion, Recommendation, Review, TaskReview, Waiting
 from git_fleet.views.look import Look, age, count, line, lines, short, since, size, some, wrapped
-from git_fleet.views.table import Cell, Table
+from git_fleet.views.table import Cell, Table, width
 from git_fleet.views.text import STYLES
 
 MOST_TASKS = 40
@@ -20,7 +20,7 @@ _MOST_ADVICE = 8
 _MOST_PARTS = 3
 _MOST_LINES = 4
 _MOST_PATHS = 30
-_WHAT = 60  # characters of what a task did in the table
+_WHAT, _LEAST_WHAT = 60, 20  # characters of what a task did in the table
 _SHOWN_ABOVE = frozenset({"odd-one-out", "siblings-differ"})  # by the view of one task
 _GOOD = frozenset({"upheld", "accepted", "pass"})
 
@@ -52,18 +52,37 @@ def _task_table(value: Review, look: Look) -> str:
     odd = {task for one in value.divergences for task in one.odd}
     shown = _foremost(value.tasks, odd)
     table = Table(("TASK", "STATE", "FILES", "LINES", "GATES", "VERDICTS", "WHAT"), right=frozenset({2}))
-    for task in shown:
-        table.add(
-            Cell(str(task.id), "bold" if task.state.active else ""),
-            Cell(str(task.state), STYLES[task.state]),
-            str(len(task.paths)) if task.paths else "",
-            _lines(task),
-            _gates_cell(task.gates),
-            _opinions_cell(task.opinions),
-            Cell(f"≠ {_what(task)}", "yellow") if task.id in odd else _what(task),
-        )
+    rows = [_row(task) for task in shown]
+    room = _room(table.headings, rows, look)
+    for task, row in zip(shown, rows, strict=True):
+        what = _what(task, room - 2 if task.id in odd else room)
+        table.add(*row, Cell(f"≠ {what}", "yellow") if task.id in odd else what)
     hidden = len(value.tasks) - len(shown)
     return table.render(look) + (f"\n… and {hidden} more (git fleet review --json has all)" if hidden else "")
+
+
+def _row(task: TaskReview) -> list[Cell]:
+    return [
+        Cell(str(task.id), "bold" if task.state.active else ""),
+        Cell(str(task.state), STYLES[task.state]),
+        Cell(str(len(task.paths)) if task.paths else ""),
+        Cell(f"+{task.added} -{task.removed}" if task.paths else ""),
+        _gates_cell(task.gates),
+        _opinions_cell(task.opinions),
+    ]
+
+
+def _room(headings: Sequence[str], rows: Sequence[Sequence[Cell]], look: Look) -> int:
+    """How many characters are left for what a task did, so that each has one line where that is possible."""
+    if not look.width:
+        return _WHAT
+    columns = zip(*([cell.text for cell in row] for row in rows), strict=True)
+    used = [
+        max(map(width, (heading, *texts))) + 2
+        for heading, texts in zip(headings, columns, strict=False)
+        if any(texts)
+    ]
+    return max(_LEAST_WHAT, min(_WHAT, look.width - sum(used)))
 
 
 def _foremost(tasks: Sequence[TaskReview], odd: set[TaskId]) -> list[TaskReview]:
@@ -75,14 +94,8 @@ def _foremost(tasks: Sequence[TaskReview], odd: set[TaskId]) -> list[TaskReview]
     return [task for task in tasks if task.id in chosen]
 
 
-def _lines(task: TaskReview) -> str:
-    if not task.paths:
-        return ""
-    return f"+{task.added} -{task.removed}"
-
-
-def _what(task: TaskReview) -> str:
-    """What it did, or why it stands still, on one short line."""
+def _what(task: TaskReview, room: int) -> str:
+    """What it did, or why it stands still, on one line of so many characters."""
     state = task.record.state
     said = task.did
     if task.state is State.BLOCKED:
@@ -90,7 +103,7 @@ def _what(task: TaskReview) -> str:
     elif task.state is State.REWORK:
         said = task.findings[-1].text if task.findings else task.why
     plain = " ".join((said or task.record.task.title).strip().partition("\n")[0].split())
-    return plain if len(plain) <= _WHAT else plain[: _WHAT - 1] + "…"
+    return plain if len(plain) <= room else plain[: room - 1] + "…"
 
 
 def _mark(good: bool) -> str:
@@ -103,11 +116,13 @@ def _gates_cell(gates: Sequence[GateRun]) -> Cell:
         return Cell(f"✗ {bad[0].name}", "red")
     if len(gates) > 2:
         return Cell(f"✓ {len(gates)}", "green")
-    return Cell(f"✓ {', '.join(gate.name for gate in gates)}" if gates else "", "green")
+    return Cell(f"✓ {', '.join(gate.name for gate in gates)}", "green") if gates else Cell("")
 
 
 def _opinions_cell(opinions: Sequence[Opinion]) -> Cell:
     counting = [one for one in opinions if one.counts]
+    if not counting:
+        return Cell("")
     text = " ".join(f"{_mark(one.verdict in _GOOD)} {one.lens or _short_name(one)}" for one in counting)
     bad = any(one.verdict not in _GOOD for one in counting)
     return Cell(text, "red" if bad else "green")

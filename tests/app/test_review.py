@@ -9,12 +9,11 @@ from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.review import review
 from git_fleet.app.session import Session
 from git_fleet.core.divergence import Line
-from git_fleet.core.model import Finding, PlanState, State, Verdict
+from git_fleet.core.model import Finding, PlanState, Proposal, State, Verdict
 from git_fleet.core.reviewing import ChangedPath, GateRun, Review, TaskReview
 from git_fleet.errors import InvalidInput
 from git_fleet.git.process import Git
-from git_fleet.git.refs import ABSENT, Update
-from git_fleet.store import archive, names, proposals
+from git_fleet.store import archive, gatelogs, proposals
 from tests.support.clock import START, FakeClock
 from tests.support.fleet import (
     approved,
@@ -127,8 +126,6 @@ def test_a_report_tells_its_result_and_its_artifacts(session: Session) -> None:
         artifacts={"report.md": b"found it\n", "data/raw.bin": b"\0" * 5000},
         at=session.now(),
     )
-    from git_fleet.core.model import Proposal
-
     on_task(session, "done", "audit", proposal=Proposal(number, oid, "w1"), summary="short")
     found = one(review(session, "p"), "audit")
     assert found.did == "Three places.\nMore."
@@ -285,9 +282,8 @@ def test_whole_logs_of_gates_beside_the_proposals_are_compared(session: Session)
     for cluster in CLUSTERS:
         passed = 3 if cluster == "stage" else 4
         text = f"{cluster} ok\n{passed} passed in 0.{passed}1s\n".encode()
-        tree = session.store.objects.write_files({"1-tests.log": text})
-        ref = names.proposal(task_id(f"bump-{cluster}"), 1) + ".gates"
-        session.store.refs.transact([Update(ref, ABSENT, tree)])
+        name = task_id(f"bump-{cluster}")
+        gatelogs.keep(session.store, name, 1, {"1-tests.log": text}, actor="Ann", at=session.now())
     (odd,) = review(session, "p").divergences
     assert (odd.kind, odd.name, odd.odd) == ("gate", "tests", (task_id("bump-stage"),))
     assert [line.text for line in odd.difference] == ["4 passed in <duration>", "3 passed in <duration>"]

@@ -180,6 +180,14 @@ def test_a_narrow_terminal_is_not_overrun_by_sentences(width: int) -> None:
         assert max(map(len, prose)) <= max(width, 50)
 
 
+def test_on_a_terminal_each_task_has_one_line_where_that_is_possible() -> None:
+    tasks = [reviewed(TaskId("bump", f"t{n}"), State.PROPOSED, "did this and that " * 5) for n in range(12)]
+    rows = view.review(plan(*tasks), Look(width=80)).split("\n\n")[1].splitlines()
+    assert len(rows) == 13
+    assert {len(row) for row in rows[1:]} == {80}
+    assert all(row.endswith("…") for row in rows[1:])
+
+
 @pytest.mark.parametrize("look", [PLAIN, Look(width=50), Look(width=200, colour=True)])
 def test_no_text_of_others_steers_the_terminal(look: Look) -> None:
     value = plan(*(reviewed(one, state, EVIL, text=EVIL) for one, state in ((DEV, State.BLOCKED), (PROD, State.REWORK))), text=EVIL)  # fmt: skip
