@@ -143,7 +143,12 @@ class Drafts(Objects):
         return found
 
     def _written(self, names: Sequence[str]) -> list[Object | None]:
-        return [None] * len(names) if self._quarantine is None else self._quarantine.find(names)
+        """What git has made and `adopt` has not taken yet. Refs name no drafts."""
+        if self._quarantine is None:
+            return [None] * len(names)
+        asked = [name for name in names if not name.startswith("refs/")]
+        found = dict(zip(asked, self._quarantine.find(asked), strict=True))
+        return [found.get(name) for name in names]
 
     def _laid_out(self) -> Mapping[str, str]:
         if self._quarantine is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.errors import GitFailed
+from git_fleet.git.drafts import Drafts
 from git_fleet.git.locks import left_behind
 from git_fleet.git.objects import open_objects
 from git_fleet.git.refs import ABSENT, Refs, Update
@@ -53,6 +55,26 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_done(small: Repo, bulk: boo
     small.run_git("fsck", "--strict")
 
 
+def test_drafts_outlast_a_full_disk(small: Repo) -> None:
+    found = discover(small.path)
+    filler = small.path / "filler"
+    with open_objects(found) as objects, Drafts(objects) as drafts:
+        made = [drafts.write("blob", os.urandom(50_000)) for _ in range(5)]
+        with suppress(OSError):
+            filler.write_bytes(bytes(2_000_000))
+        with pytest.raises(GitFailed, match="no space left") as caught:
+            drafts.save()
+        assert "free some space" in caught.value.hint
+        with pytest.raises(GitFailed, match="No space left") as caught:
+            drafts.git().run("cat-file", "-e", made[0])
+        assert "free some space" in caught.value.hint
+        filler.unlink()
+        assert drafts.git().run("cat-file", "-s", made[0]).out == b"50000\n"
+        assert drafts.save() == 5
+        assert all(objects.exists(oid) for oid in made)
+    small.run_git("fsck", "--strict")
+
+
 @pytest.mark.parametrize("bulk", [False, True])
 def test_a_read_only_repository_is_said_and_can_be_read(small: Repo, bulk: bool) -> None:
     found = discover(small.path)
@@ -63,6 +85,11 @@ def test_a_read_only_repository_is_said_and_can_be_read(small: Repo, bulk: bool)
         assert objects.read_commit(one).oid == one
         with pytest.raises(GitFailed, match="Read-only file system"):
             objects.write("blob", b"x")
+        with Drafts(objects) as drafts:
+            drafts.write("blob", b"x")
+            for try_it in (drafts.save, drafts.git().run):
+                with pytest.raises(GitFailed, match="Read-only file system"):
+                    try_it()
         with pytest.raises(GitFailed, match="Read-only file system") as caught:
             refs.transact([Update("refs/fleet/lead", ABSENT, one)])
         assert "writable" in caught.value.hint

@@ -44,6 +44,15 @@ def test_a_git_variable_can_be_set_on_purpose(repo: Repo, tmp_path: Path) -> Non
     assert index.exists()
 
 
+def test_further_variables_are_asked_for_each_time_a_git_starts(repo: Repo) -> None:
+    asked = iter(["one", "two"])
+    git = Git(repo.path, env=lambda: {"GIT_AUTHOR_NAME": next(asked)})
+    assert git.text("var", "GIT_AUTHOR_IDENT").startswith("one <")
+    child = Child(git, "var", "GIT_AUTHOR_IDENT")
+    assert child.line().startswith(b"two <")
+    assert child.end() == 0
+
+
 def test_hooks_run_only_when_wanted(repo: Repo) -> None:
     hook = repo.path / ".git" / "hooks" / "pre-commit"
     hook.parent.mkdir(exist_ok=True)

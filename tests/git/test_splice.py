@@ -83,12 +83,11 @@ def test_sides_meet_at_equal_paths_and_where_a_file_is_a_folder(path: str, meets
 def test_whoever_deletes_is_merged() -> None:
     """Although the paths are disjoint: the folder may have moved, with what the other side adds to it."""
     side = Footprint([put("a", ONE)])
-    assert not side.deletes
-    assert not side.meets([gone("b")])
+    assert (side.deletes, side.meets([gone("b")])) == (False, False)
     assert not side.allows([put("c", ONE), gone("b")])
     side.add([gone("d")])
-    assert side.deletes
     assert not side.allows([put("c", ONE)])
+    assert Footprint([put("a", ONE), gone("d"), put("e", ONE)]).deletes
 
 
 # --- the changes of many pairs --------------------------------------------------------------------
