@@ -1,15 +1,20 @@
-"""`integrate`: proposals onto main, one commit a task."""
+"""`integrate` and `revert`: proposals onto main, one commit a task, and back."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from git_fleet.app import advice
-from git_fleet.app.integrate import Order
-from git_fleet.app.integrate import integrate as bring_in
-from git_fleet.cli.call import Call, command, dry_run_option, examples, say
-from git_fleet.views import landing, machine
+from git_fleet.cli.call import Call, command, dry_run_option, examples
+from git_fleet.cli.progress import progress
 from git_fleet.views.look import line
+
+if TYPE_CHECKING:
+    from git_fleet.app.integrate import Order
+    from git_fleet.core.results import Integration
+
+_MOST_JOBS = 64
 
 
 @click.command(
@@ -18,28 +23,111 @@ from git_fleet.views.look import line
         "git fleet integrate -n           the order, the conflicts, the commits; nothing moves",
         "git fleet integrate 42 44        these two",
         "git fleet integrate --order 44,42   in an order of your own",
+        "git fleet integrate --jobs 4     four candidates gated at once, each on top of those before it",
+        "git fleet integrate --batch      gate the top of the stack, and halves of it when it is red",
+        "git fleet integrate --watch      keep doing so as tasks are handed in",
     )
 )
 @click.argument("targets", nargs=-1, metavar="[PLAN|TASK]…")
 @click.option("--order", default="", metavar="A,B,…", help="These first, in this order.")
+@click.option(
+    "--jobs", type=click.IntRange(1, _MOST_JOBS), default=1, metavar="N", help="Gate N candidates at once."
+)
+@click.option("--batch", is_flag=True, help="Gate only the top of the stack; look for what is red by halves.")
+@click.option("--watch", is_flag=True, help="Go on until interrupted (Ctrl-C) or everything has ended.")
+@click.option("--no-cache", is_flag=True, help="Run every gate, also where the same tree has passed it.")
 @click.option("--stop-on-conflict", is_flag=True, help="Stop at the first conflict, to look at it.")
 @dry_run_option
 @command
-def integrate(call: Call, targets: tuple[str, ...], order: str, stop_on_conflict: bool, dry_run: bool) -> int:
+def integrate(
+    call: Call,
+    targets: tuple[str, ...],
+    order: str,
+    jobs: int,
+    batch: bool,
+    watch: bool,
+    no_cache: bool,
+    stop_on_conflict: bool,
+    dry_run: bool,
+) -> int:
     """Bring what is handed in onto main, one commit a task.
 
-    Each proposal is replayed onto main as it is, gated as exactly that commit, and only then main moves.
-    What cannot land (a conflict, a red gate, a path that is not the task's) goes back to rework with
-    what was found, and the others go on; the exit code is 1 then.
+    Each proposal is replayed onto what is before it, gated as exactly the commit that main would get (with
+    --batch: as part of the commit where main stops), and only then main moves. What cannot land (a conflict, a red
+    gate, a path that is not the task's) goes back to rework with what was found, and the others go on; the
+    exit code is 1 then.
     """
+    from git_fleet.app.integrate import Order
+
+    if batch and jobs > 1:
+        raise click.UsageError("--batch gates one candidate at a time: leave --jobs out")
+    if watch and dry_run:
+        raise click.UsageError("--watch brings things to main, --dry-run does not: leave one of them out")
     first = tuple(name.strip() for name in order.split(",") if name.strip())
-    wanted = Order(targets, first, stop_on_conflict=stop_on_conflict, dry_run=dry_run)
-    with call.session(long_lived=True) as session:
-        found = bring_in(session, wanted, lambda text: say(line(text)))
-        moved = not dry_run and found.main_before != found.main_after
+    wanted = Order(targets, first, stop_on_conflict, dry_run, jobs, batch, cache=not no_cache)
+    return _keep(call, wanted) if watch else _once(call, wanted)
+
+
+def _once(call: Call, wanted: Order) -> int:
+    from git_fleet.app import advice
+    from git_fleet.app.integrate import integrate as bring_in
+
+    with call.session(long_lived=True) as session, progress(call) as bar:
+        found = bring_in(session, wanted, lambda text: bar.say(line(text)), bar)
+        moved = not wanted.dry_run and found.main_before != found.main_after
         then = advice.publish(session, found.base) if moved else ""
+    _show(call, found, then, dry_run=wanted.dry_run)
+    return 1 if found.ejected else 0
+
+
+def _show(call: Call, found: Integration, then: str, *, dry_run: bool) -> None:
+    from git_fleet.views import landing, machine
+
     call.show(
         lambda: machine.integrate(found, dry_run=dry_run, then=then),
         lambda how: landing.integration(found, how, dry_run=dry_run, then=then),
     )
-    return 1 if found.ejected else 0
+
+
+def _keep(call: Call, wanted: Order) -> int:
+    """One answer (with --json one line) for each round that did something."""
+    from git_fleet.app.integrate import keep_integrating
+
+    ejected = False
+    with call.session(long_lived=True) as session, progress(call) as bar:
+        rounds = keep_integrating(session, wanted, lambda text: bar.say(line(text)), bar)
+        for found in rounds:
+            with bar.aside():
+                _show(call, found, "", dry_run=False)
+            ejected = ejected or bool(found.ejected)
+    return 1 if ejected else 0
+
+
+@click.command(
+    epilog=examples(
+        "git fleet revert 42 -m 'it breaks the import'",
+        "git fleet revert 42 -n           whether it can be taken back; nothing moves",
+    )
+)
+@click.argument("task", metavar="TASK")
+@click.option("-m", "--message", "reason", default="", metavar="WHY", help="Why, for the commit's message.")
+@dry_run_option
+@command
+def revert(call: Call, task: str, reason: str, dry_run: bool) -> int:
+    """Take back exactly one task's commit.
+
+    One new commit undoes it, through the repository's gates like any other; the task is `reverted` then, and
+    git fleet reopen lets somebody do it again.
+    """
+    from git_fleet.app import advice
+    from git_fleet.app.reverting import revert as take_back
+    from git_fleet.views import landing, machine
+
+    with call.session(long_lived=True) as session, progress(call) as bar:
+        found = take_back(session, task, reason, lambda text: bar.say(line(text)), dry_run=dry_run)
+        then = "" if dry_run else advice.publish(session, found.base)
+    call.show(
+        lambda: machine.revert(found, dry_run=dry_run, then=then),
+        lambda how: landing.reverted(found, how, dry_run=dry_run, then=then),
+    )
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from git_fleet.core.results import Ejected, Integration, LeadView
+from git_fleet.core.results import Ejected, Integration, LeadView, Reverted
 from git_fleet.views.look import Look, count, line, lines, short, some
 
 
@@ -33,6 +33,18 @@ def integration(value: Integration, look: Look, *, dry_run: bool, then: str = ""
             f"{len(value.integrated)} integrated, {len(value.ejected)} back to rework{runs}"
         )
     text += _warnings(value.warnings, look)
+    return "\n".join([*text, f"{look.paint('next:', 'bold')} {line(then)}"] if then else text)
+
+
+def reverted(value: Reverted, look: Look, *, dry_run: bool, then: str = "") -> str:
+    """What was taken back, and by which commit."""
+    would = "would be" if dry_run else "is"
+    moved = "would be" if dry_run else "moved"
+    text = [
+        f"{look.paint('✓', 'green')} {look.paint(str(value.id), 'bold')} {would} reverted: {short(value.commit)} takes "
+        f"back {short(value.reverted)}",
+        f"{line(value.base)} {moved} {short(value.main_before)} → {short(value.main_after)}",
+    ]
     return "\n".join([*text, f"{look.paint('next:', 'bold')} {line(then)}"] if then else text)
 
 
