@@ -124,7 +124,7 @@ def prompt(case: Case, verifier: Verifier) -> str:
         if proposal.commit
         else "main; the work is a report, on standard input",
         task=task.id,
-        title=one_line(task.title),
+        title=_listed([task.title]),
         prompt=said,
         files=_listed(task.owned) or "nothing; it is a report",
         accept=_listed(task.accept) or "the repository's gates",

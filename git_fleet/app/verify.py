@@ -122,11 +122,17 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     elif decision(record.state, config) is not Decision.WAIT:
         run.tasks.append(outcome(run.session, verdicts.settle(run.session, record, config)))
     elif lenses_of(config):
-        lenses = ", ".join(missing(record.state, config))
-        why = f"it waits for a person (git fleet verdict {record.id} --lens {lenses or 'LENS'})"
-        run.skipped.append(Skipped(record.id, why))
+        run.skipped.append(Skipped(record.id, _nobody_left(record, config, run.asked)))
     else:
         raise InvalidInput("no verifier is configured, so there is nobody to ask", hint=_DECLARE)
+
+
+def _nobody_left(record: TaskRecord, config: Config, asked: Asked) -> str:
+    """Why there is nobody to ask, though there are lenses."""
+    if asked.lenses:
+        return f"{', '.join(asked.lenses)}: answered already; --again asks once more"
+    lenses = ", ".join(missing(record.state, config))
+    return f"it waits for a person (git fleet verdict {record.id} --lens {lenses or 'LENS'})"
 
 
 def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier, ...]:

@@ -33,7 +33,7 @@ def _verdicts(tasks: Iterable[Verified], look: Look) -> str:
     for task in tasks:
         for one in task.verdicts:
             table.add(
-                str(task.id), one.lens, Cell(one.verdict, _STYLES[one.verdict]), one.verifier, _gist(one)
+                str(task.id), one.lens, Cell(one.verdict, _STYLES.get(one.verdict, "")), one.verifier, _gist(one)
             )
         for lens in task.missing if not task.refuted else ():
             table.add(str(task.id), lens, Cell("waits", _STYLES["waits"]), "", "")

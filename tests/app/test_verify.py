@@ -1,88 +1,36 @@
-"""Verifiers at work: what they are told, what they may see, and what becomes of whatever they answer."""
+"""Verifiers at work: what becomes of whatever they answer, and of whoever asks them."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tomli_w
 
-from git_fleet.app import handin, history, verdicts
-from git_fleet.app.session import Session
+from git_fleet.app import history, verdicts
 from git_fleet.app.verify import Asked, verify
-from git_fleet.core.answers import Answer, Ruling, candidates
+from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Command
-from git_fleet.core.ids import Oid
-from git_fleet.core.model import Finding, Proposal, State, TaskState
-from git_fleet.core.results import Verification, Verified
+from git_fleet.core.model import Finding, State
 from git_fleet.errors import Denied, InvalidInput, NeedsPerson
 from git_fleet.store import names
 from git_fleet.store.base import tip
-from tests.support.documents import validate
-from tests.support.fleet import approved, claimed, commit_on, on_task, open_fleet, task
-from tests.support.race import Puppet, until
+from tests.support import verifiers
+from tests.support.dying import killed_at_every_step
+from tests.support.fleet import claimed, on_task, open_fleet, task_id
+from tests.support.race import Puppet, race, until, values
 from tests.support.repo import Repo
+from tests.support.verifiers import REFUTED, UPHELD, configured, handed, lead, only, run, says, state
 from tests.support.worlds import assert_logs_are_legal
-
-UPHELD = '{"verdict":"upheld"}'
-REFUTED = '{"verdict":"refuted","findings":[{"text":"It is wrong.","path":"a/new"}]}'
-
-
-def says(output: str, before: str = "") -> Command:
-    """A verifier that prints this, whatever it is asked."""
-    return ("sh", "-c", f"{before}\nprintf %s {shlex.quote(output)}")
-
-
-def configured(repo: Repo, runs: Mapping[str, Command], gates: Sequence[str] = (), **policy: Any) -> None:
-    """Verifiers by lens (each called v-LENS), gates, and the policy."""
-    verifiers = [
-        {"name": f"v-{lens}", "lens": lens, "run": run if isinstance(run, str) else list(run), "timeout_seconds": 60}
-        for lens, run in runs.items()
-    ]  # fmt: skip
-    declared = [{"name": f"g{n}", "run": run} for n, run in enumerate(gates, 1)]
-    tables: dict[str, Any] = {"version": 1, "policy": policy, "verifier": verifiers}
-    tables |= {"gate": declared} if declared else {"gates": "none"}
-    repo.commit("Configure", {"fleet.toml": tomli_w.dumps(tables)})
-
-
-def handed(repo: Repo, name: str = "a", files: Mapping[str, str] | None = None, **more: Any) -> Proposal:
-    """The task claimed and handed in by w1, without a worktree."""
-    worker = open_fleet(repo, "w1")
-    claimed(worker, name)
-    commit = commit_on(worker, Oid(repo.rev("main")), files or {f"{name}/new": "new\n"})
-    found = handin.Handin(commit="" if more.pop("report", False) else commit, **more)
-    return handin.done(worker, name, found).proposal
-
-
-def lead(repo: Repo, **env: str) -> Session:
-    return open_fleet(repo, "lead", env=env)
-
-
-def run(session: Session, *targets: str, **fields: Any) -> Verification:
-    return verify(session, Asked(tuple(targets), **fields), lambda _: None)
-
-
-def only(found: Verification) -> Verified:
-    (one,) = found.tasks
-    assert found.skipped == ()
-    return one
-
-
-def state(session: Session, name: str = "a") -> TaskState:
-    return session.record(session.snapshot(), name).state
 
 
 @pytest.fixture
 def planned(repo: Repo) -> Repo:
     """An open plan of tasks a and b."""
-    repo.commit("Start", {"lib/x": "x\n"})
-    approved(open_fleet(repo, "ann"), task("a", reads=["lib/**"], prompt="Write it."), task("b"))
-    return repo
+    return verifiers.planned(repo)
 
 
 # --- answers ------------------------------------------------------------------------------------------
@@ -169,125 +117,6 @@ def test_an_agents_envelope_is_opened(planned: Repo) -> None:
     configured(planned, {"l": says(envelope)})
     handed(planned)
     assert [found.text for found in only(run(lead(planned))).verdicts[0].findings] == ["It is wrong."]
-
-
-# --- what they are told and may see -----------------------------------------------------------------
-
-
-def test_a_verifier_gets_the_task_the_diff_and_the_gates_in_a_clean_checkout(
-    planned: Repo, tmp_path: Path
-) -> None:
-    kept = tmp_path / "request.json"
-    look = f"cat >{shlex.quote(str(kept))}; git rev-parse HEAD >{shlex.quote(str(tmp_path / 'head'))}; cat a/new >&2"
-    configured(planned, {"l": says(UPHELD, look)}, ["echo all is well"])
-    proposal = handed(planned, message="Write it\n\nAt last.", result="Written.")
-    planned.commit("Change the library", {"lib/x": "y\n", "z": "z\n"})
-    assert only(run(lead(planned))).state is State.VERIFIED
-    assert (tmp_path / "head").read_text().strip() == proposal.commit
-    request = json.loads(kept.read_bytes())
-    validate(request, "verify-request")
-    assert request["task"]["prompt"] == "Write it."
-    assert (request["proposal"]["commit"], request["proposal"]["worker"]) == (proposal.commit, "w1")
-    assert (request["proposal"]["message"], request["proposal"]["result"]) == (
-        "Write it\n\nAt last.",
-        "Written.",
-    )
-    assert request["main"] == {"branch": "main", "commit": planned.rev("main"), "changed": ["lib/x"]}
-    assert request["diff"]["paths"] == [{"path": "a/new", "status": "A"}]
-    assert "+++ b/a/new\n@@ -0,0 +1 @@\n+new\n" in request["diff"]["text"]
-    assert [(gate["name"], gate["outcome"], gate["tail"]) for gate in request["gates"]] == [
-        ("g1", "pass", "all is well")
-    ]
-    assert list(candidates(json.dumps(request))) == []  # who prints it back has not answered yet
-
-
-def test_a_long_diff_is_cut_and_says_so(planned: Repo, tmp_path: Path) -> None:
-    kept = tmp_path / "request.json"
-    configured(planned, {"l": says(UPHELD, f"cat >{shlex.quote(str(kept))}")})
-    handed(planned, files={"a/new": "line\n" * 200_000})
-    assert only(run(lead(planned))).state is State.VERIFIED
-    diff = json.loads(kept.read_bytes())["diff"]
-    assert (diff["cut"], len(diff["text"])) == (True, 512 * 1024)
-    assert diff["bytes"] > 1_000_000
-
-
-def test_one_that_does_not_read_what_it_is_told_is_heard_all_the_same(planned: Repo) -> None:
-    configured(planned, {"l": says(UPHELD, "exec <&-")})
-    handed(planned, files={"a/new": "line\n" * 200_000})
-    assert only(run(lead(planned))).state is State.VERIFIED
-
-
-def test_a_report_is_verified_by_its_artifacts(planned: Repo, tmp_path: Path) -> None:
-    kept = tmp_path / "request.json"
-    configured(planned, {"l": says('{"verdict":"upheld","commit":null}', f"cat >{shlex.quote(str(kept))}")})
-    approved(open_fleet(planned, "ann"), task("audit", output="report"), plan="q")
-    worker = open_fleet(planned, "w1")
-    claimed(worker, "q/audit")
-    (planned.path / "found.md").write_text("# Found\n")
-    handin.done(worker, "q/audit", handin.Handin(result="One leak.", artifacts=("found.md",)))
-    assert only(run(lead(planned))).state is State.VERIFIED
-    request = json.loads(kept.read_bytes())
-    validate(request, "verify-request")
-    assert request["proposal"]["commit"] is None
-    assert [(each["name"], each["text"]) for each in request["artifacts"]] == [("found.md", "# Found\n")]
-
-
-def test_placeholders_are_filled_in_lists_and_nothing_of_others_gets_into_a_shell(
-    planned: Repo, tmp_path: Path
-) -> None:
-    told = tmp_path / "told"
-    script = f'printf "%s\\n" "$@" >{shlex.quote(str(told))}; echo \'{UPHELD}\''
-    configured(
-        planned,
-        {"l": ("sh", "-c", script, "sh", "{title}", "at={commit}", "{lens}/{task}#{number}", "{prompt}")},
-    )
-    approved(open_fleet(planned, "ann"), task("c", title="$(touch pwned) `id`"), plan="q")
-    proposal = handed(planned, "c")
-    assert only(run(lead(planned))).state is State.VERIFIED
-    lines = told.read_text().splitlines()
-    assert lines[:3] == ["$(touch pwned) `id`", f"at={proposal.commit}", "l/c#1"]
-    assert lines[3].startswith("You verify work")
-    assert f'- "commit": "{proposal.commit}"' in lines
-
-
-def test_a_shell_command_is_run_as_it_is_written(planned: Repo) -> None:
-    configured(planned, {"l": "case '{prompt}' in '{'*) echo '{\"verdict\":\"upheld\"}';; esac"})
-    handed(planned)
-    assert only(run(lead(planned))).state is State.VERIFIED
-
-
-def test_a_prompt_in_the_middle_of_an_argument_is_refused_before_anything_runs(planned: Repo) -> None:
-    configured(planned, {"l": ("sh", "-c", "agent '{prompt}'")}, ["touch /nonexistent/x"])
-    handed(planned)
-    with pytest.raises(InvalidInput, match=r"\{prompt\} must be an argument of its own"):
-        run(lead(planned))
-    assert state(lead(planned)).state is State.PROPOSED
-
-
-def test_a_verifier_has_its_login_and_nothing_of_a_worker_or_of_the_agent_that_called(
-    planned: Repo, tmp_path: Path
-) -> None:
-    configured(planned, {"l": says(UPHELD, f"env >{shlex.quote(str(tmp_path / 'env'))}")})
-    handed(planned)
-    session = lead(
-        planned, ANTHROPIC_API_KEY="k1", OPENAI_API_KEY="k2", CLAUDE_CONFIG_DIR="/c", CLAUDECODE="1",
-        CLAUDE_CODE_ENTRYPOINT="cli", CODEX_SANDBOX="1", FLEET_WORKER="w9", FLEET_FENCE="f" * 40, FLEET_TASK="b",
-        FLEET_PLAN="p", FLEET_SCRATCH="/s", GITHUB_TOKEN="secret", GIT_DIR_X="1",
-    )  # fmt: skip
-    assert only(run(session)).state is State.VERIFIED
-    seen = dict(line.partition("=")[::2] for line in (tmp_path / "env").read_text().splitlines())
-    assert (seen["ANTHROPIC_API_KEY"], seen["OPENAI_API_KEY"], seen["CLAUDE_CONFIG_DIR"]) == (
-        "k1",
-        "k2",
-        "/c",
-    )
-    fleet = {
-        name: value for name, value in seen.items() if name.startswith("FLEET_") and name != "FLEET_GATE"
-    }
-    assert fleet == {"FLEET_ROLE": "verifier", "FLEET_VERIFIER": "v-l", "FLEET_LENS": "l"}
-    assert {"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "GITHUB_TOKEN", "GIT_DIR_X"} & set(
-        seen
-    ) == set()
 
 
 # --- what comes before them -----------------------------------------------------------------------------
@@ -385,6 +214,33 @@ def test_a_kill_between_the_last_answer_and_the_conclusion_is_made_good(planned:
     assert only(run(session)).state is State.VERIFIED
 
 
+@pytest.mark.slow
+def test_killed_at_any_step_and_run_again_it_comes_to_the_same_end(planned: Repo) -> None:
+    configured(planned, {"x": says(UPHELD), "y": says(REFUTED)}, ["true"], verdicts=2)
+    handed(planned)
+    before = planned.run_git("rev-parse", names.task_log(task_id("a")))
+    for _ in killed_at_every_step(lambda: _verify_in(planned.path), stride=2):
+        session = lead(planned)
+        assert_logs_are_legal(session)
+        if state(session).state is State.PROPOSED:
+            run(session)
+        assert (state(session).state, len(state(session).verdicts)) == (State.REWORK, 2)
+        assert [found.text for found in state(session).findings] == ["It is wrong."]
+        assert_logs_are_legal(session)
+        planned.run_git("update-ref", names.task_log(task_id("a")), before)
+
+
+def test_two_who_verify_at_once_draw_one_conclusion(planned: Repo) -> None:
+    configured(planned, {"x": says(UPHELD), "y": says(UPHELD)}, verdicts=2)
+    handed(planned)
+    found = values(race(2, lambda _: run(lead(planned))))
+    session = lead(planned)
+    (entries,) = (log for task, log in assert_logs_are_legal(session).items() if task.task == "a")
+    assert [entry.event.name for entry in entries].count("uphold") == 1
+    assert state(session).state is State.VERIFIED
+    assert all(each.state is State.VERIFIED for one in found for each in one.tasks)
+
+
 def test_one_who_is_interrupted_leaves_no_verifier_behind(planned: Repo, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     slow = says(
@@ -433,6 +289,8 @@ def test_only_some_lenses_are_asked(planned: Repo) -> None:
     assert (found.state, found.missing) == (State.PROPOSED, ("x",))
     with pytest.raises(InvalidInput, match="no verifier has the lens 'z'; there are: x, y"):
         run(session, lenses=("z",))
+    (left,) = run(session, lenses=("y",)).skipped
+    assert left.reason == "y: answered already; --again asks once more"
     assert only(run(session)).state is State.VERIFIED
 
 
