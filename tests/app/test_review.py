@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from git_fleet.app import work
+from git_fleet.app import acting, work
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.review import review
 from git_fleet.app.session import Session
@@ -13,7 +13,8 @@ from git_fleet.core.model import Finding, PlanState, Proposal, State, Verdict
 from git_fleet.core.reviewing import ChangedPath, GateRun, Review, TaskReview
 from git_fleet.errors import InvalidInput
 from git_fleet.git.process import Git
-from git_fleet.store import archive, gatelogs, proposals
+from git_fleet.git.refs import ABSENT, Update
+from git_fleet.store import archive, gatelogs, names, proposals
 from tests.support.clock import START, FakeClock
 from tests.support.fleet import (
     approved,
@@ -165,6 +166,8 @@ def test_verdicts_of_the_latest_proposal_are_told_and_old_ones_are_not(
     assert [each.text for each in found.findings] == ["race in x.py:3"]
     work.accept(session, "a", "fine")
     assert one(review(session, "p"), "a").opinions[-1].verdict == "accepted"
+    on_task(session, "reverify", "a", reason="main moved")
+    assert not any(each.counts for each in one(review(session, "p"), "a").opinions if each.lens)
 
 
 def test_the_same_finding_on_two_proposals_says_that_the_prompt_is_unclear(session: Session) -> None:
@@ -180,6 +183,15 @@ def test_the_same_finding_on_two_proposals_says_that_the_prompt_is_unclear(sessi
     assert codes(found) == ["unclear", "rework"]
     assert found.recommendations[0].text.startswith("p/a was sent back twice")
     assert found.recommendations[0].commands == ("git fleet plan edit p",)
+
+
+def test_a_conflict_twice_says_nothing_of_the_prompt(session: Session) -> None:
+    approved(session, task("a"))
+    for _ in range(2):
+        claimed(session, "a")
+        proposed(session, "a")
+        on_task(session, "eject", "a", findings=(Finding("a/new", "conflict"),), reason="conflict")
+    assert codes(review(session, "p")) == ["rework"]
 
 
 def test_findings_outside_of_a_task_are_offered_as_tasks(session: Session) -> None:
@@ -207,6 +219,7 @@ def test_the_queue_has_what_waits_for_somebody_the_longest_first(session: Sessio
     clock.advance(60)
     on_task(session, "park", "c", reason="touches docs/a")
     on_task(session, "block", "a", code="no-quota", reason="ask ops")
+    on_task(session, "verdict", "b", verdict=Verdict("docs", "verifier:bot", "upheld", 1))
     on_task(session, "reject", "e", findings=(Finding("no", "person:Ann"),))
     clock.advance(60)
     waiting = review(session, "p").queue
@@ -289,6 +302,20 @@ def test_whole_logs_of_gates_beside_the_proposals_are_compared(session: Session)
     assert [line.text for line in odd.difference] == ["4 passed in <duration>", "3 passed in <duration>"]
 
 
+def test_what_gates_printed_on_an_earlier_proposal_is_not_compared(session: Session) -> None:
+    approved(session, matrix())
+    bumped(session)
+    for cluster in CLUSTERS:
+        record = session.record(session.snapshot(), f"bump-{cluster}")
+        event, text = ("eject", b"broken\n") if cluster == "qa" else ("uphold", b"fine\n")
+        acting.act(session, record, event, lambda _: {"reason": "gate"}, texts={"1-tests.log": text})
+    claimed(session, "bump-qa")
+    proposed(session, "bump-qa", {"live/qa": VALUES.format("qa", "2", "9")})
+    found = review(session, "p")
+    assert found.divergences == ()
+    assert one(found, "bump-qa").gates == ()
+
+
 def test_one_task_is_told_with_its_differences_alone(session: Session) -> None:
     approved(session, matrix(), task("other"))
     bumped(session, {"qa": "latest"})
@@ -311,6 +338,8 @@ def test_a_closed_plan_is_told_from_its_archive(session: Session) -> None:
     for event in ("closing", "close"):
         on_plan(session, event)
     archive.fold(session.store, "p", actor="ann", at=session.now())
+    again = archive.read(session.store, "p")["p/a"]
+    session.store.refs.transact([Update(names.task_log(task_id("b")), ABSENT, again)])  # counts for nobody
     found = review(session, "p")
     assert (found.state, found.title, found.base) == (PlanState.CLOSED, "Two", "main")
     assert [(each.state, each.landed) for each in found.tasks] == [

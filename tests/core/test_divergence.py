@@ -208,6 +208,8 @@ def test_logs_that_list_what_landed_before_are_alike() -> None:
     every = ("dev", "prod", "qa")
     assert compared(*(log(cluster, *every) for cluster in every)) == ()
     assert compared(*(log(cluster, *every[: number + 1]) for number, cluster in enumerate(every))) == ()
+    works = [log(cluster, *every, *(() if cluster != "qa" else ("nowhere",))) for cluster in every]
+    assert [found.odd for found in compared(*works)] == [named("qa")]
 
 
 def test_a_value_that_looks_like_an_id_is_a_value() -> None:
