@@ -22,11 +22,13 @@ from pathlib import Path
 from git_fleet.core.ids import Oid
 from git_fleet.git.formats import Change, Kind, Object, in_order, parse_commit
 from git_fleet.git.objects import Objects
-from git_fleet.git.packs import store_pack
+from git_fleet.git.packs import store_loose, store_pack
 from git_fleet.git.process import Git
 from git_fleet.git.quarantine import Quarantine
 
-_ONE_BY_ONE = 2  # up to so many are stored one by one: sooner done than a pack, and no pack is left behind
+# Up to so many are stored one by one. That takes little longer than a pack, and where each save left one, a
+# long run would leave a thousand, which every git has to open from then on (10 ms, measured).
+_ONE_BY_ONE = 10
 
 
 class Drafts(Objects):
@@ -39,6 +41,7 @@ class Drafts(Objects):
         super().__init__(objects.repo, git=objects._git)
         self._saved = objects
         self._new: dict[Oid, Object] = {}
+        self._adopted = False  # whether git has made some of them
         self._quarantine: Quarantine | None = None
         self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[self.repo.object_format]
 
@@ -69,15 +72,16 @@ class Drafts(Objects):
 
         Afterwards any git sees them, and there are no drafts.
         """
-        adopted = self.adopt()
+        self.adopt()
         objects = tuple(self._new.values())
-        # What git has written comes in any order; ours begins with what the rest names.
-        if len(objects) <= _ONE_BY_ONE and not adopted:
-            for each in objects:
-                self._saved.write(each.kind, each.data)
-        else:
-            store_pack(self._git, objects, self.repo.object_format)
+        if not objects:
+            return 0
+        # One by one they have to come in such an order that each finds what it names. Ours do; what git has
+        # written is listed in any.
+        store = store_pack if self._adopted or len(objects) > _ONE_BY_ONE else store_loose
+        store(self._git, objects, self.repo.object_format)
         self._new.clear()
+        self._adopted = False
         self._end_quarantine()
         return len(objects)
 
@@ -95,6 +99,7 @@ class Drafts(Objects):
         """Take what `git` has written into memory; the number of objects. `save` does so by itself."""
         written = [] if self._quarantine is None else self._quarantine.written()
         self._new.update((each.oid, each) for each in written)
+        self._adopted = self._adopted or bool(written)
         return len(written)
 
     def exists(self, oid: Oid) -> bool:

@@ -1,4 +1,4 @@
-"""Packs made here and stored by `git index-pack`, which computes every id anew and writes the index.
+"""Many objects stored by one git, which is given them as a pack and computes every id anew.
 
 Format: gitformat-pack, version 2. All objects are whole; finding deltas is `git gc`'s business.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from git_fleet.git.formats import Kind, Object
 from git_fleet.git.process import Child, Git
@@ -25,7 +25,28 @@ def store_pack(
     its suffix. Pack and index are flushed to the disk, unless the repository's `core.fsync` says otherwise
     and `git` is not durable; without `flush` nothing is. Raises GitFailed, and nothing is stored then."""
     careless = () if flush else ("-c", "core.fsync=none")
-    child = Child(git, *careless, "index-pack", "--stdin")
+    # Commits first, blobs last, as in git's own packs.
+    ordered = sorted(objects, key=lambda each: _CODES[each.kind])
+    answer = _give(git, (*careless, "index-pack", "--stdin"), ordered, object_format)
+    return "pack-" + answer.removeprefix(b"pack\t").decode("ascii")
+
+
+def store_loose(git: Git, objects: Sequence[Object], object_format: ObjectFormat) -> None:
+    """Store the objects one by one, in this order, each in a file of its own. They are flushed to the disk
+    if `git` is durable. Raises GitFailed; those before the failure are stored then."""
+    _give(git, ("unpack-objects", "-q"), objects, object_format)
+
+
+def loose(stored: Object) -> bytes:
+    """The content of an object's own file below objects/."""
+    return _deflated(b"%b %d\0%b" % (stored.kind.encode(), len(stored.data), stored.data))
+
+
+def _give(
+    git: Git, command: Sequence[str], objects: Collection[Object], object_format: ObjectFormat
+) -> bytes:
+    """Pipe the objects as a pack into a git; the first line it says."""
+    child = Child(git, *command)
     try:
         for chunk in _stream(objects, object_format):
             if not child.send(chunk):
@@ -35,20 +56,15 @@ def store_pack(
         code = child.end()
     if code:
         raise child.error()
-    return "pack-" + answer.removeprefix(b"pack\t").decode("ascii")
-
-
-def loose(stored: Object) -> bytes:
-    """The content of an object's own file below objects/."""
-    return _deflated(b"%b %d\0%b" % (stored.kind.encode(), len(stored.data), stored.data))
+    return answer
 
 
 def _stream(objects: Collection[Object], object_format: ObjectFormat) -> Iterator[bytes]:
-    """The pack in pieces; commits first, blobs last, as in git's own."""
+    """The pack in pieces."""
     digest = hashlib.new(object_format, usedforsecurity=False)
     parts = [b"PACK", struct.pack(">II", 2, len(objects))]
     size = 0
-    for each in sorted(objects, key=lambda each: _CODES[each.kind]):
+    for each in objects:
         data = _deflated(each.data)
         parts += (_head(_CODES[each.kind], len(each.data)), data)
         size += len(data)
