@@ -263,7 +263,7 @@ def test_a_task_that_came_back_says_why_and_what_was_found(repo: Repo) -> None:
     assert (explained.ready, explained.findings) == (True, found)
     assert "it needs p/a, which is in rework" in status.explain(session, "b").reasons[0].text
     claimed(session, "a")
-    assert (rows(session)["a"].why, status.explain(session, "a").findings) == ("", ())
+    assert (rows(session)["a"].why, status.explain(session, "a").findings) == ("", found)  # its worker's
     on_task(session, "block", "a", code="no-api", reason="there is none")
     assert rows(session)["a"].why == "no-api: there is none"
     assert status.explain(session, "a").findings == found

@@ -20,7 +20,7 @@ from git_fleet.errors import AnswerIsNo
 from tests.support.breaking import before_write, cut, die, killed, when_prepared
 from tests.support.clock import FakeClock
 from tests.support.dying import killed_at_every_step
-from tests.support.fleet import approved, claimed, handed_in, open_fleet, saved, task
+from tests.support.fleet import approved, claimed, handed_in, on_task, open_fleet, saved, task
 from tests.support.repo import Repo
 from tests.support.worlds import GENEROUS, assert_logs_are_legal, assert_reachable, assert_sound
 
@@ -103,6 +103,17 @@ def _has_claimed(stage: Stage) -> bool:
     return len(mine) == 1 and (Path(mine[0].worktree) / "README.md").is_file()
 
 
+def _has_begun_the_rework(stage: Stage) -> bool:
+    """w2 has the task, and main is merged into its work, in conflict."""
+    with stage.session("w2") as session:
+        claim = session.record(session.snapshot(), "a").state.claim
+    if claim is None or claim.holder != "w2":
+        return False
+    place = Repo(Path(claim.worktree))
+    merging = place.try_git("rev-parse", "MERGE_HEAD").stdout.decode().strip() == stage.repo.rev("main")
+    return merging and place.status() == ["AA a/new", "A  b/new"]
+
+
 def _has_approved(stage: Stage) -> bool:
     states = _states(stage)
     return set(states) == {"a", "b", "new"} and states["a"] is State.CLAIMED
@@ -136,6 +147,12 @@ def _for_integrate(stage: Stage, session: Session) -> None:
     stage.work.append(b"new\n")
 
 
+def _for_rework(stage: Stage, session: Session) -> None:
+    _for_integrate(stage, session)
+    stage.repo.commit("Meanwhile", {"a/new": "theirs\n", "b/new": "theirs\n"})
+    on_task(session, "eject", "a", reason="conflict")
+
+
 def _for_approve(stage: Stage, session: Session) -> None:
     _claimed_by_one(stage, session)
     keep = [task("a", files=["same", "a/**"]), task("b", files=["same"])]
@@ -158,6 +175,7 @@ class Command:
 
 COMMANDS = {
     "claim": Command(_claim, _for_claim, _has_claimed),
+    "rework": Command(_claim, _for_rework, _has_begun_the_rework),
     "done": Command(_done, _claimed_by_one, lambda stage: _states(stage)["a"] is State.PROPOSED),
     "integrate": Command(
         _integrate, _for_integrate, lambda stage: set(_states(stage).values()) == {State.INTEGRATED}
@@ -226,7 +244,7 @@ def test_a_command_killed_before_any_write_is_finished_by_the_next(stage: Stage,
         stage.put_back()
 
 
-@pytest.mark.parametrize("name", _but("integrate", "approve", "close"))
+@pytest.mark.parametrize("name", _but("rework", "integrate", "approve", "close"))
 def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
     stage: Stage, name: str
 ) -> None:

@@ -18,7 +18,9 @@ from tests.support.race import Done, Outcome, Puppet, Raised
 
 T = TypeVar("T")
 
-WRITING = {"update-ref", "worktree", "commit", "add", "merge", "read-tree", "update-index", "checkout-index"}
+WRITING = {
+    "update-ref", "worktree", "commit", "add", "merge", "reset", "read-tree", "update-index", "checkout-index",
+}  # fmt: skip
 _STOPPED = "stopped"
 
 
