@@ -32,7 +32,7 @@ from git_fleet.core.verdicts import why_not
 from git_fleet.errors import IllegalEvent, Stale
 from git_fleet.git import contents
 from git_fleet.git.drafts import Drafts
-from git_fleet.store import names, tasks
+from git_fleet.store import gatelogs, names, tasks
 from git_fleet.store.base import tip
 
 _TRIES = 20
@@ -238,6 +238,8 @@ class Queue:
             if entry.layer is not None and isinstance(entry.outcome, Judgement)
         ]
         new = landings[-1].commit
+        for entry in entries:
+            self._keep_logs(entry.record, entry.outcome)
         land(self.lead, self.ref, self.main, new, landings)
         self.main = new
         for entry in entries:
@@ -248,6 +250,8 @@ class Queue:
     def _close(self, entry: Entry) -> None:
         """What becomes of an entry that is at the bottom and did not land."""
         try:
+            if not (entry.layer is not None and entry.layer.lands and entry.stands):
+                self._keep_logs(entry.record, entry.outcome)
             match entry.outcome:
                 case Left(reason):
                     self.tally.skipped.append(Skipped(entry.record.id, reason))
@@ -295,6 +299,14 @@ class Queue:
         self._record(record, "eject", fields, texts)
         self.tally.ejected.append(ejected)
         self.report(f"{record.id}: back to rework ({ejected.reason})")
+
+    def _keep_logs(self, record: TaskRecord, outcome: Outcome | None) -> None:
+        """Put what the gates printed beside the proposal, whole, before an event tells what came of them."""
+        if isinstance(outcome, Judgement) and outcome.texts and record.state.proposal is not None:
+            number, session = record.state.proposal.number, self.session
+            gatelogs.keep(
+                session.store, record.id, number, outcome.texts, actor=session.person(), at=session.now()
+            )
 
     def _upheld(self, record: TaskRecord, found: Judgement) -> TaskRecord:
         """Where no verifier is configured, passing gates count as the uphold; without gates it is nobody's."""
