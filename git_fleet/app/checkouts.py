@@ -34,8 +34,8 @@ REASON = "git-fleet: checkout for gates"
 
 _NAME = "checkout-"
 
-# A sparse main worktree passes its patterns on to new ones; gates see the whole tree all the same.
-_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
+WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
+"""For git in a checkout: a sparse main worktree passes its patterns on; gates see the whole tree all the same."""
 
 
 class Checkout:
@@ -73,11 +73,11 @@ class Checkout:
                 )
         return (".",)
 
-    def _git(self) -> Git | None:
-        """git at work here and nowhere else; None when this is no longer our worktree.
+    def git_dir(self) -> Path | None:
+        """The git dir of this worktree; None when the folder is no longer ours, whatever a gate made of it.
 
-        The git dir is named, not looked for: without its `.git` file, git would find the repository that
-        the cache folder happens to be in, and clean that one.
+        It is to be named, not looked for: without its `.git` file, git would find the repository that the
+        cache folder happens to be in, and clean that one.
         """
         git_dir = git_dir_for(self._repo, self.path)
         link = self.path / ".git"
@@ -86,10 +86,15 @@ class Checkout:
         target = os.fsdecode(link.read_bytes()).removeprefix("gitdir: ").removesuffix("\n")
         if (self.path / target).resolve() != git_dir.resolve():
             return None
-        return Git(self.path, git_dir=git_dir)
+        return git_dir
+
+    def _git(self) -> Git | None:
+        """git at work here and nowhere else; None when this is no longer our worktree."""
+        git_dir = self.git_dir()
+        return None if git_dir is None else Git(self.path, git_dir=git_dir)
 
     def _fill(self, git: Git) -> None:
-        git.run(*_WHOLE, "checkout", "--quiet", "--detach", "--force", "--no-recurse-submodules", self.commit)
+        git.run(*WHOLE, "checkout", "--quiet", "--detach", "--force", "--no-recurse-submodules", self.commit)
 
     def _make(self) -> None:
         """Delete what is there and add the worktree anew, the slow part (its files) outside of the lock."""

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.session import Session
 from git_fleet.core import patterns
-from git_fleet.core.config import Config
+from git_fleet.core.config import Config, Generated
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Proposal, Task
 from git_fleet.core.results import Ejected
@@ -209,8 +210,9 @@ class Stack:
         self, task: Task, source: _Source, commit: Oid, below: _Level
     ) -> tuple[Oid, tuple[Change, ...]] | Ejected:
         """The tree below with the proposal in it, and what that changes in it."""
-        if self._touches_generated(source, commit, below):
-            return self._regenerated(task, source, commit, below)
+        entries = self._touched(source, commit, below)
+        if entries:
+            return self._regenerated(task, source, commit, below, entries)
         merged = self._merged(source, commit, below)
         return _conflict(task, merged) if isinstance(merged, replay.Merge) else merged
 
@@ -241,13 +243,14 @@ class Stack:
 
     # --- generated files -------------------------------------------------------------------------
 
-    def _touches_generated(self, source: _Source, commit: Oid, below: _Level) -> bool:
+    def _touched(self, source: _Source, commit: Oid, below: _Level) -> tuple[Generated, ...]:
+        """The entries of generated files that the proposal touches."""
         if not self._config.generated:
-            return False
+            return ()
         changes = source.changes
         if changes is None:
             changes = tuple(self._drafts.changed_paths(self._merge_base(below.commit, commit), commit))
-        return any(self._generated.match(change.path) for change in changes)
+        return generated.touched(self._config.generated, [change.path for change in changes])
 
     def _merge_base(self, one: Oid, other: Oid) -> Oid:
         """One of the commits both have; the empty tree where there is none. Good enough for what a proposal touches."""
@@ -256,10 +259,26 @@ class Stack:
         return found[0] if found else self._session.repo.empty_tree
 
     def _regenerated(
-        self, task: Task, source: _Source, commit: Oid, below: _Level
+        self,
+        task: Task,
+        source: _Source,
+        commit: Oid,
+        below: _Level,
+        entries: Sequence[Generated],
     ) -> tuple[Oid, tuple[Change, ...]] | Ejected:
         """The tree with main's generated files in it, then made anew by their commands."""
-        raise NotImplementedError
+        drafts, git = self._drafts, self._merging(below)
+        plain = generated.without(drafts, commit, below.commit, self._generated)
+        merged = replay.merge(git, below.commit, plain)
+        if merged.tree is None:
+            return _conflict(task, merged)
+        if self._checkout is None:
+            raise AssertionError("a merge holds a checkout")
+        subject = generated.Subject(task.id, source.proposal.number, below.commit)
+        made = generated.regenerate(
+            self._session, self._config, drafts, self._checkout, entries, subject, merged.tree
+        )
+        return made if isinstance(made, Ejected) else (made, tuple(drafts.changed_paths(below.tree, made)))
 
     # --- the commit ------------------------------------------------------------------------------
 
