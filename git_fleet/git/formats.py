@@ -109,7 +109,8 @@ def format_commit(
 ) -> bytes:
     """The stored form of a commit; the message stands in it as it is."""
     lines = [f"tree {tree}".encode(), *(f"parent {parent}".encode() for parent in parents)]
-    lines += [b"author " + author.stored(), b"committer " + committer.stored(), b""]
+    by = author.stored()  # often both are the same
+    lines += [b"author " + by, b"committer " + (by if committer is author else committer.stored()), b""]
     return b"\n".join([*lines, message if isinstance(message, bytes) else _encode(message)])
 
 

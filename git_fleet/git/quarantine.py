@@ -81,9 +81,7 @@ class Quarantine:
     def close(self) -> None:
         """Remove it, with all that is in it."""
         self._reader.close()
-        shutil.rmtree(self.path, ignore_errors=True)
-        with contextlib.suppress(OSError):  # the next owner of one removes what cannot be removed now
-            self.path.with_suffix(".lock").unlink()
+        _remove(self.path)
         os.close(self._lock)
 
     def _listed(self) -> Iterator[Oid]:
@@ -113,11 +111,19 @@ def _make(home: Path) -> tuple[Path, int]:
 def _sweep(home: Path) -> None:
     """Remove the directories whose owner is gone: whose lock is free."""
     for place in home.glob("*.lock"):
-        lock = _locked(place)
-        if lock is not None:
-            shutil.rmtree(place.with_suffix(""), ignore_errors=True)
-            place.unlink(missing_ok=True)
-            os.close(lock)
+        with contextlib.suppress(OSError):  # another user's, who will remove it
+            lock = _locked(place)
+            if lock is not None:
+                _remove(place.with_suffix(""))
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove the directory, then its lock; what cannot be removed now is left for the next sweep."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        with contextlib.suppress(OSError):
+            path.with_suffix(".lock").unlink()
 
 
 def _locked(place: Path, flags: int = 0) -> int | None:
