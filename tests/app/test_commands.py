@@ -284,3 +284,15 @@ def test_several_run_at_once_and_each_ends_only_its_own(tmp_path: Path) -> None:
         found = list(pool.map(one, range(4)))
     assert [(each.end, each.code) for each in found] == [(End.EXITED, 0)] * 4
     assert [each.out for each in found] == [b"%d" % number * 100_000 for number in range(4)]
+
+
+def test_a_run_that_is_still_ending_keeps_out_of_the_log_of_the_next(tmp_path: Path) -> None:
+    wait = "echo old; touch began; until test -e over; do :; done; echo older"
+    with ThreadPoolExecutor(1) as pool:
+        old = pool.submit(run, wait, tmp_path)
+        while not (tmp_path / "began").exists():
+            pass
+        new = run("echo new", tmp_path)
+        (tmp_path / "over").touch()
+    assert old.result().tail == "old\nolder"
+    assert (new.tail, new.log.read_text()) == ("new", "new\n")

@@ -5,18 +5,22 @@ import shutil
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from git_fleet.app import commands
+from git_fleet.app import commands, doctor, history, install, plan
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gates import GateResult, Outcome, gate_environment, gates_of, run_gate, run_gates
+from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.passes import Passes
 from git_fleet.core.config import Command, Config, Gate
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Task
 from git_fleet.git.repository import discover
+from tests.support.clock import FakeClock
+from tests.support.fleet import approved, claimed, open_fleet, proposed, task
 from tests.support.repo import Repo
 
 
@@ -167,6 +171,27 @@ def test_a_running_gate_keeps_its_checkout_taken(repo: Repo, tmp_path: Path) -> 
     assert found.tail == "ours"
 
 
+def test_gates_of_several_candidates_run_at_once_each_in_a_checkout_of_its_own(
+    repo: Repo, tmp_path: Path
+) -> None:
+    """Each gate waits until the others have begun."""
+    commits = [repo.commit(f"Change {n}", {"n": f"{n}\n"}) for n in range(3)]
+    meet = f"touch {tmp_path}/began$(cat n); until test -e {tmp_path}/began0 -a -e {tmp_path}/began1 -a -e {tmp_path}/began2; do :; done"
+    gate = Gate("meet", f"{meet}; pwd; cat n", 60.0)
+    pool, env = Checkouts(discover(repo.path), tmp_path / "cache"), gate_environment(os.environ)
+
+    def one(number: int) -> str:
+        tree = Oid(repo.run_git("rev-parse", f"{commits[number]}^{{tree}}"))
+        logs, passes = tmp_path / f"logs{number}", Passes(tmp_path / "passes")
+        (found,) = run_gates([gate], pool, commits[number], tree, env=env, log_dir=logs, passes=passes)
+        return found.tail
+
+    with ThreadPoolExecutor(3) as threads:
+        tails = [tail.split("\n") for tail in threads.map(one, range(3))]
+    assert [number for _, number in tails] == ["0", "1", "2"]
+    assert len({folder for folder, _ in tails}) == 3
+
+
 # --- passes on record -----------------------------------------------------------------------------
 
 
@@ -230,3 +255,25 @@ def test_without_the_cache_every_gate_runs_and_the_last_answer_counts(repo: Repo
     assert run_all(repo, tmp_path, flaky, passes=fresh)[0].outcome is Outcome.FAIL
     assert run_all(repo, tmp_path, flaky)[0].outcome is Outcome.FAIL
     assert runs(tmp_path) == 4
+
+
+# --- what they printed, in the end ----------------------------------------------------------------
+
+
+def test_what_gates_printed_is_kept_whole_and_stays_when_the_plan_is_closed(
+    repo: Repo, clock: FakeClock
+) -> None:
+    """The task's event has its end, the log says where the whole is, and doctor minds none of it."""
+    run = "seq -w 0 99999"  # 600,000 bytes
+    repo.commit("Declare a gate", {"fleet.toml": f'version = 1\n[[gate]]\nname = "g"\nrun = "{run}"\n'})
+    with open_fleet(repo, "w1", clock) as session:
+        install.install(session.repo)
+        approved(session, task("a"))
+        claimed(session, "a")
+        proposed(session, "a")
+        integrate(session, Order(), lambda _: None)
+        plan.close(session, "p")
+        (place,) = history.history(session, "p/a").gate_logs
+        assert place == "refs/fleet/proposal/p/a/1.gates:1-g.log"
+        assert repo.run_git("show", place) == "\n".join(f"{n:05}" for n in range(100_000))
+        assert doctor.doctor(session, fix=False).problems == ()
