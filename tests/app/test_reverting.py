@@ -1,0 +1,148 @@
+"""Taking one task's commit back: one commit, the same gates, the same intent."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from git_fleet.app import foreign, landing, lead, work
+from git_fleet.app.integrate import Order, integrate
+from git_fleet.app.reverting import revert
+from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
+from git_fleet.core.model import State
+from git_fleet.core.results import Reverted
+from git_fleet.core.trailers import read_revert, read_stamp
+from git_fleet.errors import AnswerIsNo, IllegalEvent, NeedsPerson
+from git_fleet.store import evidence
+from tests.support.clock import FakeClock
+from tests.support.fleet import approved, claimed, open_fleet, proposed, task
+from tests.support.repo import Repo
+from tests.support.worlds import assert_sound
+
+NO_GATES = 'version = 1\ngates = "none"\n'
+
+
+@pytest.fixture
+def session(repo: Repo, clock: FakeClock) -> Iterator[Session]:
+    """A fleet in which `a` and then `b` have landed."""
+    repo.commit("Set up", {"fleet.toml": NO_GATES})
+    with open_fleet(repo, "w1", clock) as session:
+        approved(session, task("a"), task("b", needs=["a"]), task("c", needs=["a"]))
+        for name in ("a", "b"):
+            claimed(session, name)
+            proposed(session, name)
+            integrate(session, Order(), lambda _: None)
+        yield session
+
+
+def taken_back(session: Session, name: str = "a", reason: str = "", **fields: Any) -> Reverted:
+    return revert(session, name, reason, lambda _: None, **fields)
+
+
+def state_of(session: Session, name: str) -> State:
+    return session.record(session.snapshot(), name).state.state
+
+
+def test_one_commit_takes_exactly_the_task_back(session: Session, repo: Repo) -> None:
+    landed = session.record(session.snapshot(), "a").state.landed
+    before = repo.rev("main")
+    found = taken_back(session, reason="it breaks the import")
+    assert (found.reverted, found.main_before, found.commit) == (landed, before, repo.rev("main"))
+    assert repo.rev("main~") == before
+    assert "a/new" not in repo.files("main")
+    assert "b/new" in repo.files("main")
+    message = repo.run_git("show", "-s", "--format=%B", "main")
+    assert message.startswith(
+        f'Revert "Work on p/a"\n\nThis reverts commit {landed}.\n\nit breaks the import\n'
+    )
+    assert (read_revert(message), read_stamp(message)) == (landed, None)
+    assert state_of(session, "a") is State.REVERTED
+    note = tomllib.loads(evidence.read(session.store, Oid(repo.rev("main"))) or "")
+    assert (note["task"], note["reverts"]) == ("a", landed)
+    assert repo.status() == []
+    assert not (repo.path / "a/new").exists()
+    assert_sound(repo)
+
+
+def test_a_revert_is_no_commit_that_nobody_made(session: Session) -> None:
+    taken_back(session)
+    assert foreign.commits(session, session.snapshot(), "main") == ()
+
+
+def test_what_was_reverted_can_be_done_again(session: Session, repo: Repo) -> None:
+    taken_back(session)
+    work.reopen(session, "a")
+    claimed(session, "a")
+    proposed(session, "a", {"a/again": "again\n"})
+    assert [each.id.task for each in integrate(session, Order(), lambda _: None).integrated] == ["a"]
+    assert {"a/again", "a/new"} & set(repo.files("main")) == {"a/again"}
+
+
+def test_what_needs_a_reverted_task_waits(session: Session) -> None:
+    claimed(session, "c")
+    proposed(session, "c")
+    told: list[str] = []
+    revert(session, "a", "", told.append)
+    assert any("p/b needs p/a" in line for line in told)
+    (left,) = integrate(session, Order(), lambda _: None).skipped
+    assert "it needs p/a first" in left.reason
+
+
+def test_a_red_gate_keeps_the_task_on_main(session: Session, repo: Repo) -> None:
+    repo.commit("Gate", {"fleet.toml": 'version = 1\n[[gate]]\nname = "g"\nrun = "test -e a/new"\n'})
+    before = repo.rev("main")
+    with pytest.raises(AnswerIsNo, match="gate g"):
+        taken_back(session)
+    assert (repo.rev("main"), state_of(session, "a")) == (before, State.INTEGRATED)
+    assert lead.show(session).holder == ""
+
+
+def test_what_was_built_on_it_needs_a_person(session: Session, repo: Repo) -> None:
+    repo.commit("By hand", {"a/new": "other\n"})
+    before = repo.refs()
+    with pytest.raises(NeedsPerson, match="a/new"):
+        taken_back(session, dry_run=True)
+    assert repo.refs() == before
+
+
+def test_only_what_is_on_main_can_be_reverted(session: Session) -> None:
+    with pytest.raises(IllegalEvent, match="c is pending"):
+        taken_back(session, "c")
+    taken_back(session)
+    with pytest.raises(IllegalEvent, match="reverted"):
+        taken_back(session)
+
+
+def test_a_dry_run_moves_nothing(session: Session, repo: Repo) -> None:
+    refs = repo.refs()
+    found = taken_back(session, dry_run=True)
+    assert found.main_after != found.main_before
+    assert repo.refs() == refs
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("where", ["settle", "_finish_tasks"])
+def test_an_interrupted_revert_is_completed_by_the_next_integration(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def dying(*_: object) -> str:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(landing, where, dying)  # reached only once main has moved
+        patched.setattr(lead, "release", dying)
+        with pytest.raises(Killed):
+            taken_back(session)
+    assert state_of(session, "a") is State.REVERTED
+    integrate(session, Order(), lambda _: None)
+    assert state_of(session, "a") is State.REVERTED
+    assert not lead.show(session).intent_open
+    assert repo.status() == []
+    assert_sound(repo)
