@@ -75,11 +75,9 @@ def inspect(
         files = changed.get(one.pair, ()) if one.pair else ()
         parts: list[Part] = []
         if task in compared:
-            parts += [Part(Kind.FILE, file.path, _changes(file)) for file in files]
+            parts += [Part(Kind.FILE, file.path, _changes(file), file.cut) for file in files]
             parts += _gate_parts(objects, whole.get((task, one.proposal.number)), logs.get(task, ()))
-            parts += [
-                Part(Kind.ARTIFACT, name, _content(objects, oid, sizes[oid])) for name, oid in one.blobs
-            ]
+            parts += [_artifact(objects, name, oid, sizes[oid]) for name, oid in one.blobs]
         artifacts = tuple(Artifact(name, sizes[oid]) for name, oid in one.blobs)
         made[task] = Inspected(_result(one.commit), files, artifacts, tuple(parts))
     return made
@@ -143,11 +141,13 @@ def _changes(file: FileDiff) -> str:
     return f"{file.text}\n{_NO_TEXT}".lstrip("\n") if file.binary else file.text
 
 
-def _content(objects: Objects, oid: Oid, size: int) -> str:
-    if size > _READ_BYTES:
-        return _NO_TEXT
-    data = objects.read(oid)[1]
-    return _NO_TEXT if b"\0" in data else data[:TEXT_BYTES].decode("utf-8", "replace")
+def _artifact(objects: Objects, name: str, oid: Oid, size: int) -> Part:
+    data = objects.read(oid)[1] if size <= _READ_BYTES else b"\0"
+    if b"\0" in data:
+        return Part(Kind.ARTIFACT, name, _NO_TEXT)
+    cut = len(data) > TEXT_BYTES
+    kept = data[:TEXT_BYTES].rpartition(b"\n")[0] if cut else data
+    return Part(Kind.ARTIFACT, name, kept.decode("utf-8", "replace"), cut)
 
 
 # --- what gates printed ------------------------------------------------------------------------------
@@ -187,6 +187,6 @@ def _gate_parts(objects: Objects, whole: Oid | None, entries: Sequence[Entry]) -
             logs = gate_logs(objects, entry)
     for name, oid in logs.items():
         data = objects.read(oid)[1]
-        if len(data) > TEXT_BYTES:
-            data = data[-TEXT_BYTES:].partition(b"\n")[2]
-        yield Part(Kind.GATE, name, data.decode("utf-8", "replace"))
+        cut = len(data) > TEXT_BYTES
+        kept = data[-TEXT_BYTES:].partition(b"\n")[2] if cut else data
+        yield Part(Kind.GATE, name, kept.decode("utf-8", "replace"), cut)

@@ -39,11 +39,13 @@ _MOST_SHAPES = 64
 @dataclass(frozen=True, slots=True)
 class Part:
     """One thing a sibling made. Of a file `text` is its added and removed lines alone, with their signs:
-    where in the file they stand is no difference. The lines of a gate may come in any order."""
+    where in the file they stand is no difference. The lines of a gate may come in any order. `cut`: the end
+    of the text is missing (of a gate its beginning), whole lines of it."""
 
     kind: Kind
     name: str
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,23 @@ def _by_part(works: Sequence[Work], readers: Readers) -> Iterator[tuple[Kind, st
     """The siblings' texts by part, files first. The name shown has parameter names for values."""
     for named in sorted(_joined(_named(works, readers), readers), key=_rank):
         name = readers[named.shape.tasks[0]].show(_form(named))
-        texts = {
-            task: readers[task].read("\n".join(part.text.rstrip("\n") for part in parts), named.kind)
-            for task, parts in named.parts.items()
-        }
+        texts = {task: readers[task].read(text, named.kind) for task, text in _whole(named).items()}
         yield named.kind, name, texts
+
+
+def _whole(named: _Named) -> dict[TaskId, str]:
+    """The text of each. Where one is cut, all end (of a gate: begin) no later: how many lines there was room
+    for depends on how long a value is, and says nothing."""
+    lines = {
+        task: [line for part in parts for line in part.text.rstrip("\n").split("\n")]
+        for task, parts in named.parts.items()
+    }
+    cut = [len(lines[task]) for task, parts in named.parts.items() if any(part.cut for part in parts)]
+    if not cut:
+        return {task: "\n".join(own) for task, own in lines.items()}
+    most = min(cut)
+    kept = slice(-most, None) if named.kind is Kind.GATE else slice(most)
+    return {task: "\n".join(own[kept]) for task, own in lines.items()}
 
 
 def _rank(named: _Named) -> tuple[int, str]:

@@ -217,6 +217,19 @@ def test_a_value_that_looks_like_an_id_is_a_value() -> None:
     assert compared(*works) == ()
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_how_much_there_was_room_for_is_no_divergence(kind: Kind) -> None:
+    def piece(cluster: str, lines: int, *, cut: bool = True, odd: str = "") -> Work:
+        text = [f"+{chr(97 + n // 26)}{chr(97 + n % 26)} {cluster}{odd}" for n in range(400)]
+        kept = text[-lines:] if kind is Kind.GATE else text[:lines]
+        return work(cluster, Part(kind, "x", "\n".join(kept), cut))
+
+    works = [piece("dev", 300), piece("production", 280), piece("qa", 310), piece("t", 400, cut=False)]
+    assert compared(*works) == ()
+    (found,) = compared(*works, piece("stage", 290, odd="!"))
+    assert found.odd == named("stage")
+
+
 def test_a_long_difference_is_cut_and_says_so() -> None:
     works = [
         changed("dev"),
