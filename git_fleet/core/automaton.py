@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,7 +53,8 @@ class Shape(NamedTuple):
     Any matching path, with a slash added at its end, starts with `prefix`; if `file`, a matching
     file ends in `suffix`. `starts` are the literal starts of `file` and of each of `directories`
     (see `literal_start`), none if `file` is None. `exact` is the anchored path of a pattern without
-    wildcards.
+    wildcards, which matches it and all that is below; `folder` the anchored path of one that matches all
+    that is below it and nothing else (`src/**`, `/docs/`).
     """
 
     items: tuple[Component, ...]
@@ -63,6 +64,7 @@ class Shape(NamedTuple):
     suffix: bytes
     starts: tuple[bytes, ...]
     exact: bytes | None
+    folder: bytes | None
 
 
 def normalise(text: str) -> str:
@@ -122,7 +124,14 @@ def _shape(text: str) -> Shape:
         suffix=literal_end(file) if file else b"",
         starts=tuple(map(literal_start, (file, *directories))) if file else (),
         exact=b"/".join(names) if one_path else None,
+        folder=_folder(merged),
     )
+
+
+def _folder(items: Sequence[Component]) -> bytes | None:
+    names = [item.name for item in items[:-2] if item.name is not None]
+    below = items[-2:] == [ANY, MANY] and names and len(names) == len(items) - 2
+    return b"/".join(names) if below else None
 
 
 def _components(text: str) -> list[Component]:

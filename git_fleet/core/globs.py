@@ -64,12 +64,17 @@ def component(raw: bytes, *, last: bool = False) -> Component:
     """
     if len(raw) > 1 and not raw.strip(b"*"):
         return MANY
-    tokens = _tokens(raw) if _SPECIAL.search(raw) else [_BYTE_TOKENS[byte] for byte in raw]
+    if not _SPECIAL.search(raw):
+        return _component([_BYTE_TOKENS[byte] for byte in raw], raw)
+    tokens = _tokens(raw)
     # Many versions of git let `foo**/bar` match `foobar` and `foox/y/bar`; newer ones read `foo*/bar`.
     if not last and tokens[-2:] == [STAR, STAR]:
         raise Refused("'**' beside other characters, which git versions read differently", "write '*'")
     tokens = [token for at, token in enumerate(tokens) if token != STAR or tokens[at - 1 : at] != [STAR]]
-    name = bytes(map(_only_byte, tokens)) if all(map(_is_single, tokens)) else None
+    return _component(tokens, bytes(map(_only_byte, tokens)) if all(map(_is_single, tokens)) else None)
+
+
+def _component(tokens: list[int], name: bytes | None) -> Component:
     if name in (b".", b".."):
         raise Refused(f"a component {name.decode()!r}", "write the path from the repository's root")
     return Component(tuple(tokens), name, _is_file_like(tokens, name))

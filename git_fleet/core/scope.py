@@ -6,6 +6,7 @@ A rename is a path that went and one that came; a task needs to own both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from git_fleet.core.patterns import Matcher, parse
 
@@ -24,11 +25,12 @@ def outside(
     `files`, be it by a pattern as broad as `**`: its owner then stands in the plan that a person
     approved. So what is both protected and generated still needs an owner.
     """
-    owned, shared, guarded = (_matcher(patterns) for patterns in (files, generated, protected))
+    owned, shared, guarded = (_matcher(tuple(patterns)) for patterns in (files, generated, protected))
     return tuple(
         path for path in paths if not owned.match(path) and (guarded.match(path) or not shared.match(path))
     )
 
 
-def _matcher(patterns: Iterable[str]) -> Matcher:
+@lru_cache(maxsize=64)  # of many tasks of one repository all but the first are the same
+def _matcher(patterns: tuple[str, ...]) -> Matcher:
     return Matcher(parse(text) for text in patterns)
