@@ -12,15 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import approve, doctor, handin, integrate, placing, plan
+from git_fleet.app import approve, doctor, handin, integrate, placing, plan, reverting
 from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session
 from git_fleet.core.model import PlanState, State
-from git_fleet.errors import AnswerIsNo
+from git_fleet.errors import AnswerIsNo, IllegalEvent
 from tests.support.breaking import before_write, cut, die, killed, when_prepared
 from tests.support.clock import FakeClock
 from tests.support.dying import killed_at_every_step
-from tests.support.fleet import approved, claimed, handed_in, on_task, open_fleet, saved, task
+from tests.support.fleet import (
+    approved,
+    claimed,
+    handed_in,
+    on_task,
+    open_fleet,
+    proposed,
+    saved,
+    task,
+)
 from tests.support.repo import Repo
 from tests.support.worlds import GENEROUS, assert_logs_are_legal, assert_reachable, assert_sound
 
@@ -76,9 +85,25 @@ def _done(stage: Stage) -> None:
             handin.done(session, "a", handin.Handin(all_changes=True))
 
 
-def _integrate(stage: Stage) -> None:
+def _integrate(stage: Stage, order: integrate.Order = integrate.Order()) -> None:  # noqa: B008 - frozen
     with stage.session("lead") as session:
-        integrate.integrate(session, integrate.Order(), lambda _: None)
+        integrate.integrate(session, order, lambda _: None)
+
+
+def _speculate(stage: Stage) -> None:
+    _integrate(stage, integrate.Order(jobs=2))
+
+
+def _bisect(stage: Stage) -> None:
+    _integrate(stage, integrate.Order(batch=True))
+
+
+def _revert(stage: Stage) -> None:
+    with stage.session("lead") as session:
+        try:
+            reverting.revert(session, "a", "", lambda _: None)
+        except IllegalEvent:
+            _integrate(stage)  # it is reverted: an intent may still be open
 
 
 def _approve(stage: Stage) -> None:
@@ -147,6 +172,34 @@ def _for_integrate(stage: Stage, session: Session) -> None:
     stage.work.append(b"new\n")
 
 
+def _for_queue(stage: Stage, session: Session) -> None:
+    """Two that land, one that is red, one that conflicts, one that a person has to look at."""
+    gate = '[[gate]]\nname = "g"\nrun = "! ls */red"\n'
+    settings = GENEROUS.replace('gates = "none"\n', "")
+    stage.repo.commit("Gate", {"fleet.toml": f'{settings}park = ["e/**"]\n{gate}', "same": "old\n"})
+    both = {"files": ["/same", "a/**", "c/**"], "overlap": "accept"}
+    approved(session, task("a", **both), task("b"), task("c", **both), task("d"), task("e"))
+    for name, files in {
+        "a": {"same": "of a\n"},
+        "b": {"b/red": "red\n"},
+        "c": {"same": "of c\n"},
+        "d": {"d/new": "of d\n"},
+        "e": {"e/new": "of e\n"},
+    }.items():
+        claimed(session, name)
+        proposed(session, name, files)
+    stage.work += [b"of a\n", b"red\n", b"of c\n", b"of d\n", b"of e\n"]
+
+
+_DRAINED = {
+    "a": State.INTEGRATED,
+    "b": State.REWORK,
+    "c": State.REWORK,
+    "d": State.INTEGRATED,
+    "e": State.PARKED,
+}
+
+
 def _for_rework(stage: Stage, session: Session) -> None:
     _for_integrate(stage, session)
     stage.repo.commit("Meanwhile", {"a/new": "theirs\n", "b/new": "theirs\n"})
@@ -180,6 +233,9 @@ COMMANDS = {
     "integrate": Command(
         _integrate, _for_integrate, lambda stage: set(_states(stage).values()) == {State.INTEGRATED}
     ),
+    "speculate": Command(_speculate, _for_queue, lambda stage: _states(stage) == _DRAINED),
+    "batch": Command(_bisect, _for_queue, lambda stage: _states(stage) == _DRAINED),
+    "revert": Command(_revert, _for_close, lambda stage: set(_states(stage).values()) == {State.REVERTED}),
     "approve": Command(_approve, _for_approve, _has_approved),
     "close": Command(_close, _for_close, _has_closed),
 }
@@ -232,7 +288,7 @@ def _assert_mended(stage: Stage, command: Command, expected: set[str]) -> None:
     assert stage.repo.status() == []
 
 
-@pytest.mark.parametrize("name", _but("integrate"))
+@pytest.mark.parametrize("name", _but("integrate", "speculate", "batch", "revert"))
 def test_a_command_killed_before_any_write_is_finished_by_the_next(stage: Stage, name: str) -> None:
     command = COMMANDS[name]
     expected = _set_up(stage, command)
@@ -244,7 +300,9 @@ def test_a_command_killed_before_any_write_is_finished_by_the_next(stage: Stage,
         stage.put_back()
 
 
-@pytest.mark.parametrize("name", _but("rework", "integrate", "approve", "close"))
+@pytest.mark.parametrize(
+    "name", _but("rework", "integrate", "speculate", "batch", "revert", "approve", "close")
+)
 def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
     stage: Stage, name: str
 ) -> None:
