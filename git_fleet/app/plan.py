@@ -6,7 +6,7 @@ approved (app/approve.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,17 +53,30 @@ def import_plan(
 
 def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -> Imported:
     """Store an edited text of the plan. Raises Stale when it was changed since `expected` was read."""
+    plan, toml = _load(session, plan_id, toml)
+    return _store(session, plan, toml, f"edit {plan.id}", expected=expected)
+
+
+def _load(session: Session, plan_id: str, toml: str) -> tuple[Plan, str]:
     text = toml.encode("utf-8", "surrogatepass")  # what is no text then is refused as no UTF-8
-    plan, toml = documents.load_plan(
+    return documents.load_plan(
         text, name=f"plan {plan_id}", format="toml", plan_id=plan_id, default_base=session.main
     )
-    return _store(session, plan, toml, f"edit {plan.id}", expected=expected)
 
 
 def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
     """Add one task (keys as in a plan file) to the plan's newest text."""
     note, toml = text_of(session, plan_id)
     return save_text(session, plan_id, _with_task(toml, fields), note)
+
+
+def read_with(session: Session, plan_id: str, tables: Sequence[Mapping[str, Any]]) -> tuple[Oid, str, Plan]:
+    """The plan's newest text with these tasks added, which is not stored: the note the text was read from, the
+    new text, and what it says. Raises InvalidInput."""
+    note, toml = text_of(session, plan_id)
+    for fields in tables:
+        toml = _with_task(toml, fields)
+    return note, toml, _load(session, plan_id, toml)[0]
 
 
 def _with_task(toml: str, fields: Mapping[str, Any]) -> str:

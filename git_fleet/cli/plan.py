@@ -21,6 +21,7 @@ from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
     from git_fleet.app.approve import Preview
+    from git_fleet.core.model import Plan
 
 
 @click.group(
@@ -91,10 +92,7 @@ def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry
                 text, name=name, format=format_, plan_id=plan_id, default_base=session.main
             )
             created = read.id not in session.snapshot().plans
-            call.show(
-                lambda: machine_plans.saved(read, None, created=created),
-                lambda how: plans.readable(read, how),
-            )
+            _show_read(call, read, created=created)
             return
         made = planning.import_plan(session, text, name=name, format_name=format_, plan_id=plan_id)
     _show_saved(call, made)
@@ -110,6 +108,13 @@ def _read(call: Call, file: str) -> tuple[bytes, str]:
         raise InvalidInput(
             f"cannot read {file}: {error.strerror}", hint="name a file, or - for standard input"
         ) from error
+
+
+def _show_read(call: Call, read: Plan, *, created: bool) -> None:
+    call.show(
+        lambda: machine_plans.saved(read, None, created=created),
+        lambda how: plans.readable(read, how),
+    )
 
 
 def _show_saved(call: Call, made: Imported) -> None:
@@ -190,11 +195,15 @@ def edit(call: Call, plan_id: str | None) -> None:
 
 
 @plan.command(
-    epilog=examples("git fleet plan add tasks-app --id 45 --title 'Add undo' --files undo.py --needs 42")
+    epilog=examples(
+        "git fleet plan add tasks-app --id 45 --title 'Add undo' --files undo.py --needs 42",
+        "git fleet plan add --from-findings   what was found outside of the tasks looked at",
+    )
 )
-@click.argument("plan_id", metavar="PLAN")
-@click.option("--id", "task_id", required=True, metavar="ID", help="The task's id.")
-@click.option("--title", required=True, metavar="TEXT", help="What is to be done, as a commit subject.")
+@click.argument("targets", nargs=-1, metavar="PLAN | [TASK]...")
+@click.option("--from-findings", is_flag=True, help="Draft tasks for findings outside of these tasks.")
+@click.option("--id", "task_id", metavar="ID", help="The task's id.")
+@click.option("--title", metavar="TEXT", help="What is to be done, as a commit subject.")
 @click.option("--files", multiple=True, metavar="PATTERN", help="What it owns; repeat for more.")
 @click.option("--reads", multiple=True, metavar="PATTERN", help="What it relies on.")
 @click.option("--needs", multiple=True, metavar="TASK", help="What has to be integrated first.")
@@ -205,19 +214,54 @@ def edit(call: Call, plan_id: str | None) -> None:
 @click.option("--priority", type=int, metavar="N", help="Higher is offered first.")
 @click.option("--hold", is_flag=True, help="Wait until a person says `accept`.")
 @click.option("--report", is_flag=True, help="It hands in a result instead of a commit.")
+@dry_run_option
 @command
-def add(call: Call, /, plan_id: str, task_id: str, report: bool, **given: Any) -> None:
-    """Add one task to the plan's newest text."""
-    fields = {"id": task_id} | {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in given.items()
-        if value or (value == 0 and value is not False)
-    }
-    if report:
-        fields["output"] = "report"
+def add(
+    call: Call,
+    /,
+    targets: tuple[str, ...],
+    from_findings: bool,
+    task_id: str | None,
+    report: bool,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """Add one task to the plan's newest text; or, from findings, as many as it takes.
+
+    What is outside of the files of the task it was found in becomes a draft of its own, once: with its label,
+    the path it names, and needing that task. Nothing runs by it until the plan is approved again.
+    """
+    fields = {key: list(v) if isinstance(v, tuple) else v for key, v in given.items() if _is_given(v)}
+    if from_findings:
+        if fields or report or task_id is not None:
+            raise click.UsageError("--from-findings takes tasks or a plan, and nothing about one task")
+        _add_from_findings(call, targets, dry_run=dry_run)
+        return
+    if len(targets) != 1 or not task_id or not given["title"]:
+        raise click.UsageError("name one plan, and say --id and --title; or ask for --from-findings")
+    fields |= {"id": task_id} | ({"output": "report"} if report else {})
     with call.session() as session:
-        made = planning.add_task(session, plan_id, fields)
+        if dry_run:
+            _, _, read = planning.read_with(session, targets[0], [fields])
+            _show_read(call, read, created=False)
+            return
+        made = planning.add_task(session, targets[0], fields)
     _show_saved(call, made)
+
+
+def _is_given(value: Any) -> bool:
+    return bool(value) or (value == 0 and value is not False)
+
+
+def _add_from_findings(call: Call, targets: tuple[str, ...], *, dry_run: bool) -> None:
+    from git_fleet.app import followups
+
+    with call.session() as session:
+        made = followups.from_findings(session, targets, dry_run=dry_run)
+    call.show(
+        lambda: machine_plans.drafted(made.plan, made.note, made.tasks),
+        lambda how: plans.drafted(made.plan, made.tasks, how, dry_run=dry_run),
+    )
 
 
 @plan.command(

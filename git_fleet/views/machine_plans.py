@@ -44,6 +44,23 @@ def saved(plan: Plan, revision: str | None, *, created: bool) -> Document:
     }
 
 
+def drafted(plan: Plan, revision: str | None, tasks: Iterable[Task]) -> Document:
+    """`plan add --from-findings`: the same, and the tasks that were drafted."""
+    return {
+        **saved(plan, revision, created=False),
+        "drafted": [
+            {
+                "task_id": str(task.id),
+                "title": task.title,
+                "files": list(task.owned),
+                "labels": list(task.labels),
+                "needs": ids(task.needs_ids),
+            }
+            for task in tasks
+        ],
+    }
+
+
 def state(record: PlanRecord) -> Document:
     """`plan approve`, `pause`, `resume` and `close`: where the plan is now."""
     return {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from git_fleet.core.check import PlanCheck
 from git_fleet.core.doubts import Doubt
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import Overlap, Plan, PlanState
+from git_fleet.core.model import Overlap, Plan, PlanState, Task
 from git_fleet.core.results import PlanRow
 from git_fleet.core.schedule import FanOut, Shape
 from git_fleet.core.snapshot import PlanRecord
@@ -230,6 +230,19 @@ def saved(plan: Plan, look: Look, *, created: bool) -> str:
         f"plan {name} {what}: {count(len(plan.tasks), 'task')} onto {line(plan.base)}\n"
         f"{look.paint('next:', 'bold')} git fleet plan check {line(plan.id)}, then git fleet plan approve {line(plan.id)}"
     )
+
+
+def drafted(plan: Plan, tasks: Sequence[Task], look: Look, *, dry_run: bool) -> str:
+    """The tasks drafted from findings, and what comes next."""
+    if not tasks:
+        return f"plan {line(plan.id)}: nothing was found outside of its task that is not drafted yet"
+    table = Table(("TASK", "FILES", "LABEL", "NEEDS", "WHAT"), whole=frozenset({0}))
+    for task in tasks:
+        labels, needs = some(task.labels), some(task.needs)
+        table.add(Cell(str(task.id), "bold"), some(task.owned) or "none yet", labels, needs, task.title)
+    if dry_run:
+        return f"{table.render(look)}\nnothing is stored"
+    return f"{table.render(look)}\n{saved(plan, look, created=False)}"
 
 
 def state(record: PlanRecord, look: Look) -> str:

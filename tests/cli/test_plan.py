@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from git_fleet.core.model import Finding
 from tests.cli.conftest import PLAN, Fleet
+from tests.support.fleet import claimed, on_task, open_fleet, proposed
 from tests.support.repo import Repo
 
 
@@ -154,6 +156,36 @@ def test_what_was_changed_while_the_question_stood_is_not_approved(planned: Flee
         assert asking.wait() == 3
     os.close(master)
     assert planned.json("plan-list", "plan", "list")["plans"][0]["state"] == "draft"
+
+
+def test_what_was_found_outside_of_a_task_is_drafted_from_the_command_line(
+    approved: Fleet, repo: Repo
+) -> None:
+    found = (Finding("\x1b[31mRed.", "verifier:v/docs", "docs/x", "docs"), Finding("Why?", "v", outside=True))
+    with open_fleet(repo) as session:
+        name = str(next(iter(session.snapshot().tasks)))
+        claimed(session, name)
+        proposed(session, name)
+        on_task(session, "reject", name, reason="rejected", findings=found)
+    add = ("plan", "add", "--from-findings")
+    would = approved.json("plan-saved", *add, "--dry-run")
+    assert (would["revision"], [each["title"] for each in would["drafted"]]) == (None, ["Red.", "Why?"])
+    text = approved.ok(*add)
+    assert "docs/x" in text
+    assert "git fleet plan approve app" in text
+    again = approved.json("plan-saved", *add, name)
+    assert (again["drafted"], again["tasks"]) == ([], would["tasks"])
+    assert "not drafted yet" in approved.ok(*add)
+    assert approved(*add, "--title", "T").code == 2
+    assert approved("plan", "add", "app").code == 2
+
+
+def test_one_task_is_added_and_a_dry_run_adds_none(planned: Fleet) -> None:
+    add = ("plan", "add", "app", "--id", "99", "--title", "Another", "--files", "x")
+    would = planned.json("plan-saved", *add, "--dry-run")
+    before = planned.json("plan-show", "plan", "show")["revision"]
+    assert (would["revision"], planned.json("plan-saved", *add)["tasks"]) == (None, would["tasks"])
+    assert planned.json("plan-show", "plan", "show")["revision"] != before
 
 
 def test_an_agent_may_not_approve(planned: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
