@@ -102,10 +102,17 @@ def _attention(plan: PlanStatus, now: datetime, look: Look) -> list[str]:
     rows = [task for task in plan.tasks if task.state in wanted or _overdue(task, now)]
     text = [
         f"{look.paint(str(task.id), 'bold')} {look.paint(_state_word(task, now), _style(task, now))}"
-        f"{': ' + line(said) if (said := task.why or task.summary) else ''}"
+        f"{': ' + line(said) if (said := task.why or task.summary) else ''}{_decide(task.id, task.state)}"
         for task in rows[:5]
     ]
     return text + ([f"… and {len(rows) - 5} more (git fleet status)"] if len(rows) > 5 else [])
+
+
+def _decide(task: TaskId, state: State) -> str:
+    """What a person does about a task that waits for one."""
+    if state is not State.PARKED:
+        return ""
+    return f' (git fleet accept {task}, or git fleet reject {task} --finding "…")'
 
 
 def _task_table(plan: PlanStatus, now: datetime, look: Look, *, everything: bool) -> str:
@@ -330,4 +337,6 @@ def _standing(task: TaskId, state: TaskState, now: datetime, look: Look) -> str:
         return f"{word} by {line(claim.holder)}, {age((claim.expires_at - now).total_seconds())} left"
     if state.state is State.BLOCKED:
         return f"{word} ({line(state.code)}): {line(state.reason)}; git fleet unblock {task}"
+    if state.state is State.PARKED:
+        return f"{word}: {line(state.reason)}{_decide(task, state.state)}"
     return word

@@ -214,3 +214,11 @@ def test_the_status_says_why_a_task_came_back_instead_of_what_it_said_before() -
         "released",
     ]
     assert "app/1 rework: conflict in cli.py" in text.overview(fleet(*tasks), PLAIN)
+
+
+def test_a_task_that_waits_for_a_person_says_why_and_what_to_type() -> None:
+    parked = replace(row("1", State.PARKED, summary="all done"), why="touches ci.yml")
+    wanted = 'parked: touches ci.yml (git fleet accept app/1, or git fleet reject app/1 --finding "…")'
+    assert f"app/1 {wanted}" in text.overview(fleet(parked), PLAIN)
+    state = record(State.PARKED, reason="touches ci.yml")
+    assert text.acted(state, (), START, PLAIN) == f"app/1 is {wanted}"
