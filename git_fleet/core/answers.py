@@ -3,8 +3,8 @@
 A verifier is a script, or an agent whose program wraps what it says in an envelope of its own. So the
 verdict is looked for: the JSON object with a text under `verdict`, in the whole output, in its lines, in
 prose and fenced code, and again inside the texts of JSON. Output is untrusted. However it is made up, the
-work is bounded: whole documents and long lines are each parsed once, and of other text only the end is
-searched, in pieces of a fixed length and a fixed number.
+work is bounded: whole documents and long lines are each parsed once, and of other text only the last
+places where an object may begin are tried, each for a fixed length.
 
 Whatever is unclear is `inconclusive`, which counts as refuted, with one line that says why.
 """
@@ -29,7 +29,6 @@ MAX_FINDING_CHARACTERS = 2000
 
 _KEY = "verdict"
 _START = re.compile(r'\{\s*"')
-_LOOSE_CHARACTERS = 1 << 20  # of text that is no JSON, its end is searched
 _PIECE_CHARACTERS = 1 << 16  # a verdict amid other text has at most so many
 _PIECES = 2000
 _DEPTH = 4  # of texts that hold JSON whose texts hold JSON …
@@ -164,7 +163,6 @@ def _pieces(text: str, budget: _Budget) -> Iterator[Any]:
     """The objects that stand in other text: each is tried from where it may begin."""
     if _KEY not in text:
         return
-    text = text[-_LOOSE_CHARACTERS:]
     decoder = json.JSONDecoder()
     end = 0
     for start in deque((match.start() for match in _START.finditer(text)), maxlen=budget.pieces):

@@ -267,6 +267,7 @@ def test_generated_files_overtake_nobody(waiting: Session) -> None:
 def test_what_was_overtaken_is_asked_anew(waiting: Session) -> None:
     record = verdicts.reverify(waiting, verified(waiting), "main has changed a/old")
     assert (record.state.state, record.state.verdicts) == (State.PROPOSED, ())
+    assert [one.counts for one in verdicts.given(waiting, record)] == [False, False]
     assert verified(waiting).state.state is State.VERIFIED
     assert [one.counts for one in verdicts.given(waiting, read(waiting))] == [False, False, True, True]
     assert_logs_are_legal(waiting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -256,8 +257,10 @@ def test_one_who_is_interrupted_leaves_no_verifier_behind(planned: Repo, tmp_pat
         if "quick: upheld" in line:
             raise KeyboardInterrupt
 
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         verify(session, Asked(), interrupted)
+    assert time.monotonic() - began < 50  # it was ended, and did not run out of its 60 seconds
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 

@@ -200,6 +200,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "starts": lambda n: '{"' * (n // 2),
     "nested": lambda n: '{"verdict":' * (n // 11),
     "nested lists": lambda n: '{"verdict":[' * (n // 12),
+    "deep, then long": lambda n: '{"verdict":' * 900 + "[" + "0," * (n // 2),
     "closed": lambda n: '{"a":' * (n // 6) + "1" + "}" * (n // 6),
     "lines": lambda n: '{"verdict": {"verdict"\n' * (n // 23),
     "escapes": lambda n: '{"verdict":"' + '\\"{' * (n // 3),
