@@ -47,6 +47,17 @@ def base_of(
     return next(iter(bases), session.main)
 
 
+def may_come(snapshot: Snapshot, targets: Sequence[str]) -> bool:
+    """Whether anything of what is asked for may still be handed in: some task of it has not ended."""
+    wanted = set(targets) & set(snapshot.plans)
+    named = {snapshot.resolve(target).id for target in targets if target not in wanted}
+    return any(
+        not record.state.state.ended
+        for record in snapshot.tasks.values()
+        if not targets or record.id in named or record.id.plan in wanted
+    )
+
+
 def require_gates(config: Config, chosen: Sequence[TaskRecord]) -> None:
     """Raises InvalidInput when some of them would land without being checked by anything, and fleet.toml
     does not say that this is meant."""

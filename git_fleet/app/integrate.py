@@ -8,6 +8,7 @@ what was found; the others go on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -21,12 +22,15 @@ from git_fleet.app.queue import Queue, Report
 from git_fleet.app.session import Session
 from git_fleet.app.speculation import speculate
 from git_fleet.app.stacking import Stack
-from git_fleet.core.progress import Watch, unwatched
+from git_fleet.core.progress import Progress, Watch, unwatched
 from git_fleet.core.results import Integration
 from git_fleet.errors import InvalidInput
 from git_fleet.git.drafts import Drafts
+from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 from git_fleet.store.base import tip
+
+_REST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,28 @@ def integrate(session: Session, order: Order, report: Report, watch: Watch = unw
     choosing.choose(session.snapshot(), order.targets)  # before anybody leads: refuse what does not exist
     with leading(session) as lead:
         return _round(session, order, report, watch, lead)
+
+
+def keep_integrating(
+    session: Session, order: Order, report: Report, watch: Watch = unwatched
+) -> Iterator[Integration]:
+    """Integrate what is handed in, and go on as more is, until all tasks asked for have ended; each round that
+    brought or ejected something. It leads all the time. Raises as `integrate`."""
+    base = choosing.base_of(session, session.snapshot(), order.targets, ())
+    ours = (names.LEAD, names.SNAPSHOTS)  # which each round writes, or which say nothing to the queue
+    with (
+        leading(session) as lead,
+        RefWatch(session.repo, (names.FLEET, names.branch(base)), ignored=ours) as refs,
+    ):
+        while True:
+            found = _round(session, order, report, watch, lead)
+            if found.integrated or found.ejected:
+                yield found
+            if not choosing.may_come(session.snapshot(), order.targets):
+                return
+            watch(Progress("waiting", 0, 0))
+            refs.wait(min(_REST_SECONDS, session.config(base).lease_seconds / 4))
+            lead.keep()
 
 
 def _round(session: Session, order: Order, report: Report, watch: Watch, lead: Leading | None) -> Integration:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from git_fleet.cli.call import Call, command, dry_run_option, examples
+from git_fleet.cli.call import Call, command, dry_run_option, examples, write_json
 from git_fleet.cli.progress import progress
 from git_fleet.views.look import line
 
@@ -90,16 +90,16 @@ def _show(call: Call, found: Integration, then: str, *, dry_run: bool) -> None:
 
 
 def _keep(call: Call, wanted: Order) -> int:
-    """One answer (with --json one line) for each round that did something."""
+    """The lines of each step say all there is to say; with --json a document for each round."""
     from git_fleet.app.integrate import keep_integrating
+    from git_fleet.views import machine
 
     ejected = False
     with call.session(long_lived=True) as session, progress(call) as bar:
-        rounds = keep_integrating(session, wanted, lambda text: bar.say(line(text)), bar)
-        for found in rounds:
-            with bar.aside():
-                _show(call, found, "", dry_run=False)
+        for found in keep_integrating(session, wanted, lambda text: bar.say(line(text)), bar):
             ejected = ejected or bool(found.ejected)
+            if call.as_json:
+                write_json(machine.integrate(found, dry_run=False))
     return 1 if ejected else 0
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from git_fleet.app import work
-from git_fleet.app.integrate import Order, integrate
+from git_fleet.app import lead, work
+from git_fleet.app.integrate import Order, integrate, keep_integrating
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import State
@@ -19,6 +19,7 @@ from git_fleet.errors import NeedsPerson
 from git_fleet.store import evidence, gatelogs, log, names
 from tests.support.clock import FakeClock
 from tests.support.fleet import Table, approved, claimed, open_fleet, proposed, task, task_id
+from tests.support.race import Puppet
 from tests.support.repo import Repo
 
 MODES: tuple[Mapping[str, Any], ...] = ({}, {"jobs": 4}, {"batch": True})
@@ -295,3 +296,38 @@ def test_a_dry_run_lays_everything_and_moves_nothing(
     found = run(session, dry_run=True, **mode)
     assert (ids(found), found.gate_runs, counted(runs)) == ("abcde", 0, 0)
     assert repo.refs() == refs
+
+
+# --- going on as more is handed in ---------------------------------------------------------------
+
+
+def _hand_in(say: Callable[[object], None], place: Path, name: str, clock: FakeClock) -> None:
+    with open_fleet(place, "w2", clock) as session:
+        claimed(session, name)
+        proposed(session, name)
+    say("handed in")
+
+
+def test_a_queue_that_watches_lands_what_is_handed_in_meanwhile_and_ends_with_the_plan(
+    session: Session, repo: Repo, runs: Path, clock: FakeClock
+) -> None:
+    declare(repo, NO_RED, runs)
+    hand_in(session, task("a"))
+    approved(session, task("b"), plan="q")
+    rounds = keep_integrating(session, Order(), lambda _: None)
+    assert ids(next(rounds)) == "a"
+    other = Puppet(_hand_in, repo.path, "b", clock)
+    assert ids(next(rounds)) == "b"
+    assert list(rounds) == []
+    assert other.hear() == "handed in"
+    other.kill()
+    assert lead.show(session).holder == ""
+
+
+def test_a_queue_that_watches_one_plan_does_not_wait_for_another(
+    session: Session, repo: Repo, runs: Path
+) -> None:
+    declare(repo, NO_RED, runs)
+    hand_in(session, task("a"))
+    approved(session, task("b"), plan="q")
+    assert [ids(found) for found in keep_integrating(session, Order(("p",)), lambda _: None)] == ["a"]
