@@ -23,8 +23,7 @@ from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer, Stack
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.lifecycle import MAX_TEXT
-from git_fleet.core.model import Finding, State
+from git_fleet.core.model import State
 from git_fleet.core.progress import Progress, Watch, unwatched
 from git_fleet.core.results import Ejected, Landed, Skipped
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -293,7 +292,7 @@ class Queue:
         """Back to rework, with what was found; the next claim gets it."""
         fields = {
             "reason": ejected.reason,
-            "findings": (finding(ejected),),
+            "findings": (ejected.finding,),
             "paths": list(ejected.paths[:_PATHS]),
         }
         self._record(record, "eject", fields, texts)
@@ -350,12 +349,3 @@ class Queue:
             return
         self.report(f"{record.id}: {why}; once more")
         self.waiting.appendleft(self.session.reread(record))
-
-
-def finding(ejected: Ejected) -> Finding:
-    """What the next worker of the task is told: the first line, and of the rest the end, which tells
-    most of a gate's output."""
-    first, _, rest = ejected.detail.partition("\n")
-    room = MAX_TEXT - len(first) - 2
-    text = f"{first}\n…{rest[-room:]}" if len(rest) > room > 0 else ejected.detail
-    return Finding(text, source=ejected.reason, path=ejected.paths[0] if ejected.paths else "")

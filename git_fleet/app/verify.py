@@ -36,6 +36,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import Decision, decision, lenses_of, missing
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
+from git_fleet.store import gatelogs
 
 Report = Callable[[str], None]
 
@@ -198,7 +199,11 @@ def _gates(run: _Run, config: Config, case: Case) -> Judgement:
     tree = proposal.tree or objects.read_commit(case.at).tree
     listed = ", ".join(gate.name for gate in gating.wanted(case.record))
     run.report(f"{case.record.id}: gates: {listed}" if listed else f"{case.record.id}: no gates")
-    return gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
+    found = gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
+    if found.texts:
+        store, now = run.session.store, run.session.now()
+        gatelogs.keep(store, case.record.id, proposal.number, found.texts, actor=run.session.person(), at=now)
+    return found
 
 
 def outcome(session: Session, record: TaskRecord) -> Verified:

@@ -17,7 +17,7 @@ from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Command
 from git_fleet.core.model import Finding, State
 from git_fleet.errors import Denied, InvalidInput, NeedsPerson
-from git_fleet.store import names
+from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
 from tests.support import verifiers
 from tests.support.dying import killed_at_every_step
@@ -134,6 +134,8 @@ def test_a_red_gate_goes_back_and_no_verifier_is_asked(planned: Repo, tmp_path: 
     assert found.detail == "gate g1: exit code 1\nno"
     assert not (tmp_path / "asked").exists()
     assert state(session).findings == (Finding("gate g1: exit code 1\nno", "gate"),)
+    (kept,) = gatelogs.listing(session.store, task_id("a"))
+    assert planned.run_git("show", kept) == "no"
     assert_logs_are_legal(session)
 
 
