@@ -61,8 +61,18 @@ def test_a_conflict_ends_with_exit_code_one_and_names_the_paths(approved: Fleet,
     document = approved.json("integrate", "integrate", code=1)
     assert [(one["reason"], one["paths"]) for one in document["ejected"]] == [("conflict", ["cli.py"])]
     again = approved.json("claim", "claim", "42", "--worker", "w1")
-    assert again["attempt"] == 2
-    assert again["findings"]
+    assert (again["attempt"], again["conflicts"]) == (2, ["cli.py"])
+    (found,) = again["findings"]
+    assert (found["source"], found["path"]) == ("conflict", "cli.py")
+    tree = Path(again["worktree"])
+    text = approved.ok("claim", "--resume", cwd=tree)
+    assert "conflicts with main in cli.py" in text
+    assert "note: edit them; git add" in text
+    assert "conflicts with main in cli.py" in approved.ok("explain", cwd=tree)
+    assert approved("done", cwd=tree).code == 4
+    Repo(tree).commit("Both", {"cli.py": "print('both')\n"})
+    assert approved.json("done", "done", cwd=tree)["number"] == 2
+    assert approved.json("integrate", "integrate")["integrated"]
 
 
 @pytest.mark.parametrize(
