@@ -6,12 +6,14 @@ import json
 import os
 import shlex
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 import tomli_w
 
 from git_fleet.app import history, verdicts
+from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.verify import Asked, verify
 from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Command
@@ -359,3 +361,33 @@ def test_a_verifier_with_the_workers_name_is_denied(planned: Repo) -> None:
     handed(planned)
     with pytest.raises(Denied, match="w1 worked on p/a"):
         run(lead(planned), "a")
+
+
+# --- and then main --------------------------------------------------------------------------------------
+
+
+def test_what_was_verified_lands_and_its_evidence_says_by_whom(planned: Repo) -> None:
+    configured(planned, {"l": says(UPHELD)}, verdicts=1)
+    handed(planned)
+    session = lead(planned)
+    (left,) = integrate(session, Order(), lambda _: None).skipped
+    assert left.reason == "it waits for verdicts (l)"
+    run(session)
+    (landed,) = integrate(session, Order(), lambda _: None).integrated
+    assert landed.commit is not None
+    note = tomllib.loads(planned.run_git("notes", "--ref=fleet/evidence", "show", landed.commit))
+    assert note["verdict"] == [{"lens": "l", "verifier": "verifier:v-l", "verdict": "upheld"}]
+
+
+def test_what_main_has_overtaken_goes_back_to_its_verifiers(planned: Repo) -> None:
+    configured(planned, {"l": says(UPHELD)}, verdicts=1)
+    handed(planned)
+    session = lead(planned)
+    run(session)
+    planned.commit("Change what a reads", {"lib/x": "y\n"})
+    (left,) = integrate(session, Order(), lambda _: None).skipped
+    assert left.reason == "main has changed lib/x since it was verified; git fleet verify"
+    assert state(session).state is State.PROPOSED
+    run(session)
+    assert len(integrate(session, Order(), lambda _: None).integrated) == 1
+    assert_logs_are_legal(session)
