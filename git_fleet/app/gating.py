@@ -20,6 +20,7 @@ from git_fleet.app.stacking import Layer
 from git_fleet.core.config import Config, Gate
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Output
+from git_fleet.core.progress import Report
 from git_fleet.core.results import Ejected
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import NeedsPerson
@@ -47,8 +48,10 @@ class Gating:
     `runs` counts the commands that really ran; a pass that was known costs nothing. `fresh`: believe none.
     """
 
-    def __init__(self, session: Session, config: Config, pool: Checkouts, *, fresh: bool = False) -> None:
-        self._config, self._pool = config, pool
+    def __init__(
+        self, session: Session, config: Config, pool: Checkouts, report: Report, *, fresh: bool = False
+    ) -> None:
+        self._config, self._pool, self._report = config, pool, report
         self._passes = Passes(session.repo.fleet_dir / "passes", fresh=fresh)
         self._logs = session.repo.fleet_dir / "logs"
         self._env = gates.gate_environment(session.around.env, dict(config.env))
@@ -84,6 +87,7 @@ class Gating:
     ) -> tuple[GateResult, ...]:
         """The results of these gates on the layer's commit, up to the first that does not pass."""
         task = layer.record.id
+        self._report(f"{task}: gates: {', '.join(gate.name for gate in wanted)}")
         # One folder a candidate: one that no longer counts may still be printing while the next begins.
         folder = self._logs / task.plan / task.task / str(layer.proposal.number) / layer.at[:12]
         results = gates.run_gates(

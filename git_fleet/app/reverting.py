@@ -10,13 +10,13 @@ from git_fleet.app.gates import Outcome
 from git_fleet.app.gating import Gating, Judgement, logs_of
 from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
-from git_fleet.app.queue import Report
 from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event, after
 from git_fleet.core.model import State
+from git_fleet.core.progress import Report
 from git_fleet.core.results import Reverted
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.trailers import clean, parse, revert_message
@@ -82,7 +82,9 @@ def _round(session: Session, name: str, reason: str, report: Report, lead: Leadi
         layer = _layer(session, drafts, record, landed, main, reason)
         for other in _dependents(snapshot, record):
             report(f"{other.id} needs {record.id} and is integrated: it stays")
-        gating = Gating(session, session.config(base), Checkouts(session.repo, session.around.cache_dir))
+        gating = Gating(
+            session, session.config(base), Checkouts(session.repo, session.around.cache_dir), report
+        )
         if lead is not None:
             _land(session, lead, layer, landed, base, gating, reason, report)
         return Reverted(record.id, landed, layer.at, main, layer.at, gating.runs, base)
@@ -144,18 +146,17 @@ def _land(
 ) -> None:
     session.store.objects.save()
     require_way(session, names.branch(base), layer.onto, layer.at)
-    found = _judge(layer, gating, report)
+    found = _judge(layer, gating)
     landing = _prepare(session, layer, found, landed, reason)
     lead.keep()
     land(lead, names.branch(base), layer.onto, layer.at, [landing])
     report(f"{layer.record.id}: {base} is at {layer.at[:12]}, without {landed[:12]}")
 
 
-def _judge(layer: Layer, gating: Gating, report: Report) -> Judgement:
+def _judge(layer: Layer, gating: Gating) -> Judgement:
     """The repository's gates on main without the task. (Its own would miss what is gone.)"""
     if not gating.common:
         return Judgement()
-    report(f"{layer.record.id}: gates: {', '.join(gate.name for gate in gating.common)}")
     results = gating.run(layer, gating.common)
     if results[-1].outcome is not Outcome.PASS:
         refused = gating.refusal(layer, gating.common[len(results) - 1], results[-1])

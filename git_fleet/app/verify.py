@@ -29,7 +29,7 @@ from git_fleet.app.stacking import Layer
 from git_fleet.core.answers import Answer, Question, Ruling, inconclusive, read_answer
 from git_fleet.core.config import Command, Config, Verifier
 from git_fleet.core.model import State
-from git_fleet.core.progress import Progress, Watch, unwatched
+from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -37,8 +37,6 @@ from git_fleet.core.verdicts import Decision, decision, lenses_of, missing
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
 from git_fleet.store import gatelogs
-
-Report = Callable[[str], None]
 
 _LAST_WORDS = 120
 
@@ -195,10 +193,10 @@ def _out_of_scope(session: Session, config: Config, case: Case) -> Ejected | Non
 def _gates(run: _Run, config: Config, case: Case) -> Judgement:
     """The gates, on exactly what was handed in (of a report: main). What passed there before is not run again."""
     proposal, objects = case.proposal, run.session.store.objects
-    gating = Gating(run.session, config, run.pool)
+    gating = Gating(run.session, config, run.pool, run.report)
     tree = proposal.tree or objects.read_commit(case.at).tree
-    listed = ", ".join(gate.name for gate in gating.wanted(case.record))
-    run.report(f"{case.record.id}: gates: {listed}" if listed else f"{case.record.id}: no gates")
+    if not gating.wanted(case.record):
+        run.report(f"{case.record.id}: no gates")
     found = gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
     if found.texts:
         store, now = run.session.store, run.session.now()

@@ -21,5 +21,9 @@ Watch = Callable[[Progress], None]
 """Gets each step. It is called from any thread, thousands of times, and so must cost next to nothing."""
 
 
+Report = Callable[[str], None]
+"""Gets a line for people for each step. It is called from any thread."""
+
+
 def unwatched(_: Progress) -> None:
     """The Watch of a run that nobody looks at."""
