@@ -77,8 +77,10 @@ class Gating:
     def judge(self, layer: Layer, stop: threading.Event | None = None) -> Judgement:
         """Run the task's gates on its layer, up to the first that does not pass. Raises as `refusal`."""
         wanted = self.wanted(layer.record)
+        if not wanted:
+            return Judgement()
         results = self.run(layer, wanted, stop)
-        passed = not results or results[-1].outcome is Outcome.PASS
+        passed = results[-1].outcome is Outcome.PASS
         refused = None if passed else self.refusal(layer, wanted[len(results) - 1], results[-1])
         return Judgement(results, logs_of(results), refused)
 

@@ -18,11 +18,11 @@ from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gating import Gating
 from git_fleet.app.landing import settle
 from git_fleet.app.lead import Leading, leading
-from git_fleet.app.queue import Queue, Report
+from git_fleet.app.queue import Queue
 from git_fleet.app.session import Session
 from git_fleet.app.speculation import speculate
 from git_fleet.app.stacking import Stack
-from git_fleet.core.progress import Progress, Watch, unwatched
+from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Integration
 from git_fleet.errors import InvalidInput
 from git_fleet.git.drafts import Drafts
@@ -104,7 +104,7 @@ def _round(session: Session, order: Order, report: Report, watch: Watch, lead: L
             raise InvalidInput(f"there is no branch {base}", hint=f"git branch {base}")
         warnings = foreign.warnings(session, snapshot, base)
         pool = Checkouts(session.repo, session.around.cache_dir)
-        gating = Gating(session, config, pool, fresh=not order.cache)
+        gating = Gating(session, config, pool, report, fresh=not order.cache)
         stack = held.enter_context(Stack(session, drafts, pool, config, main))
         queue = Queue(session, snapshot, config, base, main, drafts, stack, gating, report, watch, lead)
         queue.stop_on_conflict = order.stop_on_conflict

@@ -8,7 +8,7 @@ Which candidates are gated, and when, is the strategies' business (speculation.p
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -24,7 +24,7 @@ from git_fleet.app.stacking import Layer, Stack
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State
-from git_fleet.core.progress import Progress, Watch, unwatched
+from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Ejected, Landed, Skipped
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import why_not
@@ -36,7 +36,6 @@ from git_fleet.store.base import tip
 
 _TRIES = 20
 _PATHS = 50  # named in an event
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
