@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -238,3 +239,28 @@ def test_the_progress_of_an_integration_names_the_gates(approved: Fleet, repo: R
     answer = approved("integrate")
     assert "app/42: gates: lint\n" in answer.err
     assert "warning: main has 1 commit that no integration made" in answer.out
+
+
+def test_a_queue_that_watches_answers_for_each_round_and_a_task_is_taken_back(
+    approved: Fleet, repo: Repo
+) -> None:
+    for name in ("43", "44"):
+        approved.ok("cancel", name)
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    (landed,) = approved.ok("integrate", "--watch", "--jobs", "2", "--json").splitlines()
+    assert [one["task_id"] for one in json.loads(landed)["integrated"]] == ["app/42"]
+    rehearsed = approved.json("revert", "revert", "42", "-n")
+    assert repo.rev("main") == rehearsed["main_before"] != rehearsed["main_after"]
+    answer = approved.ok("revert", "42", "-m", "not now")
+    assert answer.startswith("✓ app/42 is reverted: ")
+    assert repo.run_git("show", "-s", "--format=%s", "main") == 'Revert "Work"'
+    assert approved.json("error", "revert", "42", code=2)["error"]["hint"] == "git fleet log app/42"
+
+
+@pytest.mark.parametrize(
+    "options", [("--batch", "--jobs", "2"), ("--watch", "--dry-run"), ("--jobs", "0")], ids=" ".join
+)
+def test_options_of_the_queue_that_contradict_each_other_are_refused(
+    approved: Fleet, options: tuple[str, ...]
+) -> None:
+    approved.json("error", "integrate", *options, code=2)
