@@ -254,7 +254,7 @@ def test_a_queue_that_watches_answers_for_each_round_and_a_task_is_taken_back(
     answer = approved.ok("revert", "42", "-m", "not now")
     assert answer.startswith("✓ app/42 is reverted: ")
     assert repo.run_git("show", "-s", "--format=%s", "main") == 'Revert "Work"'
-    assert approved.json("error", "revert", "42", code=2)["error"]["hint"] == "git fleet log app/42"
+    assert approved.json("error", "revert", "42", code=3)["error"]["hint"] == "git fleet log app/42"
 
 
 @pytest.mark.parametrize(
