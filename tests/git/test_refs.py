@@ -165,6 +165,71 @@ def test_a_missing_object_is_git_s_to_explain(repo: Repo, refs: Refs) -> None:
     assert refs.get(REF) is ABSENT
 
 
+def test_many_refs_are_on_the_disk_before_the_first_one_moves(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = make_commit(repo, "one"), make_commit(repo, "two")
+    names = [f"refs/fleet/task/p/t{number}" for number in range(40)]
+    flushed: dict[int, bytes] = {}
+    fsync = os.fsync
+
+    def seen(fd: int) -> None:
+        flushed[os.fstat(fd).st_ino] = os.pread(fd, 100, 0)
+        assert repo.rev(names[0]) == one
+        fsync(fd)
+
+    with Refs(discover(repo.path), durable=True) as refs:
+        refs.transact([Update(name, ABSENT, one) for name in names])
+        monkeypatch.setattr(os, "fsync", seen)
+        refs.transact([Update(name, one, two) for name in names[:-1]] + [Update(names[-1], one, ABSENT)])
+        assert refs.read("refs/fleet/task/p") == dict.fromkeys(sorted(names[:-1]), two)
+    files = (repo.path / ".git" / name for name in names[:-1])
+    assert flushed == {path.stat().st_ino: f"{two}\n".encode() for path in files}
+
+
+# --- something between checking and moving -------------------------------------------------------
+
+
+def test_what_is_done_between_sees_every_lock_and_nothing_moved(repo: Repo, refs: Refs) -> None:
+    one, two = make_commit(repo, "one"), make_commit(repo, "two")
+    refs.transact([Update(REF, ABSENT, one)])
+
+    def between() -> None:
+        assert refs.get(REF) == one
+        with refs_of(repo) as others:
+            others.transact([Update("refs/heads/other", ABSENT, one)])
+            with pytest.raises(Busy):
+                others.transact([Update(REF, one, two)])
+
+    refs.transact([Update(REF, one, two)], between=between)
+    assert (refs.get(REF), refs.get("refs/heads/other")) == (two, one)
+
+
+def test_nothing_moves_when_what_is_done_between_fails(repo: Repo, refs: Refs) -> None:
+    one, two = make_commit(repo, "one"), make_commit(repo, "two")
+
+    def between() -> None:
+        raise Stale("another ref had moved")
+
+    with pytest.raises(Stale, match="another ref"):
+        refs.transact([Update(REF, ABSENT, one)], between=between)
+    assert repo.refs("refs/fleet") == {}
+    refs.transact([Update(REF, ABSENT, two)])
+    assert refs.get(REF) == two
+
+
+def test_nothing_is_done_between_for_one_who_has_lost(repo: Repo, refs: Refs) -> None:
+    one, two = make_commit(repo, "one"), make_commit(repo, "two")
+    refs.transact([Update(REF, ABSENT, one)])
+    done: list[str] = []
+    with pytest.raises(Stale):
+        refs.transact([Update(REF, two, one)], between=lambda: done.append("between"))
+    assert done == []
+
+
+# --- a git that is kept --------------------------------------------------------------------------
+
+
 def test_the_kept_git_works_on_after_a_refusal(repo: Repo) -> None:
     one, two = make_commit(repo, "one"), make_commit(repo, "two")
     with refs_of(repo, persistent=True) as refs:
@@ -396,6 +461,15 @@ def test_a_git_killed_before_it_moved_anything_is_replaced_and_its_locks_cleared
     refs.transact([Update(REF, ABSENT, one)])
     assert refs.get(REF) == one
     assert not list((repo.path / ".git" / "refs").rglob("*.lock"))
+
+
+def test_what_is_done_between_is_done_once_though_the_git_is_replaced(
+    repo: Repo, refs: Refs, broken: Breaker
+) -> None:
+    one, done = make_commit(repo, "one"), []
+    broken("kill()")
+    refs.transact([Update(REF, ABSENT, one)], between=lambda: done.append("between"))
+    assert (refs.get(REF), done) == (one, ["between"])
 
 
 def test_a_git_killed_between_two_refs_is_reported_with_both(repo: Repo, refs: Refs, broken: Breaker) -> None:
