@@ -1,13 +1,16 @@
 """Moving main (DESIGN section 3, *commit point*, and section 10, step 4).
 
     intent      every change, old and new, as an event of the lead's log; all objects exist by now
-    main        alone, by its exact old value, with a `verify` of the lead's log at the intent, and of the
-                tasks' logs: what was rejected or withdrawn while the gates ran does not land
+    main        alone, by its exact old value, with a `verify` of the lead's log at the intent, while the
+                tasks' logs are locked: what was rejected or withdrawn while the gates ran does not land
+    events      the tasks' `integrate` events
     checkout    the worktree that has main checked out follows
-    events      the tasks' `integrate` events and the evidence notes
+    notes       the evidence
     complete    the intent is closed
 
-Main is the commit point. Whoever next holds the lead finishes an open intent whose commits are in
+The events are a transaction of their own that is prepared before main moves and committed after it, so the
+tasks cannot move in between. With reftable, whose one lock would keep main out, main moves with a `verify` of
+them instead. Main is the commit point. Whoever next holds the lead finishes an open intent whose commits are in
 main and voids one whose are not, so a process may die anywhere.
 """
 
@@ -24,9 +27,9 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import LostRace, NeedsPerson, Stale
+from git_fleet.errors import Busy, LostRace, NeedsPerson, Stale
 from git_fleet.git import contents, moves, worktrees
-from git_fleet.git.refs import Absent, Update
+from git_fleet.git.refs import Absent, Refs, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
 from git_fleet.store.base import tip
@@ -46,43 +49,81 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     person, now = session.person(), session.now()
     notes = evidence.prepare(session.store, _notes(landings), actor=person, at=now)
     session.store.objects.save()  # all but the intent itself, which says what is there by now
-    checkout = require_way(session, ref, old, new)
-    intent = Intent(ref, old, new, str(checkout or ""), tuple(landings))
+    way = require_way(session, ref, old, new)
+    intent = Intent(ref, old, new, str(way.worktree) if way else "", tuple(landings))
     leading.write(lambda record: log.begin(session.store, record, intent, actor=person, now=now))
     fence = leading.record.tip
     if fence is None:
         raise AssertionError("an intent is an event of the lead's log")
-    who = ", ".join(str(landing.task) for landing in landings[:3])
-    unmoved = [(names.LEAD, fence), *((names.task_log(each.task), each.tip) for each in landings)]
     try:
-        session.store.transact(
-            [Update(ref, old, new), *(Update(name, at, at) for name, at in unmoved)],
-            message=f"git-fleet: integrate {who}",
-        )
+        recorded = _move(session, intent, fence)
     except LostRace:
         if tip(session.store.refs.get(names.LEAD)) != fence:
             raise lost_lead() from None
         settle(leading)
         raise
-    settle(leading, notes)
+    if way is not None and not _is_there(session, intent):
+        settle(leading, notes)  # the worktree was moved at the same moment: look closely
+        return
+    if way is not None:
+        way.follow()
+    if not recorded:
+        _finish_tasks(leading, landings)
+    _close(leading, landings, notes)
+
+
+def _move(session: Session, intent: Intent, fence: Oid) -> bool:
+    """Move the branch, and the tasks' logs right after it. False when the events are still to be written.
+
+    Raises LostRace when the branch, the lead or a task had moved; nothing has then.
+    """
+    moved: list[Oid] = []
+
+    def main(*unmoved: Update) -> None:
+        who = ", ".join(str(landing.task) for landing in intent.landings[:3])
+        updates = [Update(intent.ref, intent.old, intent.new), Update(names.LEAD, fence, fence), *unmoved]
+        session.store.transact(updates, message=f"git-fleet: integrate {who}")
+        moved.append(intent.new)
+
+    logs = [(names.task_log(landing.task), landing) for landing in intent.landings]
+    if session.store.refs.locks_each:
+        try:
+            with Refs(session.repo, durable=True) as others:
+                others.transact([Update(log, each.tip, each.event) for log, each in logs], between=main)
+            return True
+        except Busy:
+            if moved:
+                raise  # else: no lock that a killed git left can be cleared while we hold some ourselves
+        except LostRace:
+            if not moved:
+                raise
+            return False
+    main(*(Update(log, each.tip, each.tip) for log, each in logs))
+    return False
 
 
 def _notes(landings: Sequence[Landing]) -> dict[Oid, str]:
     return {landing.commit: landing.note for landing in landings}
 
 
-def require_way(session: Session, ref: str, old: Oid, new: Oid) -> Path | None:
-    """The worktree that has `ref` checked out (None: none has), sure to be able to follow it from `old`
-    to `new`. Raises NeedsPerson when it is not, Stale when `ref` is not at `old` any more."""
+def require_way(session: Session, ref: str, old: Oid, new: Oid) -> moves.Way | None:
+    """How the worktree that has `ref` checked out will follow it from `old` to `new`; None where none has.
+    Raises NeedsPerson when it cannot, Stale when `ref` is not at `old` any more."""
     checkout = _only_checkout(session, ref)
-    if checkout is not None:
-        try:
-            moves.plan_move(checkout, old, new)
-        except NeedsPerson:
-            if tip(session.store.refs.get(ref)) != old:  # the changes are those of another move
-                raise Stale(f"{ref} has moved", hint="git fleet integrate") from None
-            raise
-    return checkout
+    if checkout is None:
+        return None
+    try:
+        return moves.plan_move(checkout, old, new)
+    except NeedsPerson:
+        if tip(session.store.refs.get(ref)) != old:  # the changes are those of another move
+            raise Stale(f"{ref} has moved", hint="git fleet integrate") from None
+        raise
+
+
+def _is_there(session: Session, intent: Intent) -> bool:
+    """Whether the worktree that is to follow has the branch still, and the branch has just moved."""
+    found = (tree for tree in worktrees.list_worktrees(session.repo) if str(tree.path) == intent.checkout)
+    return any(tree.branch == intent.ref and tree.head == intent.new for tree in found)
 
 
 def _only_checkout(session: Session, ref: str) -> Path | None:
@@ -119,10 +160,16 @@ def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
         _refuse_undone(session, intent, main)
         _finish_checkout(session, intent, main)
         _finish_tasks(leading, landed)
-        evidence.add(session.store, _notes(landed), actor=session.person(), at=session.now(), prepared=notes)
+    return _close(leading, landed, notes)
+
+
+def _close(leading: Leading, landed: Sequence[Landing], notes: evidence.Prepared | None) -> str:
+    """Write the evidence of what landed, and the end of the intent: "complete", or "void" without any."""
+    store, person, now = leading.work.store, leading.work.person(), leading.work.now()
+    if landed:
+        evidence.add(store, _notes(landed), actor=person, at=now, prepared=notes)
     name = "complete" if landed else "void"
-    person, now = session.person(), session.now()
-    leading.write(lambda record: log.close(session.store, record, name, actor=person, now=now))
+    leading.write(lambda record: log.close(store, record, name, actor=person, now=now))
     return name
 
 

@@ -1,19 +1,20 @@
 """Bringing a checked-out branch's worktree from one commit to the next, after (never before) its ref moved.
 
-Two steps, so that nothing is half-done: `plan_move` refuses before the ref moves, and `finish_move` follows it,
-called again where it was killed. Refs are not touched here.
+Two steps, so that nothing is half-done: `plan_move` refuses before the ref moves, and `Way.follow` goes after
+it. Where that was killed, or is refused because of what happened in between, `finish_move` finds out what is
+there. Refs are not touched here.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.core.ids import Oid
-from git_fleet.errors import Busy, NeedsPerson
+from git_fleet.errors import Busy, GitFailed, NeedsPerson
 from git_fleet.git import contents, locks, torn
 from git_fleet.git.contents import listing
 from git_fleet.git.process import Git
@@ -29,8 +30,30 @@ class _Change(NamedTuple):
     new_oid: str
 
 
-def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
-    """Check that `finish_move` would succeed now. Only the index's time stamps may be renewed.
+class Way(NamedTuple):
+    """A move that was found possible."""
+
+    worktree: Path
+    old: Oid
+    new: Oid
+    changes: tuple[_Change, ...]
+
+    def follow(self) -> None:
+        """Bring index and work tree along, right after the ref has moved: one process.
+
+        What came in the way since is never overwritten. Raises as `finish_move`.
+        """
+        try:
+            if not _blocking(self.worktree, self.changes):
+                Git(self.worktree).run("read-tree", "-m", "-u", self.old, self.new)
+                return
+        except GitFailed:
+            pass  # why, and whether it has begun, is seen from the files
+        finish_move(self.worktree, self.old, self.new)
+
+
+def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
+    """Check that a checkout of `old` could follow to `new` now. Only the index's time stamps may be renewed.
 
     Raises NeedsPerson when tracked files are changed, when an operation (a merge, say) is unfinished, or
     when a file that git does not track (ignored or not) is in the way; it names them.
@@ -38,10 +61,14 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> None:
     going_on = contents.unfinished(contents.git_dir_of(worktree))
     if going_on:
         raise NeedsPerson(f"{worktree} is in the middle of a {going_on}", hint=f"git -C {worktree} status")
-    changed = contents.dirty_files(worktree, untracked=False)
+    git = Git(worktree)
+    changed = _changed(git, old, "--ignore-submodules=none")
     if changed:
         raise _dirty(worktree, changed)
-    _read_tree(worktree, old, new, "-n")
+    way = Way(worktree, old, new, tuple(_changes(git, old, new)))
+    _refuse_untracked(worktree, _blocking(worktree, way.changes))
+    git.run("read-tree", "-n", "-m", "-u", old, new)
+    return way
 
 
 def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
@@ -108,23 +135,42 @@ def _clear_index_lock(repo: Repository) -> None:
         )
 
 
-def _read_tree(worktree: Path, old: Oid, new: Oid, *dry: str) -> None:
+def _read_tree(worktree: Path, old: Oid, new: Oid) -> None:
     """`read-tree -m -u`, which refuses to lose changes and untracked files. Before it our own look: for
     the names, and because git lets ignored files go."""
     git = Git(worktree)
     changes = _changes(git, old, new)
-    blocking = in_the_way(git, worktree, [change.path for change in changes if not change.old_mode])
+    _refuse_untracked(worktree, in_the_way(git, worktree, _added(changes)))
+    touched = {change.path for change in changes}
+    changed = [path for path in _changed(git, old) if path in touched]
+    if changed:
+        raise _dirty(worktree, changed)
+    git.run("read-tree", "-m", "-u", old, new)
+
+
+def _changed(git: Git, tree: Oid, *options: str) -> list[str]:
+    """What differs from a tree, in the index or in the work tree, conflicts included. Renews the index's time
+    stamps, without which git takes a file whose time alone differs for a changed one."""
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed, we are about to see what
+    return git.paths("diff-index", "-z", "--name-only", *options, tree)
+
+
+def _added(changes: Iterable[_Change]) -> list[str]:
+    return [change.path for change in changes if not change.old_mode]
+
+
+def _blocking(worktree: Path, changes: Sequence[_Change]) -> list[str]:
+    """The files in the way of these changes to an index that holds just the old tree: what is tracked there
+    and stands in the way of something new goes by the same changes."""
+    return _in_the_way(worktree, _added(changes), {change.path for change in changes if change.old_mode})
+
+
+def _refuse_untracked(worktree: Path, blocking: Sequence[str]) -> None:
     if blocking:
         raise NeedsPerson(
             f"{worktree}: files that git does not track are in the way: {listing(blocking)}",
             hint="move them away, then run the same command again",
         )
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed, we are about to see what
-    touched = {change.path for change in changes}
-    changed = [path for path in git.paths("diff-index", "-z", "--name-only", old) if path in touched]
-    if changed:
-        raise _dirty(worktree, changed)
-    git.run("read-tree", *dry, "-m", "-u", old, new)
 
 
 def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
@@ -136,21 +182,24 @@ def _dirty(worktree: Path, changed: Sequence[str]) -> NeedsPerson:
 
 def in_the_way(git: Git, worktree: Path, added: Iterable[str]) -> list[str]:
     """Untracked files where new files, or folders for them, are about to be made."""
-    tracked = set(git.paths("ls-files", "-z"))
-    found = set()
-    for path in added:
-        parts = path.split("/")
-        found |= {
-            above
-            for above in ("/".join(parts[:size]) for size in range(1, len(parts)))
-            if _is_file(worktree / above) and above not in tracked
-        }
+    return _in_the_way(worktree, added, set(git.paths("ls-files", "-z")))
+
+
+def _in_the_way(worktree: Path, added: Iterable[str], tracked: Set[str]) -> list[str]:
+    paths = list(added)
+    folders = {above for path in paths for above in _above(path)}
+    found = {path for path in folders.union(paths) - tracked if _is_file(worktree / path)}
+    for path in paths:
         place = worktree / path
-        if _is_file(place):
-            found |= {path} - tracked
-        elif place.is_dir():
+        if place.is_dir() and not place.is_symlink():
             found |= {f"{path}/{name}" for name in torn.files_below(place)} - tracked
     return sorted(found)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _is_file(place: Path) -> bool:

@@ -21,8 +21,10 @@ from git_fleet.core.model import State, TaskState
 from git_fleet.core.results import Integration
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.core.trailers import read_stamp
-from git_fleet.errors import Held, InvalidInput, NeedsPerson
+from git_fleet.errors import Busy, Held, InvalidInput, NeedsPerson
+from git_fleet.git.refs import Refs
 from git_fleet.store import evidence, fleet, log, names, tasks
+from git_fleet.store import lead as intents
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     approved,
@@ -636,25 +638,56 @@ def test_a_task_withdrawn_while_its_gates_run_does_not_land(
     assert "rework" in found.skipped[0].reason
 
 
+@pytest.mark.parametrize("one_lock", [False, True])
 def test_a_task_rejected_at_the_last_moment_does_not_land(
-    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, one_lock: bool
 ) -> None:
+    monkeypatch.setattr(Refs, "locks_each", not one_lock)  # as with files, and as with a reftable
     approved(session, task("a"))
     ready(session, "a")
-    before, transact, left = repo.rev("main"), session.store.refs.transact, [True]
+    before, begin, left = repo.rev("main"), intents.begin, [True]
 
-    def rejecting(updates: Any, **kwargs: Any) -> None:
-        if left and any(update.ref == "refs/heads/main" for update in updates):
+    def rejected(*args: Any, **kwargs: Any) -> Any:
+        record = begin(*args, **kwargs)
+        if left:
             left.pop()
             with open_fleet(repo, "w2", clock) as other:
                 work.reject(other, "a", ("wait",))
-        transact(updates, **kwargs)
+        return record
 
-    monkeypatch.setattr(session.store.refs, "transact", rejecting)
+    monkeypatch.setattr(intents, "begin", rejected)
     found = run(session)
     assert (landed(found), repo.rev("main")) == ("", before)
     assert not lead.show(session).intent_open
     assert state(session, "a").state is State.REWORK
+
+
+def test_a_task_cannot_move_while_main_does(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    transact, refused = session.store.refs.transact, []
+
+    def rejecting(updates: Any, **kwargs: Any) -> None:
+        if any(update.ref == "refs/heads/main" for update in updates):
+            with open_fleet(repo, "w2", clock) as other, pytest.raises(Busy) as busy:
+                work.reject(other, "a", ("wait",))
+            refused.append(busy.value)
+        transact(updates, **kwargs)
+
+    monkeypatch.setattr(session.store.refs, "transact", rejecting)
+    assert landed(run(session)) == "a"
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize("lock", ["refs/heads/main.lock", "refs/fleet/task/p/a.lock"])
+def test_locks_that_a_killed_git_left_do_not_stop_main(session: Session, repo: Repo, lock: str) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    (repo.path / ".git" / lock).touch()
+    assert landed(run(session)) == "a"
+    assert not (repo.path / ".git" / lock).exists()
 
 
 def test_only_the_lead_integrates(session: Session, repo: Repo, clock: FakeClock) -> None:
@@ -720,34 +753,33 @@ class Killed(BaseException):
 
 
 def _killed(session: Session, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """An integration that is killed: `before` main moves, right `after`, or before the `events`."""
+    """An integration that is killed: `before` main moves, right `after`, or with the `events` written and the
+    worktree as it was, or when that has `followed`."""
 
     def dying(*_: object) -> None:
         raise Killed
 
+    transact = session.store.refs.transact
+
+    def cut(updates: Any, **kwargs: Any) -> None:
+        moving = any(update.ref == "refs/heads/main" for update in updates)
+        if not moving or where == "after":
+            transact(updates, **kwargs)
+        if moving:
+            raise Killed
+
     with monkeypatch.context() as patched:
-        if where == "before":
-            transact = session.store.refs.transact
-
-            def cut(updates: Any, **kwargs: Any) -> None:
-                if any(update.ref == "refs/heads/main" for update in updates):
-                    raise Killed
-                transact(updates, **kwargs)
-
+        if where in ("before", "after"):
             patched.setattr(session.store.refs, "transact", cut)
-        elif where == "after":
-            patched.setattr(
-                landing, "settle", lambda leading, *_: dying() if leading.record.state.intent else ""
-            )
         else:
-            patched.setattr(landing, "_finish_tasks", dying)
+            patched.setattr(landing, "_is_there" if where == "events" else "_close", dying)
         # A killed process gives nothing up and closes nothing.
         patched.setattr(lead, "release", dying)
         with pytest.raises(Killed):
             run(session)
 
 
-@pytest.mark.parametrize("where", ["before", "after", "events"])
+@pytest.mark.parametrize("where", ["before", "after", "events", "followed"])
 def test_an_interrupted_integration_is_completed_or_started_over_by_the_next(
     session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

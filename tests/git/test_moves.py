@@ -50,10 +50,10 @@ def test_a_clean_checkout_moves_and_is_clean_again(repo: Repo) -> None:
     old, new = two_commits(repo)
     repo.write("mine", "untracked, not in the way")
     os.utime(repo.path / "kept", (1, 1))  # only its time differs
-    moves.plan_move(repo.path, old, new)
+    way = moves.plan_move(repo.path, old, new)
     assert repo.status() == ["?? mine"]
     arrive(repo, new)
-    moves.finish_move(repo.path, old, new)
+    way.follow()
     assert repo.status() == ["?? mine"]
     assert (repo.path / "changed").read_text() == "new content\n"
     assert (repo.path / "link").is_symlink()
@@ -70,14 +70,14 @@ def test_changes_of_tracked_files_are_refused_by_name(repo: Repo) -> None:
 
 def test_a_change_since_the_plan_was_made_stops_the_move_before_it_begins(repo: Repo) -> None:
     old, new = two_commits(repo)
-    moves.plan_move(repo.path, old, new)
+    way = moves.plan_move(repo.path, old, new)
     arrive(repo, new)
     for stage in (False, True):
         repo.write("changed", "mine\n")
         if stage:
             repo.run_git("add", "changed")
         with pytest.raises(NeedsPerson, match=r"neither the content before nor after .*: changed$"):
-            moves.finish_move(repo.path, old, new)
+            way.follow()
     assert (repo.path / "changed").read_text() == "mine\n"
     assert (repo.path / "deleted").exists()
 
@@ -103,6 +103,38 @@ def test_a_file_in_the_way_is_named_and_survives(repo: Repo, path: str, ignored:
         moves.finish_move(repo.path, old, new)
     assert (repo.path / path).read_text() == "mine"
     assert not repo.run_git("diff", "--name-only", old)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_file_that_came_in_the_way_since_the_plan_was_made_survives(repo: Repo, ignored: bool) -> None:
+    old, new = two_commits(repo)
+    way = moves.plan_move(repo.path, old, new)
+    arrive(repo, new)
+    repo.write("link", "mine")
+    if ignored:
+        (repo.path / ".git" / "info" / "exclude").write_text("/link\n")
+    with pytest.raises(NeedsPerson, match="link"):
+        way.follow()
+    assert (repo.path / "link").read_text() == "mine"
+    assert (repo.path / "changed").read_text() == "old\n"
+    (repo.path / "link").unlink()
+    way.follow()
+    assert repo.status() == []
+
+
+def test_following_goes_on_where_its_git_was_killed(repo: Repo) -> None:
+    repo.commit("filter", {".gitattributes": "*.enc filter=once\n"})
+    old, _ = two_commits(repo)
+    new = repo.commit("newer", {"m.enc": "1\n", "zz": "last\n", "changed": "newer\n"})
+    repo.run_git("reset", "-q", "--hard", old)
+    repo.run_git(
+        "config", "filter.once.smudge", "test -e .git/once && cat || { touch .git/once; kill -9 $PPID; }"
+    )
+    way = moves.plan_move(repo.path, old, new)
+    arrive(repo, new)
+    way.follow()
+    assert (repo.path / ".git" / "once").exists()
+    assert repo.status() == []
 
 
 def test_a_move_that_never_began_is_finished(repo: Repo) -> None:

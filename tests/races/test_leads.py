@@ -9,6 +9,7 @@ import pytest
 from git_fleet.app import integrate, lead, work
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
+from git_fleet.git.locks import left_behind
 from tests.support.breaking import Halted, attempt
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, task
@@ -94,9 +95,17 @@ def test_a_lead_that_is_stopped_loses_main_when_its_lease_ends(
     other = repo.worktree(repo.path.parent / "other", "other").path
     with Halted(number, _integrate, repo.path, clock, "a", of=REFS) as halted:
         clock.advance(4000)
-        _integrate(other, clock)
-        assert sorted(_landed(repo)) == ["a", "b", "c"]
-        outcome = halted.go_on()
+        if left_behind(session.repo):  # it holds the tasks, and nobody may take their locks from it
+            blocked = attempt(_integrate, other, clock)
+            assert isinstance(blocked, Raised)
+            assert blocked.kind == "Busy"
+            assert _landed(repo) == []
+            outcome = halted.go_on()
+            _integrate(other, clock)
+        else:
+            _integrate(other, clock)
+            assert sorted(_landed(repo)) == ["a", "b", "c"]
+            outcome = halted.go_on()
     if halted.stopped:
         assert isinstance(outcome, Raised) or outcome == Done([])
     assert sorted(_landed(repo)) == ["a", "b", "c"]
