@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -230,12 +230,16 @@ def index_tree(worktree: Path, *, git_dir: Path | None = None) -> Oid:
 def _index_copy(git_dir: Path) -> Iterator[dict[str, str]]:
     """An environment in which git works on a throw-away copy of the index in this git dir.
 
-    It stands in the git dir, where a split index finds its other half.
+    It stands in the git dir, where a split index finds its other half, and keeps the time of the original:
+    by it git knows which files may have changed after they were looked at, within the clock's last tick.
     """
     with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
         copy = Path(folder) / "index"
-        if (git_dir / "index").exists():
-            shutil.copyfile(git_dir / "index", copy)
+        with suppress(FileNotFoundError), (git_dir / "index").open("rb") as index, copy.open("wb") as file:
+            times = os.fstat(index.fileno())  # of the file that is open: git puts a new one in its place
+            shutil.copyfileobj(index, file)
+            file.flush()
+            os.utime(file.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
         yield {"GIT_INDEX_FILE": str(copy), **config_env(_SNAPSHOT_CONFIG)}
 
 

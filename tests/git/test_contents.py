@@ -117,6 +117,16 @@ def test_a_snapshot_sees_what_is_marked_as_unchanged(linked: Repo) -> None:
     assert linked.files(contents.snapshot_tree(linked.path))["README.md"].content == b"hidden work\n"
 
 
+def test_a_snapshot_sees_what_changed_within_the_tick_in_which_it_was_staged(linked: Repo) -> None:
+    linked.run_git("config", "core.trustctime", "false")  # which would give it away on most machines
+    long_ago = (1_000_000_000, 1_000_000_000)
+    os.utime(linked.write("a", "one"), long_ago)
+    linked.run_git("add", "a")
+    os.utime(contents.git_dir_of(linked.path) / "index", long_ago)
+    os.utime(linked.write("a", "two"), long_ago)
+    assert linked.files(contents.snapshot_tree(linked.path))["a"].content == b"two"
+
+
 def test_a_snapshot_minds_neither_line_ends_nor_a_split_index(linked: Repo) -> None:
     linked.run_git("config", "core.safecrlf", "true")
     linked.run_git("config", "core.autocrlf", "input")
