@@ -66,6 +66,7 @@ class _Run:
     pool: Checkouts
     tasks: list[Verified] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    denied: list[Denied] = field(default_factory=list)
 
 
 def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatched) -> Verification:
@@ -73,7 +74,7 @@ def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatc
     how many tasks are done.
 
     A task that is named and verified already is asked about once more only with `again`; it is proposed
-    again then. Raises Denied for whoever made a proposal that is named (others are left as they are),
+    again then. Raises Denied for whoever made a proposal that is named, or all there are (else they are left),
     InvalidInput for an unknown name or lens and when no verifier is configured, NeedsPerson when a gate of
     the repository cannot be run. What was answered until then is in the log.
     """
@@ -86,6 +87,8 @@ def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatc
             _verify(run, record, named=named)
         except (Stale, IllegalEvent) as moved:
             run.skipped.append(Skipped(record.id, moved.message))
+    if run.denied and len(run.denied) == len(run.skipped) and not run.tasks:
+        raise run.denied[0]
     return Verification(tuple(run.tasks), tuple(run.skipped))
 
 
@@ -112,6 +115,7 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     except Denied as denied:
         if named:
             raise
+        run.denied.append(denied)
         run.skipped.append(Skipped(record.id, denied.message))
         return
     if state is State.VERIFIED:

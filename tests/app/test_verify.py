@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from git_fleet.app import history, verdicts
+from git_fleet.app import handin, history, verdicts
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.verify import Asked, verify
 from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Command
+from git_fleet.core.ids import Oid
 from git_fleet.core.model import Finding, State
 from git_fleet.errors import Denied, InvalidInput, NeedsPerson
 from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
 from tests.support import verifiers
 from tests.support.dying import killed_at_every_step
-from tests.support.fleet import claimed, on_task, open_fleet, task_id
+from tests.support.fleet import claimed, commit_on, on_task, open_fleet, task_id
 from tests.support.race import Puppet, race, until, values
 from tests.support.repo import Repo
 from tests.support.verifiers import REFUTED, UPHELD, configured, handed, lead, only, run, says, state
@@ -313,7 +314,7 @@ def test_a_verified_task_is_asked_about_again_on_demand(planned: Repo, tmp_path:
     assert_logs_are_legal(session)
 
 
-def test_without_names_everything_that_is_handed_in_is_looked_at(planned: Repo) -> None:
+def test_without_targetseverything_that_is_handed_in_is_looked_at(planned: Repo) -> None:
     configured(planned, {"l": says(UPHELD, "test -e a/new || exit 1")}, verdicts=1)
     handed(planned)
     handed(planned, "b")
@@ -345,9 +346,16 @@ def test_the_worker_is_denied_and_what_others_made_is_looked_at(planned: Repo) -
     configured(planned, {"l": says(UPHELD)})
     handed(planned)
     worker = open_fleet(planned, "w1")
-    with pytest.raises(Denied, match="you act as w1"):
-        run(worker, "a")
-    assert [each.id.task for each in run(worker).skipped] == ["a"]
+    for targets in (("a",), ()):
+        with pytest.raises(Denied, match="you act as w1"):
+            run(worker, *targets)
+    other = open_fleet(planned, "w2")
+    claimed(other, "b")
+    on_main = Oid(planned.rev("main"))
+    handin.done(other, "b", handin.Handin(commit=commit_on(other, on_main, {"b/new": "new\n"})))
+    found = run(worker)
+    assert [each.id.task for each in found.skipped] == ["a"]
+    assert [(each.id.task, each.state) for each in found.tasks] == [("b", State.VERIFIED)]
     assert state(worker).state is State.PROPOSED
 
 

@@ -48,7 +48,8 @@ def test_verifying_from_the_first_word_to_the_next_attempt(handed_in: Fleet) -> 
         4,
         "git-fleet: whoever made a proposal cannot verify it: you act as w1",
     )
-    assert handed_in("verify", "42", cwd=Path(handed_in.ok("path", "42").strip())).code == 4
+    for targets in ((), ("42",)):
+        assert handed_in("verify", *targets, cwd=Path(handed_in.ok("path", "42").strip())).code == 4
     found = handed_in("verify")
     assert found.code == 1
     table, *rest = found.out.split("✗")
