@@ -54,7 +54,8 @@ def preview(session: Session, plan_id: str) -> Preview:
         _refuse_errors(session, snapshot, revision.plan)
     config = session.config(revision.plan.base)
     checked = planning.check_text(session, revision.plan)
-    gates = [gate.run if isinstance(gate.run, str) else " ".join(gate.run) for gate in config.gates]
+    runs = [entry.run for entry in (*config.gates, *config.generated, *config.verifiers)]
+    declared = [run if isinstance(run, str) else " ".join(run) for run in runs]
     accepts = [command for task in revision.plan.tasks for command in task.accept]
     warnings = [] if config.gates or config.gates_none else ["no gate is declared: integrate will refuse"]
     if revision.note != snapshot.plans[plan_id].note:
@@ -67,7 +68,7 @@ def preview(session: Session, plan_id: str) -> Preview:
         plan_id,
         revision.note,
         checked,
-        tuple(dict.fromkeys([*gates, *accepts])),
+        tuple(dict.fromkeys([*declared, *accepts])),
         at_once,
         size * at_once,
         tuple(warnings),

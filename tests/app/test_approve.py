@@ -408,10 +408,13 @@ def test_of_two_who_approve_at_once_one_is_told(
 
 def test_the_preview_tells_what_will_run_and_what_it_takes(session: Session, repo: Repo) -> None:
     config = '[[gate]]\nname = "t"\nrun = "make test"\n[[gate]]\nname = "l"\nrun = ["ruff", "check"]\n'
+    config += '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["agent", "{prompt}"]\n'
+    config += '[[generated]]\npaths = ["x.lock"]\nrun = "make lock"\n'
     repo.commit("Set up", {"fleet.toml": f"version = 1\nmax_active = 2\n{config}"})
     saved(session, *(task(name, accept=["./try", f"./{name}"]) for name in "abc"))
     found = approve.preview(session, "p")
-    assert found.commands == ("make test", "ruff check", "./try", "./a", "./b", "./c")
+    declared = ("make test", "ruff check", "make lock", "agent {prompt}")
+    assert found.commands == (*declared, "./try", "./a", "./b", "./c")
     sizes = sum(len(entry.content) for entry in repo.files().values())
     assert (found.worktrees, found.disk_bytes, found.warnings) == (2, 2 * sizes, ())
     assert found.check.tasks == 3
