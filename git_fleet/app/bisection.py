@@ -6,14 +6,21 @@ commit that was gated itself; the evidence of those below says which (`gated_as`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
+from typing import TypeVar
 
 from git_fleet.app.gates import GateResult, Outcome
-from git_fleet.app.gating import Gating, Judgement, logs_of
+from git_fleet.app.gating import Judgement, logs_of
 from git_fleet.app.queue import Entry, Queue
 from git_fleet.app.stacking import Layer
 from git_fleet.core.config import Command, Gate
+
+T = TypeVar("T")
 
 
 def bisect(queue: Queue) -> None:
@@ -21,17 +28,36 @@ def bisect(queue: Queue) -> None:
     while True:
         queue.fill(None)
         queue.ready()
-        chain = [entry for entry in queue.undecided if not _parks(entry)]
+        # Main may stop where the run is to stop, so nothing above that is gated together with what is below.
+        reached = list(takewhile(lambda entry: not queue.stops(entry), queue.entries))
+        chain = [entry for entry in reached if entry.outcome is None and not _parks(entry)]
         if chain:
             _decide(queue, chain)
-        else:
-            for entry in queue.undecided:  # what waits for a person is in nobody's way
-                if entry.layer is not None:
-                    entry.outcome = queue.gating.judge(entry.layer)
+        _look_at_parked(queue)
         if not queue.settle():
             return
         if not queue.entries and not queue.waiting:
             return
+
+
+def _look_at_parked(queue: Queue) -> None:
+    """Gate what waits for a person, as far as everything below is decided: main must not stop there."""
+    for entry in queue.entries:
+        if entry.outcome is None:
+            if entry.layer is None or not _parks(entry):
+                return
+            entry.outcome = _attended(queue, partial(queue.gating.judge, entry.layer))
+
+
+def _attended(queue: Queue, gates: Callable[[threading.Event], T]) -> T:
+    """What these gates say, in a thread of their own: the lead is kept meanwhile, and they end with us."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="gates") as pool:
+        try:
+            (answered,) = queue.attend([pool.submit(gates, stop)])
+            return answered.result()
+        finally:
+            stop.set()
 
 
 def _parks(entry: Entry) -> bool:
@@ -40,7 +66,7 @@ def _parks(entry: Entry) -> bool:
 
 def _decide(queue: Queue, chain: Sequence[Entry]) -> None:
     """Give an outcome to all of the chain, or to the first red one and those below it."""
-    probe = _Probe(queue.gating, [entry.layer for entry in chain if entry.layer is not None])
+    probe = _Probe(queue, [entry.layer for entry in chain if entry.layer is not None])
     good, bad = -1, len(chain)
     at = bad - 1
     while bad - good > 1:
@@ -58,15 +84,16 @@ def _decide(queue: Queue, chain: Sequence[Entry]) -> None:
 class _Probe:
     """The gates on layer k of a chain: the repository's, and the `accept` commands of all up to it."""
 
-    def __init__(self, gating: Gating, layers: Sequence[Layer]) -> None:
-        self._gating = gating
+    def __init__(self, queue: Queue, layers: Sequence[Layer]) -> None:
+        self._queue = queue
+        self._gating = queue.gating
         self._layers = layers
         self._results: dict[int, Sequence[tuple[Gate, GateResult]]] = {}
 
     def passes(self, at: int) -> bool:
         """Whether everything passes with the layers up to `at`."""
         wanted = self._wanted(at)
-        results = self._gating.run(self._layers[at], wanted)
+        results = _attended(self._queue, partial(self._gating.run, self._layers[at], wanted))
         self._results[at] = list(zip(wanted, results, strict=False))
         return results[-1].outcome is Outcome.PASS
 

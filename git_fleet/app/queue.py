@@ -8,10 +8,11 @@ Which candidates are gated, and when, is the strategies' business (speculation.p
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from git_fleet.app import verdicts
 from git_fleet.app.acting import act, same_proposal
@@ -34,7 +35,10 @@ from git_fleet.git.drafts import Drafts
 from git_fleet.store import gatelogs, names, tasks
 from git_fleet.store.base import tip
 
+T = TypeVar("T")
+
 _TRIES = 20
+_KEEP_SECONDS = 15.0  # how often a lead that waits for gates looks whether its lease has to be renewed
 _PATHS = 50  # named in an event
 
 
@@ -153,6 +157,15 @@ class Queue:
         except Stale as moved:
             self._begin_again(moved.message)
 
+    def attend(self, gates: Collection[Future[T]]) -> set[Future[T]]:
+        """Wait until one of them has ended, and keep the lead meanwhile: those that have ended."""
+        while True:
+            done, _ = wait(gates, timeout=_KEEP_SECONDS, return_when=FIRST_COMPLETED)
+            if done:
+                return done
+            if self.lead is not None:
+                self.lead.keep()
+
     def drop(self, entry: Entry, outcome: Outcome) -> None:
         """`entry` does not stand, as things are below it: what is above is laid anew without it."""
         entry.outcome = outcome
@@ -205,7 +218,7 @@ class Queue:
         known = list(takewhile(lambda entry: entry.outcome is not None, self.entries))
         if not known or self.lead is None:
             return True
-        stop = next((at for at, entry in enumerate(known) if self._stops(entry)), None)
+        stop = next((at for at, entry in enumerate(known) if self.stops(entry)), None)
         known = known if stop is None else known[: stop + 1]
         self.lead.keep()
         try:
@@ -222,7 +235,8 @@ class Queue:
         self.watch(Progress("integrating", total - len(self.entries) - len(self.waiting), total))
         return stop is None
 
-    def _stops(self, entry: Entry) -> bool:
+    def stops(self, entry: Entry) -> bool:
+        """Whether the run ends when it comes to this entry."""
         ejected = entry.outcome
         return self.stop_on_conflict and isinstance(ejected, Ejected) and ejected.reason == "conflict"
 

@@ -7,7 +7,7 @@ decided; those above it are laid anew without it at once, since it will hardly t
 from __future__ import annotations
 
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -69,8 +69,7 @@ class _Workers:
         """Wait until a gate has answered, and take what it says into the queue."""
         if not self._running:
             return
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-        answered = [(self._running.pop(future), future) for future in done]
+        answered = [(self._running.pop(future), future) for future in queue.attend(self._running)]
         for entry, found in [
             (running.entry, future) for running, future in answered if not running.stop.is_set()
         ]:

@@ -120,17 +120,22 @@ def test_a_batch_looks_for_the_red_one_by_halves(session: Session, repo: Repo, r
     assert found.gate_runs <= 1 + 4 + 1  # the top, log₂ 16 halves, what is above laid anew
 
 
-def test_where_main_stops_is_a_commit_that_was_gated(session: Session, repo: Repo, runs: Path) -> None:
-    declare(repo, f"git rev-parse HEAD >>{runs}.commits; {NO_RED}", runs)
-    five(session, "c")
-    run(session, batch=True)
+@pytest.mark.parametrize("case", ["red", "parked", "conflict"])
+def test_where_main_stops_is_a_commit_that_was_gated(
+    session: Session, repo: Repo, runs: Path, case: str
+) -> None:
+    more = 'park = ["c/**"]' if case == "parked" else ""
+    declare(repo, f"git rev-parse HEAD >>{runs}.commits; {NO_RED}", runs, more)
+    five(session, "c" if case == "red" else "")
+    if case == "conflict":
+        repo.commit("By hand", {"c/new": "other\n"})
+    run(session, batch=True, stop_on_conflict=True)
     gated = Path(f"{runs}.commits").read_text().split()
     moves = repo.run_git("reflog", "show", "--format=%H", "main").split()
-    landed_at = [
-        commit for commit in moves if "Fleet-Task" in repo.run_git("show", "-s", "--format=%B", commit)
-    ]
-    assert landed_at
-    assert set(landed_at) <= set(gated)
+    landed = [commit for commit in moves if "Fleet-Task" in repo.run_git("show", "-s", "--format=%B", commit)]
+    assert landed
+    assert set(landed) <= set(gated)
+    assert state_of(session, "e") is (State.PROPOSED if case == "conflict" else State.INTEGRATED)
 
 
 def test_candidates_are_gated_at_the_same_time(
