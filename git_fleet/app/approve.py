@@ -54,7 +54,8 @@ def preview(session: Session, plan_id: str) -> Preview:
         _refuse_errors(session, snapshot, revision.plan)
     config = session.config(revision.plan.base)
     checked = planning.check_text(session, revision.plan)
-    runs = [entry.run for entry in (*config.gates, *config.generated, *config.verifiers)]
+    runs = [gate.run for gate in config.gates] + [entry.run for entry in config.generated]
+    runs += [verifier.run for verifier in config.verifiers]
     declared = [run if isinstance(run, str) else " ".join(run) for run in runs]
     accepts = [command for task in revision.plan.tasks for command in task.accept]
     warnings = [] if config.gates or config.gates_none else ["no gate is declared: integrate will refuse"]
