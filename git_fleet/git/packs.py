@@ -15,6 +15,7 @@ from git_fleet.git.process import Child, Git
 from git_fleet.git.repository import ObjectFormat
 
 _CODES: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_FASTEST = 1  # of zlib's levels; 0 only wraps
 _CHUNK = 65_536  # bytes given to git at a time; it works while the next ones are being made
 
 
@@ -65,7 +66,8 @@ def _stream(objects: Collection[Object], object_format: ObjectFormat) -> Iterato
     parts = [b"PACK", struct.pack(">II", 2, len(objects))]
     size = 0
     for each in objects:
-        data = _deflated(each.data)
+        # A tree is ids, which do not get smaller; those of a run share most of theirs, and that is for `git gc`.
+        data = _deflated(each.data, 0 if each.kind == "tree" else _FASTEST)
         parts += (_head(_CODES[each.kind], len(each.data)), data)
         size += len(data)
         if size > _CHUNK:
@@ -89,7 +91,9 @@ def _head(code: int, size: int) -> bytes:
     return bytes(out)
 
 
-def _deflated(data: bytes) -> bytes:
-    """zlib's fastest level. A window no larger than the data gives the same bytes, and spares zlib clearing
-    a large one, which is most of the time that a small object takes."""
-    return zlib.compress(data, 1, 12 if len(data) <= 4096 else zlib.MAX_WBITS)
+def _deflated(data: bytes, level: int = _FASTEST) -> bytes:
+    """For a small object zlib spends most of its time on clearing its tables; with smaller ones the result
+    is the same."""
+    small = len(data) <= 4096
+    deflate = zlib.compressobj(level, zlib.DEFLATED, 12 if small else zlib.MAX_WBITS, 5 if small else 8)
+    return deflate.compress(data) + deflate.flush()
