@@ -19,6 +19,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -167,13 +168,13 @@ def flush(paths: Sequence[Path]) -> bool:
     try:
         for path in paths:
             with _opened(path) as fd:
-                if hasattr(os, "posix_fadvise"):  # there it begins to write what it is not to keep in memory
+                if sys.platform == "linux":  # there it begins to write what it is not to keep in memory
                     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         for path in paths:
             with _opened(path) as fd:
                 os.fsync(fd)
-                if path is paths[-1] and hasattr(fcntl, "F_FULLFSYNC"):  # macOS: and out of the disk's own cache
-                    fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+                if sys.platform == "darwin" and path is paths[-1]:
+                    fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # macOS: out of the disk's own cache, too
     except FileNotFoundError:
         return False
     except OSError as error:
