@@ -11,6 +11,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from git_fleet.core.ids import Oid, TaskId
@@ -50,24 +51,33 @@ def parse_time(text: str) -> datetime:
 
 def canonical(document: Mapping[str, Any]) -> str:
     """One line of JSON that is the same for equal documents."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _JSON.encode(document)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+_AS_IS = frozenset({str, int, float, bool, type(None)})
 
 
 def _plain(value: Any) -> Any:
     """A typed value as JSON-able data; dataclasses without the fields that have their default."""
+    if type(value) in _AS_IS:
+        return value
     if isinstance(value, datetime):
         return format_time(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: _plain(v)
-            for f in dataclasses.fields(value)
-            if (v := getattr(value, f.name)) != _default(f)
-        }
+        fields = _fields(type(value))
+        return {name: _plain(v) for name, default in fields if (v := getattr(value, name)) != default}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+@cache
+def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass, each with its default."""
+    return tuple((field.name, _default(field)) for field in dataclasses.fields(cls))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

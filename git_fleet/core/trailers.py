@@ -79,6 +79,8 @@ def clean(text: str) -> str:
     Escape sequences, control characters other than newline and tab, and characters that turn the
     direction of writing go away. Carriage returns do too, so lines that end in CRLF end in LF.
     """
+    if text.replace("\n", "").isprintable():
+        return text  # as nearly always: nothing of all this is
     return "".join(map(_harmless, _ESCAPE.sub("", text)))
 
 

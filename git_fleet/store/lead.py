@@ -10,8 +10,9 @@ the intent, so that a lead who lost the lease cannot move main.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
@@ -113,7 +114,8 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
     """Record the intent on the exact lead's log read; nothing else has moved yet."""
     if record.state.intent is not None:
         raise IllegalEvent("another intent is open", hint="git fleet integrate finishes it")
-    blob = store.objects.write("blob", codec.canonical(asdict(intent)).encode())
+    document = _document(intent) | {"landings": [_document(landing) for landing in intent.landings]}
+    blob = store.objects.write("blob", codec.canonical(document).encode())
     event = Event("intent", now, actor, {"ref": intent.ref, "old": intent.old, "new": intent.new})
     tip = store.append(
         names.LEAD,
@@ -124,6 +126,11 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
         attached={_INTENT: blob},
     )
     return LeadRecord(tip, replace(record.state, intent=tip))
+
+
+def _document(part: Intent | Landing) -> dict[str, Any]:
+    """Its fields by name. (`asdict` would copy each, all the way down.)"""
+    return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
 def read_intent(store: Store, event: Oid) -> Intent:

@@ -88,7 +88,8 @@ def write(
         "nonce": secrets.token_hex(8),
         "state": codec.encode_state(state),
     }
-    if len(codec.canonical(document["state"])) > MAX_STATE_BYTES:
+    line = codec.canonical(document)
+    if len(line) > MAX_STATE_BYTES and len(codec.canonical(document["state"])) > MAX_STATE_BYTES:
         raise AssertionError("an event's state may have at most 16 KiB; core/lifecycle.py cuts its texts")
     who = signature(event)
     blobs = {name: objects.write("blob", data) for name, data in cut_texts(texts or {}).items()}
@@ -98,7 +99,7 @@ def write(
         parents=(parent,) if parent else (),
         author=who,
         committer=who,
-        message=f"{one_line(subject)}\n\n{codec.canonical(document)}\n",
+        message=f"{one_line(subject)}\n\n{line}\n",
     )
 
 
@@ -110,7 +111,9 @@ def _tree(objects: Objects, blobs: Mapping[str, Oid]) -> Oid:
 
 def one_line(text: str, limit: int = 100) -> str:
     """`text` without control characters, on one line, cut to `limit` characters."""
-    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    plain = " ".join(text.split())
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 
 
