@@ -33,7 +33,7 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
         return ()
     upstream = git.text("for-each-ref", "--format=%(upstream)", ref)
     known = [oid for oid in dict.fromkeys(began) if session.store.objects.exists(oid)]
-    first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if known else []
+    first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if len(known) > 1 else known
     excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
     out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out
     found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]

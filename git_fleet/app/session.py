@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,6 +66,7 @@ class Session:
     _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
     _bases: dict[str, str] = field(default_factory=dict)
+    _asked: dict[str, str] = field(default_factory=dict)  # of git, once; a copy of the session knows it, too
 
     def __enter__(self) -> Self:
         return self
@@ -153,11 +153,16 @@ class Session:
         if self._recent is not None and not claimable_state(record, self._recent, self.around.host):
             self._recent = self._recent.replacing([record])
 
-    @cached_property
+    @property
     def main(self) -> str:
         """The default base: the branch that `main` in fleet.toml names, as the branch has it that
         `git config fleet.main` names, else main or master, else the one the main worktree is on.
         Raises InvalidInput when there is none yet. (That fleet.toml is broken, say those who need it.)"""
+        if "main" not in self._asked:
+            self._asked["main"] = self._base()
+        return self._asked["main"]
+
+    def _base(self) -> str:
         found = _main_branch(self.repo)
         try:
             named = self.config(found).main
@@ -278,11 +283,9 @@ class Session:
 
     def person(self) -> str:
         """The person's name, as git knows it, for what a person does."""
-        return self._person
-
-    @cached_property
-    def _person(self) -> str:
-        return self.repo.git().text("config", "user.name", ok=(0, 1)) or self.actor
+        if "person" not in self._asked:
+            self._asked["person"] = self.repo.git().text("config", "user.name", ok=(0, 1)) or self.actor
+        return self._asked["person"]
 
     def record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:
         """The task `name`, or the one whose worktree we stand in."""
@@ -294,10 +297,16 @@ class Session:
 
 
 def open_session(
-    start: Path, around: Surroundings, *, worker: str | None, long_lived: bool = False
+    start: Path,
+    around: Surroundings,
+    *,
+    worker: str | None,
+    long_lived: bool = False,
+    bulk: bool | None = None,
 ) -> Session:
     """A session for the repository that `start` is in.
 
+    `bulk` (as `long_lived`, unless it is said) has libgit2 read and write objects.
     The actor is `worker`, else FLEET_WORKER, else the worktree's worker, else `git config
     fleet.worker`, else one generated for this process. Raises InvalidInput outside a repository.
     """
@@ -305,7 +314,7 @@ def open_session(
     store = Store(
         repo,
         Refs(repo, durable=True, persistent=long_lived),
-        open_objects(repo, bulk=long_lived, durable=True),
+        open_objects(repo, bulk=long_lived if bulk is None else bulk, durable=True),
         Cache(repo.fleet_dir / "cache"),
     )
     placement = worktree.read(repo.git_dir)

@@ -40,13 +40,15 @@ class Call:
     as_json: bool = False
     worker: str | None = None
 
-    def session(self, *, long_lived: bool = False) -> Session:
-        """The repository that we stand in, opened. Raises InvalidInput when there is none."""
+    def session(self, *, long_lived: bool = False, bulk: bool | None = None) -> Session:
+        """The repository that we stand in, opened as `open_session` does. Raises InvalidInput when there is none."""
         from git_fleet.app.session import open_session
 
         if not self.directory.is_dir():
             raise click.UsageError(f"-C {self.directory}: no such folder")
-        return open_session(self.directory, surroundings(), worker=self.worker, long_lived=long_lived)
+        return open_session(
+            self.directory, surroundings(), worker=self.worker, long_lived=long_lived, bulk=bulk
+        )
 
     def show(self, document: Callable[[], Document], text: Callable[[Look], str]) -> None:
         """Print the result: the JSON document or the text, whichever was asked for."""

@@ -12,6 +12,7 @@ from git_fleet.views.look import line
 
 if TYPE_CHECKING:
     from git_fleet.app.integrate import Order
+    from git_fleet.app.session import Session
     from git_fleet.core.results import Integration
 
 _MOST_JOBS = 64
@@ -68,11 +69,17 @@ def integrate(
     return _keep(call, wanted) if watch else _once(call, wanted)
 
 
+def _session(call: Call) -> Session:
+    """Without libgit2: what a run writes are drafts, what it reads it asks for in a few questions, and the
+    import would take longer than both (40 ms)."""
+    return call.session(long_lived=True, bulk=False)
+
+
 def _once(call: Call, wanted: Order) -> int:
     from git_fleet.app import advice
     from git_fleet.app.integrate import integrate as bring_in
 
-    with call.session(long_lived=True) as session, progress(call) as bar:
+    with _session(call) as session, progress(call) as bar:
         found = bring_in(session, wanted, lambda text: bar.say(line(text)), bar)
         moved = not wanted.dry_run and found.main_before != found.main_after
         then = advice.publish(session, found.base) if moved else ""
@@ -95,7 +102,7 @@ def _keep(call: Call, wanted: Order) -> int:
     from git_fleet.views import machine
 
     ejected = False
-    with call.session(long_lived=True) as session, progress(call) as bar:
+    with _session(call) as session, progress(call) as bar:
         for found in keep_integrating(session, wanted, lambda text: bar.say(line(text)), bar):
             ejected = ejected or bool(found.ejected)
             if call.as_json:
@@ -123,7 +130,7 @@ def revert(call: Call, task: str, reason: str, dry_run: bool) -> int:
     from git_fleet.app.reverting import revert as take_back
     from git_fleet.views import landing, machine
 
-    with call.session(long_lived=True) as session, progress(call) as bar:
+    with _session(call) as session, progress(call) as bar:
         found = take_back(session, task, reason, lambda text: bar.say(line(text)), dry_run=dry_run)
         then = "" if dry_run else advice.publish(session, found.base)
     call.show(
