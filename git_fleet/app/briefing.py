@@ -7,8 +7,10 @@ into JSON and into arguments of a list, never into a shell's text.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from git_fleet import resources
@@ -65,6 +67,7 @@ It must pass: {accept}
 End your answer with one JSON object, and let it be the only one with a "verdict":
 - "verdict": one of the words upheld, refuted, inconclusive (which counts as refuted)
 - "commit": "{commit}"
+- "token": "{token}", a word that nobody else was told; give it to nothing that you run
 - "findings": a list of objects with "text" (what is wrong, and what would be right) and, where it applies,
   "path". Its worker gets them, so a refutation needs some. What is not this task's to put right gets
   "outside": true and a "label", and is no reason to refute."""
@@ -73,12 +76,18 @@ End your answer with one JSON object, and let it be the only one with a "verdict
 @dataclass(frozen=True, slots=True)
 class Case:
     """One proposal on its way to its verifiers. `onto` is the tip of the base branch, `at` the commit that
-    they look at: the worker's, of a report main as it is."""
+    they look at: the worker's, of a report main as it is. The tokens come from `secret`."""
 
     record: TaskRecord
     proposal: Proposal
     onto: Oid
     gates: tuple[GateResult, ...] = ()
+    secret: str = field(default_factory=secrets.token_hex, repr=False)
+
+    def token(self, verifier: Verifier) -> str:
+        """The word by which this verifier, asked this time, shows that an answer is its own. One verifier
+        that lets workers' code see its own does not tell that of another."""
+        return hashlib.sha256(f"{self.secret} {verifier.lens}".encode()).hexdigest()[:16]
 
     @property
     def at(self) -> Oid:
@@ -89,7 +98,15 @@ class Case:
         """What one verifier is asked about."""
         it = self.proposal
         return Question(
-            self.record.id, verifier.lens, verifier.name, it.number, it.oid, it.commit, it.tree, source
+            self.record.id,
+            verifier.lens,
+            verifier.name,
+            it.number,
+            it.oid,
+            it.commit,
+            it.tree,
+            source,
+            self.token(verifier),
         )
 
 
@@ -108,7 +125,11 @@ def request(session: Session, case: Case) -> dict[str, Any]:
 
 def for_verifier(document: Mapping[str, Any], case: Case, verifier: Verifier) -> dict[str, Any]:
     """The request as one verifier gets it."""
-    answer = {"instructions": prompt(case, verifier), "schema": resources.schema("verdict")}
+    answer = {
+        "instructions": prompt(case, verifier),
+        "token": case.token(verifier),
+        "schema": resources.schema("verdict"),
+    }
     return {**document, "lens": verifier.lens, "verifier": verifier.name, "answer": answer}
 
 
@@ -129,6 +150,7 @@ def prompt(case: Case, verifier: Verifier) -> str:
         files=_listed(task.owned) or "nothing; it is a report",
         accept=_listed(task.accept) or "the repository's gates",
         commit=proposal.commit or proposal.oid,
+        token=case.token(verifier),
     )
 
 

@@ -49,7 +49,7 @@ class Question:
     """What a verifier was asked about, under all the names by which its answer may speak of it.
 
     `proposal` is the proposal's own commit; a report has no `commit` and no `tree`. `source` is whose the
-    findings are (model.Verdict.source).
+    findings are (model.Verdict.source). `token` is a random word that only this question holds.
     """
 
     task: TaskId
@@ -60,6 +60,7 @@ class Question:
     commit: Oid | None = None
     tree: Oid | None = None
     source: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +83,28 @@ def inconclusive(asked: Question, why: str) -> Answer:
 def read_answer(output: str, asked: Question) -> Answer:
     """The verdict in what a verifier printed. Never raises: what is unclear is inconclusive.
 
-    Of several verdicts the last counts, and all must say the same. Those that name the proposal's commit
-    count before those that name nothing: a verdict that stands in the proposal itself, and is merely
-    quoted, cannot know that.
+    Some of what looks like a verdict may be the worker's: quoted from the proposal, or printed by its code
+    when that was run. The worker knows its own commit, so a name proves nothing; the question's token does,
+    as long as the verifier keeps it to itself. So the last verdict counts, those with the token before all
+    others, and they must say the same. And nothing at all may speak against an uphold: where the worker's
+    code got hold of the token, the verifier's own refutation is the one without.
     """
     said = list(candidates(output))
-    named = [one for one in said if _names_commit(one, asked) and not _mismatch(one, asked)]
-    said = named or said
     if not said:
         return inconclusive(asked, _nothing(output))
-    for one in said:
+    own = [one for one in said if asked.token and one.get("token") == asked.token] or said
+    for one in own:
         if problem := _mismatch(one, asked):
             return inconclusive(asked, problem)
+    if disagreement := _disagreement(own) or (own[-1][_KEY] == Ruling.UPHELD and _disagreement(said)):
+        return inconclusive(asked, disagreement)
+    problem = next(problems(own[-1]), "")
+    return inconclusive(asked, f"its verdict is malformed: {problem}") if problem else _read(own[-1], asked)
+
+
+def _disagreement(said: Sequence[Mapping[str, Any]]) -> str:
     words = sorted({one[_KEY] for one in said})
-    if len(words) > 1:
-        return inconclusive(asked, f"it says both {' and '.join(show(word) for word in words[:3])}")
-    problem = next(problems(said[-1]), "")
-    return inconclusive(asked, f"its verdict is malformed: {problem}") if problem else _read(said[-1], asked)
+    return f"it says both {' and '.join(show(word) for word in words[:3])}" if len(words) > 1 else ""
 
 
 def _nothing(output: str) -> str:
@@ -196,10 +202,6 @@ def _within(value: Any, budget: _Budget, depth: int) -> Iterator[Mapping[str, An
 # --- whether it answers what was asked -----------------------------------------------------------
 
 
-def _names_commit(one: Mapping[str, Any], asked: Question) -> bool:
-    return any(_is(one.get(key), (asked.commit, asked.proposal)) for key in ("commit", "proposal"))
-
-
 def _mismatch(one: Mapping[str, Any], asked: Question) -> str:
     """In which way it answers for something or somebody else, or ""."""
     allowed: dict[str, Sequence[str | None]] = {
@@ -215,6 +217,8 @@ def _mismatch(one: Mapping[str, Any], asked: Question) -> str:
         if said not in (None, "") and not _is(said, names):
             wanted = next((name for name in names if name), "a report, which has none")
             return f"it answers for {key} {show(said)}, and was asked about {wanted}"
+    if one.get("token") not in (None, "", asked.token):
+        return "it gives a token that is not this question's"
     return ""
 
 
@@ -235,7 +239,7 @@ def _is_whole(value: Any) -> bool:
 
 # --- whether it is well-formed -------------------------------------------------------------------
 
-_TEXTS = ("task", "commit", "tree", "lens", "verifier", "summary")
+_TEXTS = ("task", "commit", "tree", "lens", "verifier", "summary", "token")
 
 
 def problems(document: Mapping[str, Any]) -> Iterator[str]:

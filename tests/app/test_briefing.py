@@ -50,6 +50,17 @@ def test_a_verifier_gets_the_task_the_diff_and_the_gates_in_a_clean_checkout(
         ("g1", "pass", "all is well")
     ]
     assert list(candidates(json.dumps(request))) == []  # who prints it back has not answered yet
+    assert f'"token": "{request["answer"]["token"]}"' in request["answer"]["instructions"]
+
+
+def test_each_verifier_and_each_time_has_a_token_of_its_own(planned: Repo, tmp_path: Path) -> None:
+    keep = 'import json, sys; print(json.load(sys.stdin)["answer"]["token"], file=open(sys.argv[1], "a"))'
+    look = f"python3 -c {shlex.quote(keep)} {shlex.quote(str(tmp_path / 'tokens'))}"
+    configured(planned, {"one": says(UPHELD, look), "two": says(UPHELD, look)}, verdicts=2)
+    handed(planned)
+    assert only(run(lead(planned))).state is State.VERIFIED
+    run(lead(planned), "a", again=True)
+    assert len(set((tmp_path / "tokens").read_text().split())) == 4
 
 
 def test_a_long_diff_is_cut_and_says_so(planned: Repo, tmp_path: Path) -> None:
