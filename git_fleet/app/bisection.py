@@ -6,21 +6,14 @@ commit that was gated itself; the evidence of those below says which (`gated_as`
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
-from typing import TypeVar
 
-from git_fleet.app.gates import GateResult, Outcome
-from git_fleet.app.gating import Judgement, logs_of
+from git_fleet.app.gating import Judgement
 from git_fleet.app.queue import Entry, Queue
 from git_fleet.app.stacking import Layer
-from git_fleet.core.config import Command, Gate
-
-T = TypeVar("T")
+from git_fleet.core.config import Gate
 
 
 def bisect(queue: Queue) -> None:
@@ -28,6 +21,8 @@ def bisect(queue: Queue) -> None:
     while True:
         queue.fill(None)
         queue.ready()
+        if queue.over:
+            return
         # Main may stop where the run is to stop, so nothing above that is gated together with what is below.
         reached = list(takewhile(lambda entry: not queue.stops(entry), queue.entries))
         chain = [entry for entry in reached if entry.outcome is None and not _parks(entry)]
@@ -46,18 +41,7 @@ def _look_at_parked(queue: Queue) -> None:
         if entry.outcome is None:
             if entry.layer is None or not _parks(entry):
                 return
-            entry.outcome = _attended(queue, partial(queue.gating.judge, entry.layer))
-
-
-def _attended(queue: Queue, gates: Callable[[threading.Event], T]) -> T:
-    """What these gates say, in a thread of their own: the lead is kept meanwhile, and they end with us."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="gates") as pool:
-        try:
-            (answered,) = queue.attend([pool.submit(gates, stop)])
-            return answered.result()
-        finally:
-            stop.set()
+            entry.outcome = queue.attended(partial(queue.gating.judge, entry.layer))
 
 
 def _parks(entry: Entry) -> bool:
@@ -65,63 +49,80 @@ def _parks(entry: Entry) -> bool:
 
 
 def _decide(queue: Queue, chain: Sequence[Entry]) -> None:
-    """Give an outcome to all of the chain, or to the first red one and those below it."""
+    """Give an outcome to all of the chain, or to the first red one and those below it.
+
+    The repository's gates look at the top and at halves; a task's own at its own layer alone, since what others
+    bring above it is not its business.
+    """
     probe = _Probe(queue, [entry.layer for entry in chain if entry.layer is not None])
-    good, bad = -1, len(chain)
-    at = bad - 1
-    while bad - good > 1:
-        if probe.passes(at):
-            good = at
-        else:
-            bad = at
-        at = (good + bad) // 2
-    for number, entry in enumerate(chain[: good + 1]):
-        entry.outcome = probe.judgement(number, good)
-    if bad < len(chain):
-        queue.drop(chain[bad], probe.judgement(bad, bad))
+    end, refused = len(chain), None
+    while end:
+        red = probe.first_red(end)
+        if red is not None:
+            end, refused = red, probe.common(red)
+        red = next((number for number in range(end) if probe.own(number).ejected is not None), None)
+        if red is None:
+            break
+        end, refused = red, probe.own(red)  # main would stop below it, which has to be gated itself
+    for number, entry in enumerate(chain[:end]):
+        entry.outcome = probe.judgement(number, end - 1)
+    if refused is not None:
+        queue.drop(chain[end], refused)
 
 
 class _Probe:
-    """The gates on layer k of a chain: the repository's, and the `accept` commands of all up to it."""
+    """What gates say of the layers of a chain; nothing is asked twice."""
 
     def __init__(self, queue: Queue, layers: Sequence[Layer]) -> None:
         self._queue = queue
-        self._gating = queue.gating
         self._layers = layers
-        self._results: dict[int, Sequence[tuple[Gate, GateResult]]] = {}
+        self._common: dict[int, Judgement] = {}
+        self._own: dict[int, Judgement] = {}
 
-    def passes(self, at: int) -> bool:
-        """Whether everything passes with the layers up to `at`."""
-        wanted = self._wanted(at)
-        results = _attended(self._queue, partial(self._gating.run, self._layers[at], wanted))
-        self._results[at] = list(zip(wanted, results, strict=False))
-        return results[-1].outcome is Outcome.PASS
+    def common(self, number: int) -> Judgement:
+        """What the repository's gates say of a layer, and so of all below it."""
+        if number not in self._common:
+            self._common[number] = self._ask(number, self._of_repository(number))
+        return self._common[number]
 
-    def _wanted(self, at: int) -> list[Gate]:
-        """Each command once, however many tasks ask for it; those of the repository first."""
-        found: dict[Command, Gate] = {}
-        for layer in self._layers[: at + 1]:
-            for gate in self._gating.wanted(layer.record):
-                named = (
-                    gate
-                    if self._gating.is_common(gate)
-                    else replace(gate, name=f"{gate.name} of {layer.record.id}")
-                )
-                found.setdefault(gate.run, named)
-        return sorted(found.values(), key=lambda gate: not self._gating.is_common(gate))
+    def own(self, number: int) -> Judgement:
+        """What a task's own gates say of its layer."""
+        if number not in self._own:
+            self._own[number] = self._ask(number, self._queue.gating.of_task(self._layers[number]))
+        return self._own[number]
 
-    def judgement(self, number: int, at: int) -> Judgement:
-        """What the probe of layer `at` says of the task of layer `number`, at or below it.
+    def first_red(self, end: int) -> int | None:
+        """The first layer below `end` that is red, found by halves; None when the last one is green."""
+        good, bad = -1, end
+        at = end - 1
+        while bad - good > 1:
+            if self.common(self._gated(at)).ejected is None:
+                good = at
+            else:
+                bad = self._gated(at)
+            at = (good + bad) // 2
+        return bad if bad < end else None
 
-        Raises NeedsPerson when a gate of the repository could not be run.
-        """
-        layer, probed = self._layers[number], self._layers[at]
-        answers = {gate.run: result for gate, result in self._results[at]}
-        own = [(gate, answers[gate.run]) for gate in self._gating.wanted(layer.record) if gate.run in answers]
-        results = tuple(replace(result, name=gate.name) for gate, result in own)
-        gate, last = self._results[at][-1]
-        texts = logs_of([result for _, result in self._results[at]])
-        if last.outcome is not Outcome.PASS:
-            return Judgement(results, texts, self._gating.refusal(layer, gate, last))
-        gated_as = probed.at if probed.at != layer.at else None
-        return Judgement(results, texts if number == at else {}, gated_as=gated_as)
+    def judgement(self, number: int, top: int) -> Judgement:
+        """What is known of a layer that lands below, or as, the layer `top`."""
+        layer, own = self._layers[number], self.own(number)
+        at = self._gated(top)
+        common = self.common(at) if self._of_repository(number) else Judgement()
+        texts = {**own.texts, **(common.texts if number == at else {})}
+        gated = self._layers[at].at
+        return Judgement(
+            (*common.results, *own.results),
+            texts,
+            gated_as=gated if common.results and gated != layer.at else None,
+        )
+
+    def _gated(self, number: int) -> int:
+        """The layer that the repository's gates look at for this one: of a report, which has no tree of its own,
+        the next below that they look at."""
+        return next((at for at in range(number, -1, -1) if self._of_repository(at)), number)
+
+    def _of_repository(self, number: int) -> tuple[Gate, ...]:
+        return self._queue.gating.of_repository(self._layers[number])
+
+    def _ask(self, number: int, wanted: tuple[Gate, ...]) -> Judgement:
+        return self._queue.attended(partial(self._queue.gating.ask, self._layers[number], wanted))

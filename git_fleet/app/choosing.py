@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from git_fleet.app.session import Session
 from git_fleet.core.config import Config
@@ -14,23 +15,43 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import InvalidInput
 
 
-def choose(snapshot: Snapshot, targets: Sequence[str]) -> tuple[list[TaskRecord], list[Skipped]]:
-    """The tasks that are handed in among those asked for; those named one by one and not handed in."""
+def choose(
+    snapshot: Snapshot, targets: Sequence[str], base: str = ""
+) -> tuple[list[TaskRecord], list[Skipped]]:
+    """The tasks that are handed in among those asked for, of plans onto `base` where that is said; those named
+    one by one and not handed in. Raises InvalidInput for a name that nothing has."""
     waiting = (State.PROPOSED, State.VERIFIED)
-    if not targets:
-        return [record for record in snapshot.tasks.values() if record.state.state in waiting], []
-    chosen: dict[TaskId, TaskRecord] = {}
-    skipped = []
+    chosen = _named(snapshot, targets) if targets else None
+    singly = [snapshot.resolve(target) for target in targets if target not in snapshot.plans]
+    skipped = [
+        Skipped(record.id, f"it is {record.state.state.phrase}")
+        for record in singly
+        if record.state.state not in waiting
+    ]
+    found = [
+        record
+        for record in snapshot.tasks.values()
+        if record.state.state in waiting and (chosen is None or record.id in chosen)
+    ]
+    return [record for record in found if not base or _base(snapshot, record.id.plan) == base], skipped
+
+
+def still(
+    snapshot: Snapshot, targets: Sequence[str], among: Sequence[TaskRecord] | None = None
+) -> tuple[str, ...]:
+    """Those of the names that there still is a plan or a task for (`among` these)."""
+    found = []
     for target in targets:
-        if target in snapshot.plans:
-            chosen |= {r.id: r for r in snapshot.of_plan(target) if r.state.state in waiting}
-            continue
-        record = snapshot.resolve(target)
-        if record.state.state in waiting:
-            chosen[record.id] = record
-        else:
-            skipped.append(Skipped(record.id, f"it is {record.state.state.phrase}"))
-    return [record for record in snapshot.tasks.values() if record.id in chosen], skipped
+        with suppress(InvalidInput):
+            task = None if among is None and target in snapshot.plans else snapshot.resolve(target).id
+            if among is None or any(record.id == task for record in among):
+                found.append(target)
+    return tuple(found)
+
+
+def _base(snapshot: Snapshot, plan: str) -> str:
+    approved = snapshot.plans[plan].approved
+    return approved.base if approved is not None else ""
 
 
 def base_of(
@@ -47,15 +68,34 @@ def base_of(
     return next(iter(bases), session.main)
 
 
-def may_come(snapshot: Snapshot, targets: Sequence[str]) -> bool:
+def only_base(session: Session, snapshot: Snapshot, targets: Sequence[str]) -> str:
+    """The one branch that what may be handed in goes onto. Raises InvalidInput where there are several."""
+    named = _named(snapshot, targets) if targets else None
+    plans = {task.plan for task in snapshot.tasks if named is None or task in named}
+    bases = {_base(snapshot, plan) for plan in plans}
+    if len(bases) > 1:
+        raise InvalidInput(
+            f"these go onto different branches: {', '.join(sorted(bases))}",
+            hint="git fleet integrate --watch PLAN, one for each branch",
+        )
+    return next(iter(bases), session.main)
+
+
+def may_come(snapshot: Snapshot, targets: Sequence[str], base: str) -> bool:
     """Whether anything of what is asked for may still be handed in: some task of it has not ended."""
-    wanted = set(targets) & set(snapshot.plans)
-    named = {snapshot.resolve(target).id for target in targets if target not in wanted}
+    named = _named(snapshot, still(snapshot, targets)) if targets else None
     return any(
         not record.state.state.ended
         for record in snapshot.tasks.values()
-        if not targets or record.id in named or record.id.plan in wanted
+        if (named is None or record.id in named) and _base(snapshot, record.id.plan) == base
     )
+
+
+def _named(snapshot: Snapshot, targets: Sequence[str]) -> set[TaskId]:
+    """The tasks that these names are of, or whose plans they are."""
+    plans = {target for target in targets if target in snapshot.plans}
+    named = {snapshot.resolve(target).id for target in targets if target not in plans}
+    return named | {task for task in snapshot.tasks if task.plan in plans}
 
 
 def require_gates(config: Config, chosen: Sequence[TaskRecord]) -> None:

@@ -6,7 +6,6 @@ the same tree before need not run again (app/passes.py).
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -69,8 +68,12 @@ def gate_environment(base: Mapping[str, str], own: Mapping[str, str] | None = No
 
 def gates_of(config: Config, task: Task) -> tuple[Gate, ...]:
     """The gates a task's commit must pass: the repository's, then the task's own (`accept`)."""
-    own = (Gate(f"accept {number}", run) for number, run in enumerate(task.accept, 1))
-    return (*config.gates, *own)
+    return (*config.gates, *own_gates(task))
+
+
+def own_gates(task: Task) -> tuple[Gate, ...]:
+    """The task's own gates, its `accept` commands."""
+    return tuple(Gate(f"accept {number}", run) for number, run in enumerate(task.accept, 1))
 
 
 def run_gates(
@@ -160,16 +163,9 @@ def _remember(passes: Passes, tree: Oid, gate: Gate, env: Mapping[str, str], res
 
 
 def _judge(gate: Gate, ran: Ran) -> tuple[Outcome, str]:
-    if ran.end is End.NOT_STARTED:
-        return Outcome.ERROR, ran.why
-    if ran.end is End.STOPPED:
-        return Outcome.ERROR, "was stopped"
-    if ran.code is None:
-        return Outcome.FAIL, f"ran out of time ({gate.timeout_seconds:g} s)"
-    if ran.code == 0:
-        return Outcome.PASS, ""
-    if ran.code < 0:
-        return Outcome.FAIL, f"ended by {signal.strsignal(-ran.code) or 'a signal'} (signal {-ran.code})"
+    reason = ran.ending(gate.timeout_seconds)
+    if ran.end in (End.NOT_STARTED, End.STOPPED):
+        return Outcome.ERROR, reason
     if isinstance(gate.run, str) and ran.code in _SHELL_COULD_NOT:
         return Outcome.ERROR, f"its command was not found or cannot be executed (exit code {ran.code})"
-    return Outcome.FAIL, f"exit code {ran.code}"
+    return (Outcome.FAIL if reason else Outcome.PASS), reason

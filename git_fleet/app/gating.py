@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from git_fleet.app import gates
 from git_fleet.app.checkouts import Checkouts
@@ -22,18 +23,18 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.model import Output
 from git_fleet.core.progress import Report
 from git_fleet.core.results import Ejected
-from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import NeedsPerson
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What came of the gates that ran, what they printed by file name, and why the task goes back to
-    rework, if it does. `gated_as` is the commit they looked at where it is not the task's own."""
+    rework, if it does, and by which gate. `gated_as` is the commit they looked at where it is not the task's own."""
 
     results: tuple[GateResult, ...] = ()
     texts: Mapping[str, bytes] = field(default_factory=dict)
     ejected: Ejected | None = None
+    refused_by: Gate | None = None
     gated_as: Oid | None = None
 
     @property
@@ -58,12 +59,19 @@ class Gating:
         self._counting = threading.Lock()
         self.runs = 0
 
-    def wanted(self, record: TaskRecord) -> tuple[Gate, ...]:
-        """The gates a task has to pass, the repository's first."""
-        config = self._config
-        if record.task.output is Output.REPORT:
-            config = replace(config, gates=())
-        return gates.gates_of(config, record.task)
+    def wanted(self, layer: Layer) -> tuple[Gate, ...]:
+        """The gates a layer has to pass: the repository's first, with those it brings itself, then its task's."""
+        return (*self.of_repository(layer), *self.of_task(layer))
+
+    def of_repository(self, layer: Layer) -> tuple[Gate, ...]:
+        """The gates of the repository; none for a report. Who changes the gates has to pass the new ones, too."""
+        if layer.record.task.output is Output.REPORT:
+            return ()
+        return (*self.common, *layer.gates)
+
+    def of_task(self, layer: Layer) -> tuple[Gate, ...]:
+        """The task's own: what its `accept` says."""
+        return gates.own_gates(layer.record.task)
 
     @property
     def common(self) -> tuple[Gate, ...]:
@@ -71,32 +79,52 @@ class Gating:
         return self._config.gates
 
     def is_common(self, gate: Gate) -> bool:
-        """Whether it is a gate of the repository, not of a task."""
+        """Whether it is a gate of the repository as it is, so that main is to pass it."""
         return gate in self._config.gates
 
     def judge(self, layer: Layer, stop: threading.Event | None = None) -> Judgement:
-        """Run the task's gates on its layer, up to the first that does not pass. Raises as `refusal`."""
-        wanted = self.wanted(layer.record)
+        """What all its gates say of a layer."""
+        return self.ask(layer, self.wanted(layer), stop)
+
+    def ask(self, layer: Layer, wanted: Sequence[Gate], stop: threading.Event | None = None) -> Judgement:
+        """What these gates say of a layer, up to the first that does not pass."""
         if not wanted:
             return Judgement()
-        results = self.run(layer, wanted, stop)
-        passed = results[-1].outcome is Outcome.PASS
-        refused = None if passed else self.refusal(layer, wanted[len(results) - 1], results[-1])
-        return Judgement(results, logs_of(results), refused)
-
-    def run(
-        self, layer: Layer, wanted: Sequence[Gate], stop: threading.Event | None = None
-    ) -> tuple[GateResult, ...]:
-        """The results of these gates on the layer's commit, up to the first that does not pass."""
         task = layer.record.id
         self._report(f"{task}: gates: {', '.join(gate.name for gate in wanted)}")
         # One folder a candidate: one that no longer counts may still be printing while the next begins.
         folder = self._logs / task.plan / task.task / str(layer.proposal.number) / layer.at[:12]
+        results = self._run(wanted, layer.at, layer.tree, folder, stop)
+        if results[-1].outcome is Outcome.PASS:
+            return Judgement(results, logs_of(results))
+        refused_by = wanted[len(results) - 1]
+        return Judgement(results, logs_of(results), _refusal(layer, refused_by, results[-1]), refused_by)
+
+    def blame(self, found: Judgement, branch: str, main: Oid, tree: Oid, stop: threading.Event) -> None:
+        """Raises NeedsPerson when the gate that refused a task does not pass on `main` either, the commit (with
+        its tree) of `branch` that the task stands on: nobody is to blame then."""
+        gate = found.refused_by
+        if gate is None or not self.is_common(gate):
+            return
+        self._report(f"gate {gate.name} on {branch} itself, at {main[:12]}")
+        answer = self._run([gate], main, tree, self._logs / "main" / main[:12], stop)[-1]
+        if answer.outcome is Outcome.PASS:
+            return
+        cannot = "cannot be run" if answer.outcome is Outcome.ERROR else "does not pass"
+        raise NeedsPerson(
+            f"gate {gate.name} {cannot} on {branch} itself, at {main[:12]}: {answer.reason}",
+            hint=f"mend {branch} (git fleet lead acquire lets you commit there) or the gate, then go on; its output is "
+            f"in {answer.log}, and nobody was sent back for it",
+        )
+
+    def _run(
+        self, wanted: Sequence[Gate], commit: Oid, tree: Oid, folder: Path, stop: threading.Event | None
+    ) -> tuple[GateResult, ...]:
         results = gates.run_gates(
             wanted,
             self._pool,
-            layer.at,
-            layer.tree,
+            commit,
+            tree,
             env=self._env,
             log_dir=folder,
             passes=self._passes,
@@ -106,23 +134,21 @@ class Gating:
             self.runs += sum(not result.cached for result in results)
         return results
 
-    def refusal(self, layer: Layer, gate: Gate, bad: GateResult) -> Ejected:
-        """Why the task goes back to rework when `gate` did not pass.
 
-        Raises NeedsPerson when a gate of the repository cannot be run, which says nothing about the task. An
-        `accept` command that cannot be run is the task's own trouble, and keeps nobody else waiting.
-        """
-        reason = bad.reason
-        if bad.outcome is Outcome.ERROR:
-            reason = f"cannot be run: {bad.reason}"
-            if self.is_common(gate):
-                raise NeedsPerson(
-                    f"gate {gate.name} {reason}", hint=f"its output is in {bad.log}; nothing has moved"
-                )
-        detail = f"gate {gate.name}: {reason}\n{bad.tail}".rstrip()
-        return Ejected(layer.record.id, "gate", (), detail)
+def _refusal(layer: Layer, gate: Gate, bad: GateResult) -> Ejected:
+    """Why the task goes back to rework when `gate` did not pass, or could not be run, on its layer."""
+    reason = f"cannot be run: {bad.reason}" if bad.outcome is Outcome.ERROR else bad.reason
+    return Ejected(layer.record.id, "gate", (), f"gate {gate.name}: {reason}\n{bad.tail}".rstrip())
 
 
 def logs_of(results: Iterable[GateResult]) -> dict[str, bytes]:
     """What these gates printed, by file name; nothing of a pass that was known before."""
-    return {result.log.name: result.log.read_bytes() for result in results if not result.cached}
+    return {result.log.name: _printed(result.log) for result in results if not result.cached}
+
+
+def _printed(log: Path) -> bytes:
+    """The log; it ran workers' code, which may have removed it."""
+    try:
+        return log.read_bytes()
+    except OSError as error:
+        return f"[git-fleet cannot read the log: {error.strerror}]\n".encode()

@@ -8,7 +8,7 @@ what was found; the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -22,15 +22,18 @@ from git_fleet.app.queue import Queue
 from git_fleet.app.session import Session
 from git_fleet.app.speculation import speculate
 from git_fleet.app.stacking import Stack
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.progress import Progress, Report, Watch, unwatched
-from git_fleet.core.results import Integration
-from git_fleet.errors import InvalidInput
+from git_fleet.core.results import Integration, Skipped
+from git_fleet.core.snapshot import Snapshot
+from git_fleet.errors import InvalidInput, NeedsPerson
 from git_fleet.git.drafts import Drafts
 from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 from git_fleet.store.base import tip
 
 _REST_SECONDS = 60.0
+_IDLE_ROUNDS = 20  # in which others were always faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,68 +57,153 @@ def integrate(session: Session, order: Order, report: Report, watch: Watch = unw
     """Bring what is handed in onto its base branch. `report` gets a line for each step, `watch` how far it is.
 
     Raises Held when somebody else leads, InvalidInput for targets that do not exist or when no gate
-    is declared, NeedsPerson when the worktree of main is in the way or a gate cannot be run, StaleClaim
+    is declared, NeedsPerson when the worktree of main is in the way or main does not pass its own gates, StaleClaim
     when the lead was lost. What has landed until then has landed.
     """
     if order.dry_run:
-        return _round(session, order, report, watch, None)
+        return _round(session, _Task(order, report, watch), None)[0]
     choosing.choose(session.snapshot(), order.targets)  # before anybody leads: refuse what does not exist
     with leading(session) as lead:
-        return _round(session, order, report, watch, lead)
+        return _rounds(session, _Task(order, report, watch), lead)
 
 
 def keep_integrating(
     session: Session, order: Order, report: Report, watch: Watch = unwatched
 ) -> Iterator[Integration]:
-    """Integrate what is handed in, and go on as more is, until all tasks asked for have ended; each round that
-    brought or ejected something. It leads all the time. Raises as `integrate`."""
-    base = choosing.base_of(session, session.snapshot(), order.targets, ())
+    """Integrate what is handed in, and go on as more is, until all tasks asked for have ended: what came of it
+    each time that something did. It leads all the time. Raises as `integrate`; InvalidInput, too, when what is
+    asked for goes onto different branches."""
+    base = choosing.only_base(session, session.snapshot(), order.targets)
+    task = _Task(order, report, watch, base)
     ours = (names.LEAD, names.SNAPSHOTS)  # which each round writes, or which say nothing to the queue
     with (
         leading(session) as lead,
         RefWatch(session.repo, (names.FLEET, names.branch(base)), ignored=ours) as refs,
     ):
         while True:
-            found = _round(session, order, report, watch, lead)
+            found = _rounds(session, task, lead)
             if found.integrated or found.ejected:
                 yield found
-            if not choosing.may_come(session.snapshot(), order.targets):
+            task.begun = True
+            if not choosing.may_come(session.snapshot(), order.targets, base):
                 return
             watch(Progress("waiting", 0, 0))
             refs.wait(min(_REST_SECONDS, session.config(base).lease_seconds / 4))
             lead.keep()
 
 
-def _round(session: Session, order: Order, report: Report, watch: Watch, lead: Leading | None) -> Integration:
-    """Everything that is handed in now."""
+@dataclass(slots=True)
+class _Task:
+    """What a run is to do. `base` names the branch where only one counts; `begun`: what is asked for has been
+    there, so it may have ended since; `left` is what the round before came to nothing with."""
+
+    order: Order
+    report: Report
+    watch: Watch
+    base: str = ""
+    begun: bool = False
+    left: tuple[TaskId, ...] = ()
+
+
+def _rounds(session: Session, task: _Task, lead: Leading) -> Integration:
+    """Rounds until one has found everything as it was read: configuration, plans, tasks, main."""
+    whole: Integration | None = None
+    idle = 0
+    while True:
+        try:
+            found, again = _round(session, task, lead)
+        except NeedsPerson as stop:
+            raise _after(stop, whole) from stop
+        task.begun = True
+        idle = 0 if found.integrated or found.ejected else idle + 1
+        whole = found if whole is None else _joined(whole, found)
+        if not again or idle == _IDLE_ROUNDS:
+            return whole
+
+
+def _joined(one: Integration, next_one: Integration) -> Integration:
+    """Two rounds as one: what was left in the first is what the second has looked at."""
+    return Integration(
+        one.main_before,
+        next_one.main_after,
+        one.integrated + next_one.integrated,
+        one.ejected + next_one.ejected,
+        next_one.skipped,
+        one.gate_runs + next_one.gate_runs,
+        next_one.warnings,
+        next_one.base,
+    )
+
+
+def _after(stop: NeedsPerson, before: Integration | None) -> NeedsPerson:
+    landed = [str(each.id) for each in before.integrated] if before else []
+    if not landed:
+        return stop
+    return NeedsPerson(f"{stop.message} (before that, {', '.join(landed)} landed)", hint=stop.hint)
+
+
+def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integration, bool]:
+    """Everything that is handed in now; and whether something has moved meanwhile, so that another round has to
+    look again."""
+    order, report = task.order, task.report
     with Drafts(session.store.objects) as drafts, ExitStack() as held:
         session = replace(session, store=replace(session.store, objects=drafts))
         if lead is not None:
             held.enter_context(lead.working_as(session))
             _settle_first(lead, report)
         snapshot = session.snapshot()
-        chosen, skipped = choosing.choose(snapshot, order.targets)
-        base = choosing.base_of(session, snapshot, order.targets, chosen)
-        config = session.config(base)
-        if chosen:
-            choosing.require_gates(config, chosen)
+        targets = choosing.still(snapshot, order.targets) if task.begun else order.targets
+        chosen, skipped = choosing.choose(snapshot, targets, task.base)
+        if order.targets and not targets:
+            chosen = []  # all that was asked for is gone
+        base = task.base or choosing.base_of(session, snapshot, targets, chosen)
         main = tip(session.store.refs.get(names.branch(base)))
         if main is None:
             raise InvalidInput(f"there is no branch {base}", hint=f"git branch {base}")
+        config = session.config_in(main)
+        if chosen:
+            choosing.require_gates(config, chosen)
         warnings = foreign.warnings(session, snapshot, base)
         pool = Checkouts(session.repo, session.around.cache_dir)
         gating = Gating(session, config, pool, report, fresh=not order.cache)
         stack = held.enter_context(Stack(session, drafts, pool, config, main))
-        queue = Queue(session, snapshot, config, base, main, drafts, stack, gating, report, watch, lead)
+        queue = Queue(session, snapshot, config, base, main, drafts, stack, gating, report, task.watch, lead)
         queue.stop_on_conflict = order.stop_on_conflict
-        queue.tally.skipped += skipped
-        queue.waiting.extend(choosing.in_order(session, snapshot, chosen, order.first))
-        _drain(queue, order)
-        done = queue.tally
-        return Integration(
-            main, queue.main, tuple(done.integrated), tuple(done.ejected), tuple(done.skipped), gating.runs,
-            warnings, base,
-        )  # fmt: skip
+        first = choosing.still(snapshot, order.first, chosen) if task.begun else order.first
+        queue.waiting.extend(choosing.in_order(session, snapshot, chosen, first))
+        gone = [task_id for task_id in task.left if all(record.id != task_id for record in chosen)]
+        queue.tally.skipped += _moved_on(snapshot, gone) if task.begun else skipped
+        try:
+            _drain(queue, order)
+        except NeedsPerson as stop:
+            raise _after(stop, _outcome(queue, main, warnings)) from stop
+        task.left = tuple(record.id for record in queue.left)
+        return _outcome(queue, main, warnings), queue.over
+
+
+def _moved_on(snapshot: Snapshot, gone: Sequence[TaskId]) -> list[Skipped]:
+    """Why tasks that were to be integrated are not any more."""
+    known = [record for task_id in gone if (record := snapshot.tasks.get(task_id)) is not None]
+    return [Skipped(record.id, f"it is {record.state.state.phrase}") for record in known]
+
+
+def _outcome(queue: Queue, main: Oid, warnings: tuple[str, ...]) -> Integration:
+    done = queue.tally
+    left = (
+        [Skipped(each.id, f"{queue.base} or the task keeps moving") for each in queue.left]
+        if queue.over
+        else []
+    )
+    return Integration(
+        main,
+        queue.main,
+        tuple(done.integrated),
+        tuple(done.ejected),
+        (*done.skipped, *left),
+        queue.gating.runs,
+        warnings,
+        queue.base,
+    )
 
 
 def _drain(queue: Queue, order: Order) -> None:

@@ -16,8 +16,9 @@ main and voids one whose are not, so a process may die anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from git_fleet.app import placing
@@ -38,11 +39,18 @@ from git_fleet.store.lead import Intent, Landing
 _TRIES = 20
 
 
-def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Landing]) -> None:
-    """Move `ref` from `old` to `new`, and the tasks with it.
+def land(
+    leading: Leading,
+    ref: str,
+    old: Oid,
+    new: Oid,
+    landings: Sequence[Landing],
+    unmoved: Mapping[str, Oid] = MappingProxyType({}),
+) -> None:
+    """Move `ref` from `old` to `new`, and the tasks with it, if the refs `unmoved` have these values still.
 
     Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
-    Stale when `ref` is not at `old` or a task not as it was any more (the intent is void then), StaleClaim
+    Stale when `ref` is not at `old` or a task or one of `unmoved` not as it was any more (the intent is void then), StaleClaim
     when the lead was lost; nothing has moved in these cases.
     """
     session = leading.work
@@ -56,7 +64,7 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     if fence is None:
         raise AssertionError("an intent is an event of the lead's log")
     try:
-        recorded = _move(session, intent, fence)
+        recorded = _move(session, intent, {**unmoved, names.LEAD: fence})
     except LostRace:
         if tip(session.store.refs.get(names.LEAD)) != fence:
             raise lost_lead() from None
@@ -72,16 +80,17 @@ def land(leading: Leading, ref: str, old: Oid, new: Oid, landings: Sequence[Land
     _close(leading, landings, notes)
 
 
-def _move(session: Session, intent: Intent, fence: Oid) -> bool:
+def _move(session: Session, intent: Intent, unmoved: Mapping[str, Oid]) -> bool:
     """Move the branch, and the tasks' logs right after it. False when the events are still to be written.
 
     Raises LostRace when the branch, the lead or a task had moved; nothing has then.
     """
     moved: list[Oid] = []
 
-    def main(*unmoved: Update) -> None:
+    def main(*others: Update) -> None:
         who = ", ".join(str(landing.task) for landing in intent.landings[:3])
-        updates = [Update(intent.ref, intent.old, intent.new), Update(names.LEAD, fence, fence), *unmoved]
+        same = (Update(each, at, at) for each, at in unmoved.items())
+        updates = [Update(intent.ref, intent.old, intent.new), *same, *others]
         session.store.transact(updates, message=f"git-fleet: integrate {who}")
         moved.append(intent.new)
 

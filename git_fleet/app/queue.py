@@ -7,10 +7,12 @@ Which candidates are gated, and when, is the strategies' business (speculation.p
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import Any, TypeVar
 
@@ -32,12 +34,11 @@ from git_fleet.core.verdicts import why_not
 from git_fleet.errors import IllegalEvent, Stale
 from git_fleet.git import contents
 from git_fleet.git.drafts import Drafts
-from git_fleet.store import gatelogs, names, tasks
-from git_fleet.store.base import tip
+from git_fleet.store import gatelogs, names
 
 T = TypeVar("T")
+R = TypeVar("R")
 
-_TRIES = 20
 _KEEP_SECONDS = 15.0  # how often a lead that waits for gates looks whether its lease has to be renewed
 _PATHS = 50  # named in an event
 
@@ -56,7 +57,7 @@ class Outdated:
     reason: str
 
 
-Outcome = Judgement | Ejected | Left | Outdated
+Decided = Judgement | Ejected | Left | Outdated
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Entry:
 
     record: TaskRecord
     layer: Layer | None
-    outcome: Outcome | None = None
+    outcome: Decided | None = None
 
     @property
     def stands(self) -> bool:
@@ -82,14 +83,14 @@ class Tally:
     integrated: list[Landed] = field(default_factory=list)
     ejected: list[Ejected] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    gate_runs: int = 0
 
 
 @dataclass
 class Queue:
     """The entries on top of `main`, what still waits, and what came of the others.
 
-    `lead` is None on a dry run: then nothing is decided, only laid.
+    `lead` is None on a dry run: then nothing is decided, only laid. `over` says that something has moved since
+    the fleet was read (main, a plan, a task, the configuration): what is left belongs to another round.
     """
 
     session: Session
@@ -107,12 +108,17 @@ class Queue:
     tally: Tally = field(default_factory=Tally)
     entries: list[Entry] = field(default_factory=list)
     waiting: deque[TaskRecord] = field(default_factory=deque)
-    _tries: Counter[TaskId] = field(default_factory=Counter)
+    over: bool = False
 
     @property
     def ref(self) -> str:
         """The branch that moves, as a ref."""
         return names.branch(self.base)
+
+    @property
+    def left(self) -> list[TaskRecord]:
+        """What nothing has come of yet."""
+        return [*(entry.record for entry in self.entries), *self.waiting]
 
     @property
     def undecided(self) -> list[Entry]:
@@ -123,11 +129,17 @@ class Queue:
         """Lay what waits on the stack until `width` entries (None: all) wait for their gates."""
         self.stack.learn(self.waiting)
         gated = len(self.undecided)
-        while self.waiting and (width is None or gated < width):
+        while self.waiting and (width is None or gated < width) and not self._barred:
             entry = self._lay(self.waiting.popleft())
             self.entries.append(entry)
             gated += entry.outcome is None
             self.watch(Progress("replaying", self._total - len(self.waiting), self._total))
+
+    @property
+    def _barred(self) -> bool:
+        """Whether nothing may be laid above: what lands there lives by another configuration."""
+        top = self.entries[-1] if self.entries else None
+        return top is not None and top.stands and top.layer is not None and top.layer.reconfigures
 
     def rehearse(self) -> None:
         """The order, the conflicts and the resulting commits; no gate runs and no ref moves."""
@@ -136,13 +148,15 @@ class Queue:
             match entry:
                 case Entry(outcome=Ejected() as ejected):
                     self.tally.ejected.append(ejected)
+                    if self.stops(entry):
+                        return
                 case Entry(outcome=Left(reason) | Outdated(reason)):
                     self.tally.skipped.append(Skipped(entry.record.id, reason))
                 case Entry(layer=Layer() as layer) if layer.parks:
                     self._park_said(entry.record, layer)
                 case Entry(layer=Layer() as layer):
                     self.tally.integrated.append(Landed(entry.record.id, layer.commit, layer.tree))
-        self.main = self.stack.top
+                    self.main = layer.commit or self.main
 
     def ready(self) -> None:
         """Let gates see what is laid, and see that main could move there: gates may take long.
@@ -152,10 +166,12 @@ class Queue:
         if not self.undecided:
             return
         self.drafts.save()
+        if self.stack.top == self.main:
+            return
         try:
             require_way(self.session, self.ref, self.main, self.stack.top)
         except Stale as moved:
-            self._begin_again(moved.message)
+            self._end_round(moved.message)
 
     def attend(self, gates: Collection[Future[T]]) -> set[Future[T]]:
         """Wait until one of them has ended, and keep the lead meanwhile: those that have ended."""
@@ -166,26 +182,38 @@ class Queue:
             if self.lead is not None:
                 self.lead.keep()
 
-    def drop(self, entry: Entry, outcome: Outcome) -> None:
-        """`entry` does not stand, as things are below it: what is above is laid anew without it."""
+    def attended(self, gates: Callable[[threading.Event], R]) -> R:
+        """What these gates say, in a thread of their own: the lead is kept meanwhile, and they end with us."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="gates") as pool:
+            try:
+                (answered,) = self.attend([pool.submit(gates, stop)])
+                return answered.result()
+            finally:
+                stop.set()
+
+    def drop(self, entry: Entry, outcome: Decided) -> None:
+        """`entry` does not stand, as things are below it: what is above waits to be laid anew without it."""
         entry.outcome = outcome
-        at = self.entries.index(entry)
-        above = self.entries[at + 1 :]
+        at = next(number for number, other in enumerate(self.entries) if other is entry)
+        above = [other.record for other in self.entries[at + 1 :]]
         del self.entries[at + 1 :]
+        self.waiting.extendleft(reversed(above))
         self.stack.cut(entry.layer.onto if entry.layer is not None else self.stack.top)
-        self.entries += [self._lay(other.record) for other in above]
 
     def _lay(self, record: TaskRecord) -> Entry:
         why = self._not_now(record)
         if why:
             return Entry(record, None, Left(why))
-        overtaken = verdicts.overtaken(self.session, record, self.config, self.stack.top)
-        if overtaken:
-            return Entry(record, None, Outdated(overtaken))
+        below = self.stack.top
         layer = self.stack.lay(record)
         if isinstance(layer, Ejected):
             return Entry(record, None, layer)
-        return Entry(record, layer, None if self.gating.wanted(record) else Judgement())
+        overtaken = verdicts.overtaken(self.session, record, self.config, below)
+        if overtaken:
+            self.stack.cut(below)
+            return Entry(record, None, Outdated(overtaken))
+        return Entry(record, layer, None if self.gating.wanted(layer) else Judgement())
 
     def _not_now(self, record: TaskRecord) -> str:
         """Why the task is left as it is, or "" when it may go on."""
@@ -213,8 +241,11 @@ class Queue:
     # --- deciding --------------------------------------------------------------------------------
 
     def settle(self) -> bool:
-        """Act on the entries at the bottom whose outcome is known; main moves once. False when the run is
-        to stop there."""
+        """Act on the entries at the bottom whose outcome is known; main moves once. False when the round is
+        to stop there.
+
+        Raises NeedsPerson when a gate does not pass on main itself: then nobody is sent back for it.
+        """
         known = list(takewhile(lambda entry: entry.outcome is not None, self.entries))
         if not known or self.lead is None:
             return True
@@ -222,42 +253,51 @@ class Queue:
         known = known if stop is None else known[: stop + 1]
         self.lead.keep()
         try:
-            self._land(
-                [entry for entry in known if entry.layer is not None and entry.layer.lands and entry.stands]
-            )
+            self._land(known)
         except (Stale, IllegalEvent) as moved:
-            self._begin_again(moved.message)
-            return True
+            self._end_round(moved.message)
+            return False
         del self.entries[: len(known)]
         for entry in known:
             self._close(entry)
         total = self._total
         self.watch(Progress("integrating", total - len(self.entries) - len(self.waiting), total))
-        return stop is None
+        return stop is None and not self.over
 
     def stops(self, entry: Entry) -> bool:
         """Whether the run ends when it comes to this entry."""
         ejected = entry.outcome
         return self.stop_on_conflict and isinstance(ejected, Ejected) and ejected.reason == "conflict"
 
-    def _land(self, entries: Sequence[Entry]) -> None:
-        """Move main to the last of them, one commit each."""
-        if not entries or self.lead is None:
-            return
-        landings = [
-            prepare(self.session, entry.layer, entry.outcome)
-            for entry in entries
-            if entry.layer is not None and isinstance(entry.outcome, Judgement)
+    def _land(self, known: Sequence[Entry]) -> None:
+        """Move main to the last of those that land, one commit each, while the others stay what they are."""
+        landing = [
+            (entry, entry.layer, entry.outcome)
+            for entry in known
+            if isinstance(entry.outcome, Judgement) and entry.stands and entry.layer and entry.layer.lands
         ]
-        new = landings[-1].commit
-        for entry in entries:
+        if not landing or self.lead is None:
+            return
+        for entry, _, _ in landing:
             self._keep_logs(entry.record, entry.outcome)
-        land(self.lead, self.ref, self.main, new, landings)
-        self.main = new
-        for entry in entries:
-            if entry.layer is not None and entry.layer.commit is not None:
-                self.tally.integrated.append(Landed(entry.record.id, entry.layer.commit, entry.layer.tree))
-                self.report(f"{entry.record.id}: {self.base} is at {entry.layer.commit[:12]}")
+        landings = [prepare(self.session, layer, found) for _, layer, found in landing]
+        land(self.lead, self.ref, self.main, landings[-1].commit, landings, self._rests_on(known))
+        self.main = landings[-1].commit
+        self.over = any(layer.reconfigures for _, layer, _ in landing)
+        for each, (_, layer, _) in zip(landings, landing, strict=True):
+            self.tally.integrated.append(Landed(each.task, each.commit, layer.tree))
+            self.report(f"{each.task}: {self.base} is at {each.commit[:12]}")
+
+    def _rests_on(self, known: Sequence[Entry]) -> dict[str, Oid]:
+        """The refs that must not have moved when main does: the plans as they were approved, and what lands
+        without a commit (somebody may need it)."""
+        plans = [self.snapshot.plans[plan] for plan in dict.fromkeys(entry.record.id.plan for entry in known)]
+        found = {names.plan_log(plan.id): plan.tip for plan in plans if plan.tip is not None}
+        for entry in known:
+            ends = entry.stands and entry.layer is not None and entry.layer.commit is None
+            if ends and entry.record.tip is not None:
+                found[names.task_log(entry.record.id)] = entry.record.tip
+        return found
 
     def _close(self, entry: Entry) -> None:
         """What becomes of an entry that is at the bottom and did not land."""
@@ -272,12 +312,15 @@ class Queue:
                     self.tally.skipped.append(Skipped(entry.record.id, f"{reason}; git fleet verify"))
                 case Ejected() as ejected:
                     self._eject(entry.record, ejected, {})
-                case Judgement(ejected=Ejected() as ejected, texts=texts):
+                case Judgement(ejected=Ejected() as ejected, texts=texts) as found:
+                    # All that is below has landed, so main is what the task met.
+                    tree = self.session.store.objects.read_commit(self.main).tree
+                    self.attended(partial(self.gating.blame, found, self.base, self.main, tree))
                     self._eject(entry.record, ejected, texts)
                 case Judgement() as found if entry.layer is not None and not entry.layer.lands:
                     self._end(entry.record, entry.layer, found)
         except (Stale, IllegalEvent) as moved:
-            self._again(entry.record, moved.message)
+            self._end_round(f"{entry.record.id}: {moved.message}")
 
     def _end(self, record: TaskRecord, layer: Layer, found: Judgement) -> None:
         """Park it for a person, or settle it without a commit: a report, or nothing is left to commit."""
@@ -312,7 +355,7 @@ class Queue:
         self.tally.ejected.append(ejected)
         self.report(f"{record.id}: back to rework ({ejected.reason})")
 
-    def _keep_logs(self, record: TaskRecord, outcome: Outcome | None) -> None:
+    def _keep_logs(self, record: TaskRecord, outcome: Decided | None) -> None:
         """Put what the gates printed beside the proposal, whole, before an event tells what came of them."""
         if isinstance(outcome, Judgement) and outcome.texts and record.state.proposal is not None:
             number, session = record.state.proposal.number, self.session
@@ -338,27 +381,7 @@ class Queue:
         decide = same_proposal(record, lambda _: fields)
         return act(self.session, record, name, decide, actor=self.session.person(), texts=texts)
 
-    # --- when others were faster -----------------------------------------------------------------
-
-    def _begin_again(self, why: str) -> None:
-        """Main or a task has moved under us: everything is laid anew on what is there now."""
-        self.main = tip(self.session.store.refs.get(self.ref)) or self.main
-        self.stack.restart(self.main)
-        records = [*(entry.record for entry in self.entries), *self.waiting]
-        self.entries.clear()
-        self.waiting.clear()
-        for record in reversed(self._reread(records)):
-            self._again(record, why)
-
-    def _reread(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
-        found = self.session.store.objects.read_many([names.task_log(record.id) for record in records])
-        return [tasks.from_object(record.task, each) for record, each in zip(records, found, strict=True)]
-
-    def _again(self, record: TaskRecord, why: str) -> None:
-        """Put a task back in front of what waits, unless it keeps moving."""
-        self._tries[record.id] += 1
-        if self._tries[record.id] > _TRIES:
-            self.tally.skipped.append(Skipped(record.id, f"{self.base} or the task keeps moving"))
-            return
-        self.report(f"{record.id}: {why}; once more")
-        self.waiting.appendleft(self.session.reread(record))
+    def _end_round(self, why: str) -> None:
+        """Others were faster: what is left is looked at anew, as it is now."""
+        self.report(f"{why}; once more")
+        self.over = True

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from git_fleet.app.checkouts import Checkouts
-from git_fleet.app.gates import Outcome
-from git_fleet.app.gating import Gating, Judgement, logs_of
+from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
@@ -155,16 +154,13 @@ def _land(
 
 def _judge(layer: Layer, gating: Gating) -> Judgement:
     """The repository's gates on main without the task. (Its own would miss what is gone.)"""
-    if not gating.common:
-        return Judgement()
-    results = gating.run(layer, gating.common)
-    if results[-1].outcome is not Outcome.PASS:
-        refused = gating.refusal(layer, gating.common[len(results) - 1], results[-1])
+    found = gating.ask(layer, gating.common)
+    if found.ejected is not None:
         raise AnswerIsNo(
-            f"without {layer.record.id} the branch would be red: {refused.detail}",
-            hint=f"what was built on it has to go, or be mended, first; the whole output is in {results[-1].log}",
+            f"without {layer.record.id} the branch would be red: {found.ejected.detail}",
+            hint=f"what was built on it has to go, or be mended, first; the whole output is in {found.results[-1].log}",
         )
-    return Judgement(results, logs_of(results))
+    return found
 
 
 def _prepare(session: Session, layer: Layer, found: Judgement, landed: Oid, reason: str) -> Landing:

@@ -184,6 +184,11 @@ class Session:
             self._settled[name] = self._configs[oid]
         return self._settled[name]
 
+    def config_in(self, commit: Oid) -> Config:
+        """fleet.toml as a commit has it. Raises InvalidInput when it says what is not allowed."""
+        found = next(self.store.objects.read_many([f"{commit}:{CONFIG_FILE}"]))
+        return self._parse_config(found) if found else Config()
+
     def base_of(self, task: TaskId) -> str | None:
         """The short name of the branch that the task's plan is integrated onto, as last read; None when
         nothing of the plan is approved."""

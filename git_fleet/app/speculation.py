@@ -21,11 +21,11 @@ def speculate(queue: Queue, jobs: int) -> None:
         while True:
             queue.fill(jobs)
             queue.ready()
-            workers.begin(queue)
-            if not queue.settle():
+            if queue.over or not queue.settle():
                 return
             if not queue.entries and not queue.waiting:
                 return
+            workers.begin(queue)
             workers.collect(queue)
 
 

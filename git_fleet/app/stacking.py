@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts
-from git_fleet.app.session import Session
+from git_fleet.app.session import CONFIG_FILE, Session
 from git_fleet.core import patterns
-from git_fleet.core.config import Config, Generated
+from git_fleet.core.config import Config, Gate, Generated
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Proposal, Task
 from git_fleet.core.results import Ejected
@@ -39,7 +39,9 @@ _ATTRIBUTES = ".gitattributes"
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One task on top of the commit `onto`. `commit` is None for a report and where nothing is left to
-    commit. `parks` are the paths that a person has to look at first: what is above does not contain it."""
+    commit. `parks` are the paths that a person has to look at first: what is above does not contain it.
+    `reconfigures` says that fleet.toml changes, `gates` which gates are new in it.
+    """
 
     record: TaskRecord
     proposal: Proposal
@@ -47,6 +49,8 @@ class Layer:
     commit: Oid | None
     tree: Oid
     parks: tuple[str, ...] = ()
+    reconfigures: bool = False
+    gates: tuple[Gate, ...] = ()
 
     @property
     def lands(self) -> bool:
@@ -57,11 +61,6 @@ class Layer:
     def at(self) -> Oid:
         """The commit that its gates look at."""
         return self.commit or self.onto
-
-    @property
-    def top(self) -> Oid:
-        """The commit that the next layer stands on."""
-        return self.commit if self.commit is not None and self.lands else self.onto
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Stack:
         self._splicer = Splicer(drafts)
         self._held = ExitStack()
         self._checkout: Checkout | None = None
-        self._park = _matcher(config.park)
+        self._park = _matcher((*config.park, f"/{CONFIG_FILE}"))
         self._generated = _matcher(config.generated_paths)
         git = session.repo.git()
         self._settings = replay.commit_settings(git)
@@ -189,16 +188,28 @@ class Stack:
             detail = f"changes files that are not the task's: {contents.listing(beyond)}"
             return Ejected(record.id, "scope", beyond, detail)
         commit = self._commit(record.task, source, source.proposal.commit, below, tree)
+        reconfigures = CONFIG_FILE in paths
+        gates = self._new_gates(record.task, commit) if reconfigures else ()
+        if isinstance(gates, Ejected):
+            return gates
         parks = tuple(self._park.match_all(paths)) if self._needs_person(record) else ()
         if not parks:
             own = any(path.rpartition("/")[2] == _ATTRIBUTES for path in paths)
             self._levels.append(_Level(commit, tree, commit if own else below.attributes, changes))
             self._above.add(changes)
-        return Layer(record, source.proposal, below.commit, commit, tree, parks)
+        return Layer(record, source.proposal, below.commit, commit, tree, parks, reconfigures, gates)
+
+    def _new_gates(self, task: Task, commit: Oid) -> tuple[Gate, ...] | Ejected:
+        """The gates that this commit's fleet.toml adds, or why it cannot be main's."""
+        try:
+            config = self._session.config_in(commit)
+        except InvalidInput as error:
+            return Ejected(task.id, "gate", (CONFIG_FILE,), error.message)
+        return tuple(gate for gate in config.gates if gate not in self._config.gates)
 
     def _needs_person(self, record: TaskRecord) -> bool:
         proposal = record.state.proposal
-        return bool(self._config.park) and proposal is not None and record.state.unparked != proposal.number
+        return proposal is not None and record.state.unparked != proposal.number
 
     def _outside(self, task: Task, paths: Sequence[str]) -> tuple[str, ...]:
         config = self._config
@@ -294,7 +305,7 @@ class Stack:
             onto=below.commit,
             message=message_for(task, source.proposal, parts, sign_off=sign_off),
             author=author,
-            committer=self._lead,
+            committer=replace(self._lead, seconds=int(self._session.now().timestamp())),
             sign=self._settings.sign,
         )
 

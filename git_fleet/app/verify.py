@@ -199,9 +199,15 @@ def _gates(run: _Run, config: Config, case: Case) -> Judgement:
     proposal, objects = case.proposal, run.session.store.objects
     gating = Gating(run.session, config, run.pool, run.report)
     tree = proposal.tree or objects.read_commit(case.at).tree
-    if not gating.wanted(case.record):
+    layer = Layer(case.record, proposal, case.onto, proposal.commit, tree)
+    if not gating.wanted(layer):
         run.report(f"{case.record.id}: no gates")
-    found = gating.judge(Layer(case.record, proposal, case.onto, proposal.commit, tree))
+    found = gating.judge(layer)
+    if found.ejected is not None and proposal.base is not None:
+        below = objects.read_commit(proposal.base).tree
+        gating.blame(
+            found, run.session.base_of(case.record.id) or "", proposal.base, below, threading.Event()
+        )
     if found.texts:
         store, now = run.session.store, run.session.now()
         gatelogs.keep(store, case.record.id, proposal.number, found.texts, actor=run.session.person(), at=now)

@@ -27,6 +27,7 @@ from git_fleet.store import evidence, fleet, log, names, tasks
 from git_fleet.store import lead as intents
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
+    accepted,
     approved,
     claimed,
     handed_in,
@@ -256,7 +257,7 @@ def test_what_waits_for_verdicts_is_left_alone(session: Session, repo: Repo) -> 
     approved(session, task("a"), task("b"))
     ready(session, "a")
     ready(session, "b")
-    work.accept(session, "b", "")
+    accepted(session, "b")
     found = run(session)
     assert landed(found) == "b"
     assert found.skipped[0].reason.startswith("it waits for verdicts")
@@ -355,13 +356,17 @@ def test_gates_judge_exactly_the_tree_that_main_gets(session: Session, repo: Rep
 
 
 def test_a_red_gate_sends_the_task_back_with_the_end_of_its_output(session: Session, repo: Repo) -> None:
-    gated(repo, "true", "for n in $(seq 200); do echo line $n; done; exit 3", "false")
+    gated(repo, "true", "for n in $(seq 200); do echo line $n; done; test ! -e a/new || exit 3", "false")
     approved(session, task("a"), task("b"))
     ready(session, "a")
     before = repo.rev("main")
     found = run(session)
     (ejected,) = found.ejected
-    assert (ejected.reason, found.gate_runs, repo.rev("main")) == ("gate", 2, before)
+    assert (ejected.reason, found.gate_runs, repo.rev("main")) == (
+        "gate",
+        3,
+        before,
+    )  # and main, which passes
     assert ejected.detail.startswith("gate g2: exit code 3\n")
     (finding,) = state(session, "a").findings
     assert finding.text.startswith("gate g2: exit code 3\n…")
@@ -415,7 +420,7 @@ def test_an_accept_command_that_cannot_be_run_stops_its_own_task_alone(
 
 
 def test_gates_are_read_from_the_base_and_never_from_the_proposal(session: Session, repo: Repo) -> None:
-    gated(repo, "false")
+    gated(repo, "grep -q run fleet.toml")
     approved(session, task("a", files=["/fleet.toml"]))
     ready(session, "a", {"fleet.toml": NO_GATES})
     assert [each.reason for each in run(session).ejected] == ["gate"]
@@ -536,7 +541,7 @@ def test_what_a_person_has_to_look_at_is_parked_until_then(session: Session, rep
     assert landed(found) == "b"
     assert "a/secret" in found.skipped[0].reason
     assert state(session, "a").state is State.PARKED
-    work.accept(session, "a", "looked at it")
+    accepted(session, "a", "looked at it")
     assert landed(run(session)) == "a"
 
 
