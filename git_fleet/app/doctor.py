@@ -32,6 +32,7 @@ ON_THE_FLEET: tuple[SnapshotCheck, ...] = (
     landings.intent,
     claims.plans_between,
     claims.closed_plans,
+    claims.kept_work,
     claims.overlaps,
     claims.leases,
     landings.proposals,

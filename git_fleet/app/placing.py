@@ -21,6 +21,7 @@ from git_fleet.git import torn, worktrees
 from git_fleet.git.formats import parse_commit
 from git_fleet.store import names, worktree
 from git_fleet.store.base import tip
+from git_fleet.store.kept import snapshot as last_snapshot
 from git_fleet.store.worktree import Placement
 
 
@@ -69,17 +70,20 @@ class Placed:
 
 def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Rescued:
     """Pin what the task's present worktree on this machine holds, if anything is worth it; also what is
-    only on its branch, when the worktree was removed.
+    only on its branch, when the worktree was removed. Its last snapshot is kept with it, and is all there is
+    of a worktree that is elsewhere.
 
     Called before a take-over, a release, a shelving or a cancelling is written: nothing a worker
     wrote may hang on a worktree alone once the task is not its any more. Raises GitFailed when something
     cannot be saved; with `leave` commits at least are kept, and the rest is left and named.
     """
     claim = record.state.claim
-    if claim is None or not claim.worktree or not _is_own_place(session, record.id, claim):
+    if claim is None or not claim.worktree:
         return Rescued()
     if record.state.state not in (State.CLAIMED, State.REWORK, State.BLOCKED):
         return Rescued()
+    if not _is_own_place(session, record.id, claim):
+        return _from_snapshot(session, record.id, claim)
     try:
         return _saved(session, record.id, claim, folder=True)
     except GitFailed as error:
@@ -107,6 +111,25 @@ def _saved(session: Session, task: TaskId, claim: Claim, *, folder: bool) -> Res
         markers=includes.check_markers(session.config_of(task).touch),
         branch=names.branch(claim.branch),
         folder=folder,
+        snapshot=last_snapshot(session.store, task, fence=claim.fence),
+    )
+    return Rescued(found.start, found.number, found.ref) if found else Rescued()
+
+
+def _from_snapshot(session: Session, task: TaskId, claim: Claim) -> Rescued:
+    """The last snapshot of that very claim, if there is one, as a salvage."""
+    snapshot = last_snapshot(session.store, task, fence=claim.fence)
+    if snapshot is None:
+        return Rescued()
+    found = salvage.pin(
+        session.store,
+        task,
+        start=snapshot.start,
+        keep=snapshot.rest,
+        base=claim.base,
+        origin=snapshot.origin,
+        actor=claim.holder,
+        now=session.now(),
     )
     return Rescued(found.start, found.number, found.ref) if found else Rescued()
 
@@ -214,6 +237,9 @@ def place(session: Session, record: TaskRecord) -> Placed:
     _require_own_branch(session, record.id, claim)
     config, merged = session.config_of(record.id), []
 
+    gone = not Path(claim.worktree).exists()
+    saved = last_snapshot(session.store, record.id, fence=claim.fence) if gone else None
+
     def begin(lock: int) -> None:
         merged.extend(rework.merge_main(session, claim, lock))
 
@@ -232,6 +258,10 @@ def place(session: Session, record: TaskRecord) -> Placed:
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
     notes += [f"its folder was deleted; the commits in it are kept at {made.kept}"] if made.kept else []
+    if saved is not None:
+        notes.append(
+            f"what its folder held at {saved.at:%Y-%m-%d %H:%M:%S} UTC: git fleet salvage apply {record.id} snapshot"
+        )
     going_on = rework.standing(claim, made.path)
     notes += rework.notes(going_on, lead_commits=config.lead_commits) if going_on else merged
     notes += rework.gate_logs(session, record)

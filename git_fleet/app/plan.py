@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from git_fleet.app import documents
+from git_fleet.app import documents, snapshots
 from git_fleet.app.session import Session
 from git_fleet.core import check as checking
 from git_fleet.core.check import PlanCheck
@@ -287,7 +287,7 @@ def _append(session: Session, plan_id: str, name: str, fields: Mapping[str, Any]
 
 
 def close(session: Session, plan_id: str) -> PlanRecord:
-    """End a plan none of whose tasks is active; its logs are folded into the archive.
+    """End a plan none of whose tasks is active; its logs are folded into the archive, its snapshots go.
 
     First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
     by its claimer (rule *closing* of the claim model). Done again after a crash it finishes. Raises
@@ -302,6 +302,7 @@ def close(session: Session, plan_id: str) -> PlanRecord:
         archive.fold(session.store, plan_id, actor=person, at=session.now())
     except Stale:  # a claim computed before was given back at this moment
         archive.fold(session.store, plan_id, actor=person, at=session.now())
+    snapshots.retire_all(session, plan_id)
     return record
 
 

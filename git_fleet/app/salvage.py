@@ -1,13 +1,12 @@
 """Salvage: what a worker left behind is made reachable before its place is taken or goes away.
 
-The n-th salvage of a task is one commit under `refs/fleet/salvage/<plan>/<task>/<n>`. Its *first parent* is
+The n-th salvage of a task is one commit (store/kept.py). Its *first parent* is
 where work can go on from: the worktree's HEAD, or, when there were uncommitted changes, a commit on top of
 HEAD whose tree is the whole work tree (untracked files included, ignored ones not). Amid a merge that commit
 is the merge, so that what is resolved stays so; with conflicts left, work goes on from HEAD and the merge is
-made anew. Its tree is that parent's. The other parents hold what else would become unreachable: commits that only a reflog knows
+made anew. The other parents hold what else would become unreachable: commits that only a reflog knows
 (amended, rebased or reset away), what was staged but is different in the work tree, commits of an
-unfinished merge or rebase. So many of them that a commit with that many parents would be unwieldy are
-gathered in commits in between.
+unfinished merge or rebase.
 """
 
 from __future__ import annotations
@@ -23,13 +22,17 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.errors import Busy, GitFailed, Held
 from git_fleet.git import contents, merging, worktrees
+from git_fleet.git.contents import Saved
 from git_fleet.git.process import Git
 from git_fleet.git.refs import ABSENT, Update
-from git_fleet.store import log, names, proposals
+from git_fleet.store import kept, log, names, proposals
 from git_fleet.store.base import Store
+from git_fleet.store.kept import Kept, Origin
 
-MAX_PARENTS = 64
 _TRIES = 50
+_UNKNOWN = Origin()
+SAFE = (names.PROPOSALS, names.SALVAGE)
+"""Below these nothing is ever deleted."""
 
 
 class Salvage(NamedTuple):
@@ -41,10 +44,21 @@ class Salvage(NamedTuple):
     start: Oid
 
 
+class Gathered(NamedTuple):
+    """What there is to keep of a worktree (commits): where work can go on from, and what else. `whole` says
+    that its files are in it, `left_out` which of them are not."""
+
+    start: Oid
+    keep: tuple[Oid, ...]
+    whole: bool
+    left_out: tuple[str, ...] = ()
+
+
 class _Found(NamedTuple):
     """What a worktree holds. `head` None: an unborn branch. `work` and `staged` are trees, None when
     they say nothing that HEAD (or the work tree) does not. `tip` is that of the branch asked for, `merging`
-    the commit that is being merged, `conflict` that this has left conflicts which nobody has resolved."""
+    the commit that is being merged, `conflict` that this has left conflicts which nobody has resolved.
+    `whole` and `left_out` as in Gathered."""
 
     head: Oid | None
     tip: Oid | None
@@ -53,6 +67,8 @@ class _Found(NamedTuple):
     staged: Oid | None = None
     merging: Oid | None = None
     conflict: bool = False
+    whole: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def salvage_worktree(
@@ -67,19 +83,63 @@ def salvage_worktree(
     branch: str = "",
     folder: bool = True,
     proposed: Collection[Oid] = (),
+    snapshot: Kept | None = None,
 ) -> Salvage | None:
     """Pin everything in the worktree on record at `path`; None when there is nothing to lose.
 
-    `branch` (full ref name) is pinned too, whether the worktree is on it, has left it or is not on record
-    any more; work goes on from its tip when HEAD does not contain that. `base` is the tip of the branch that
+    The arguments are those of `gather`. `base` is the tip of the branch that
     work is integrated onto: what it contains is safe, and so is what proposals and earlier salvages contain;
-    no other branch is, since branches are deleted. The worktree is not written. Of a folder that is gone, or
-    whose `.git` is not this worktree's, or without `folder`, only commits are pinned; `proposed` are trees
-    that need not be pinned again. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
+    no other branch is, since branches are deleted. Where the files cannot be had, work goes on from the
+    claim's `snapshot`, unless there are commits after it; it is kept in any case, if there is anything to
+    keep. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
+    """
+    found = gather(
+        store,
+        path,
+        task,
+        base=base,
+        actor=actor,
+        now=now,
+        markers=markers,
+        branch=branch,
+        folder=folder,
+        proposed=proposed,
+    )
+    if snapshot is not None:
+        found = _with_snapshot(store, found, snapshot, base)
+    if found is None:
+        return None
+    origin = Origin(str(path), branch.removeprefix("refs/heads/"))
+    return pin(
+        store, task, start=found.start, keep=found.keep, base=base, origin=origin, actor=actor, now=now
+    )
+
+
+def gather(
+    store: Store,
+    path: Path,
+    task: TaskId,
+    *,
+    base: Oid | None,
+    actor: str,
+    now: datetime,
+    markers: Iterable[str] = (),
+    branch: str = "",
+    folder: bool = True,
+    proposed: Collection[Oid] = (),
+    largest: int | None = None,
+) -> Gathered | None:
+    """What is in the worktree on record at `path`, as commits that no ref names yet; None without anything.
+
+    `branch` (full ref name) is looked at too, whether the worktree is on it, has left it or is not on record
+    any more; work goes on from its tip when HEAD does not contain that. The worktree is not written. Of a
+    folder that is gone, or whose `.git` is not this worktree's, or without `folder`, only commits are taken;
+    `proposed` are trees that need not be kept again. `largest`, in bytes, says that somebody works there (see
+    `contents.save_tree`). The same work gives the same commits. Raises GitFailed.
     """
     git_dir = worktrees.git_dir_for(store.repo, path)
     if git_dir is not None:
-        found = _look(git_dir, path, tuple(markers), branch, folder=folder)
+        found = _look(git_dir, path, tuple(markers), branch, folder=folder, largest=largest)
         found = found._replace(
             work=None if found.work in proposed else found.work,
             staged=None if found.staged in proposed else found.staged,
@@ -91,9 +151,18 @@ def salvage_worktree(
     start, extra = _commits(store, found, task, actor, now)
     if _goes_on(store, found, base):
         start, extra = found.tip, (*extra, *([start] if start else []))
-    if start is None:
-        return None
-    return pin(store, task, start=start, keep=extra, base=base, actor=actor, now=now)
+    return Gathered(start, extra, found.whole, found.left_out) if start else None
+
+
+def _with_snapshot(store: Store, found: Gathered | None, snapshot: Kept, base: Oid | None) -> Gathered | None:
+    """What was found, and the snapshot of the same claim."""
+    if found is None:
+        return Gathered(snapshot.start, snapshot.rest, whole=False)
+    if found.whole and not unsafe_tips(store, (found.start, *found.keep), [base], (names.PROPOSALS,)):
+        return found  # its worker has taken back what the snapshot holds
+    if not found.whole and store.objects.is_ancestor(found.start, snapshot.start):
+        return found._replace(start=snapshot.start, keep=(*found.keep, *snapshot.rest))
+    return found._replace(keep=(*found.keep, snapshot.start, *snapshot.rest))
 
 
 def _goes_on(store: Store, found: _Found, base: Oid | None) -> bool:
@@ -102,7 +171,9 @@ def _goes_on(store: Store, found: _Found, base: Oid | None) -> bool:
     return tip is not None and not any(oid and objects.is_ancestor(tip, oid) for oid in (found.head, base))
 
 
-def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, folder: bool) -> _Found:
+def _look(
+    git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, folder: bool, largest: int | None
+) -> _Found:
     git = Git(git_dir, git_dir=git_dir)
     head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128)) or None
     checked_out = git.text("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))
@@ -115,7 +186,10 @@ def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, fol
         return found
     clean = git.text("rev-parse", f"{head}^{{tree}}") if head else None
     try:
-        work = contents.snapshot_tree(path, markers=markers, git_dir=git_dir)
+        if largest is None:
+            saved = Saved(contents.snapshot_tree(path, markers=markers, git_dir=git_dir), ())
+        else:
+            saved = contents.save_tree(path, markers=markers, git_dir=git_dir, largest=largest)
         staged = contents.index_tree(path, git_dir=git_dir)
     except OSError as error:
         raise GitFailed(
@@ -124,10 +198,12 @@ def _look(git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, fol
     theirs, conflict = merging.head(git), bool(merging.unresolved(path))
     concludes = theirs is not None and not conflict  # which may change nothing
     return found._replace(
-        work=None if work == clean and not concludes else work,
-        staged=None if staged in (clean, work) else staged,
+        work=None if saved.tree == clean and not concludes else saved.tree,
+        staged=None if staged in (clean, saved.tree) else staged,
         merging=theirs,
         conflict=conflict,
+        whole=True,
+        left_out=saved.left_out,
     )
 
 
@@ -186,6 +262,7 @@ def pin(
     start: Oid,
     keep: Iterable[Oid] = (),
     base: Oid | None = None,
+    origin: Origin = _UNKNOWN,
     actor: str,
     now: datetime,
 ) -> Salvage | None:
@@ -194,15 +271,24 @@ def pin(
     None when `base` or a proposal contains them all. When an earlier salvage does, and one of them has
     the same `start`, that one is given and nothing written. Raises Busy when others keep taking the number.
     """
-    tips = _unsafe_tips(store, (start, *keep), base, (names.PROPOSALS,))
+    tips = unsafe_tips(store, (start, *keep), [base], (names.PROPOSALS,))
     if not tips:
         return None
-    if not _unsafe_tips(store, tips, base, (names.PROPOSALS, names.SALVAGE)):
+    if not unsafe_tips(store, tips, [base], SAFE):
         known = _latest_from(store, task, start)
         if known is not None:
             return known
     others = [tip for tip in tips if tip != start]
-    oid = _bundle(store, task, start, others, actor, now)
+    oid = kept.write(
+        store,
+        task,
+        subject=f"Salvage of {task}",
+        start=start,
+        others=others,
+        origin=origin,
+        actor=actor,
+        at=now,
+    )
     for _ in range(_TRIES):
         number = _last_number(store, task) + 1
         ref = names.salvage(task, number)
@@ -214,36 +300,20 @@ def pin(
     raise Busy(f"others keep salvaging {task}", hint="try again")
 
 
-def _unsafe_tips(store: Store, commits: Iterable[Oid], base: Oid | None, safe: Sequence[str]) -> list[Oid]:
-    """Those of `commits` that nothing safe contains, without those that another of them contains."""
+def unsafe_tips(
+    store: Store, commits: Iterable[Oid], contained: Iterable[Oid | None], safe: Sequence[str] = SAFE
+) -> list[Oid]:
+    """Those of `commits` that nothing safe contains, without those that another of them contains: refs below
+    the prefixes `safe` are, and what the commits `contained` hold."""
     wanted = list(dict.fromkeys(commits))
     lines = "".join(f"{oid}\n" for oid in wanted)
-    lines += f"^{base}\n" if base else ""
+    lines += "".join(f"^{oid}\n" for oid in contained if oid)
     globs = [f"--glob={prefix}*" for prefix in safe]
     listed = store.repo.git().text("rev-list", "--parents", "--stdin", "--not", *globs, input=lines.encode())
     rows = [row.split() for row in listed.splitlines()]
     alive = {row[0] for row in rows}
     inner = {parent for row in rows for parent in row[1:]}
     return [oid for oid in wanted if oid in alive and oid not in inner]
-
-
-def _bundle(store: Store, task: TaskId, start: Oid, others: Sequence[Oid], actor: str, now: datetime) -> Oid:
-    """The salvage commit; groups of parents become commits of their own until few enough are left."""
-    who = log.signature(Event("salvage", now, actor))
-
-    def commit(tree: Oid, parents: Sequence[Oid], subject: str) -> Oid:
-        message = f"{subject}\n\nFleet-Task: {task}\n"
-        return store.objects.write_commit(
-            tree=tree, parents=parents, author=who, committer=who, message=message
-        )
-
-    rest = list(others)
-    while len(rest) >= MAX_PARENTS:
-        groups = [rest[at : at + MAX_PARENTS] for at in range(0, len(rest), MAX_PARENTS)]
-        empty = store.objects.write_tree(())
-        rest = [commit(empty, group, f"Commits seen while working on {task}") for group in groups]
-    tree = store.objects.read_commit(start).tree
-    return commit(tree, (start, *rest), f"Salvage of {task}")
 
 
 def _numbers(store: Store, task: TaskId) -> dict[int, Oid]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
-from git_fleet.app import places
+from git_fleet.app import places, snapshots
 from git_fleet.app.cleanup import CleanupResult, Kept, cleanup_one
 from git_fleet.app.places import Place
 from git_fleet.app.session import Session
@@ -19,6 +20,7 @@ from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.store import names
 from git_fleet.store.base import tip
+from git_fleet.store.kept import snapshot as last_snapshot
 
 _CLAIM_ENDED = State.CANCELLED
 """A claim that another has followed is as good as cancelled, whatever its task is by now."""
@@ -38,7 +40,9 @@ def cleanup(session: Session, tasks: Sequence[str] = (), *, dry_run: bool = Fals
         state = places.state_of(session, snapshot, place.task)
         ended = _ended_state(place, state)
         if place.task in wanted and (tasks or ended.ended):
-            done.append(_answer(_clean(session, snapshot, place, ended, dry_run=dry_run)))
+            result = _clean(session, snapshot, place, ended, dry_run=dry_run)
+            gone = result.kept is None and not dry_run
+            done.append(_answer(result, _retire_snapshot(session, snapshot, place, state) if gone else ""))
     return tuple(done)
 
 
@@ -93,7 +97,16 @@ def _base(session: Session, snapshot: Snapshot, place: Place) -> Oid | None:
     return tip(session.store.refs.get(names.branch(base))) if base else None
 
 
-def _answer(result: CleanupResult) -> Cleaned:
+def _retire_snapshot(session: Session, snapshot: Snapshot, place: Place, state: TaskState | None) -> str:
+    """Delete the snapshot of the claim whose worktree is gone now; where it was pinned, "" if it was not."""
+    placed = place.placement
+    with suppress(FleetError):  # then it stays until the plan is closed
+        found = last_snapshot(session.store, place.task, fence=placed.fence) if placed else None
+        return snapshots.retire(session, found, state, _base(session, snapshot, place)) if found else ""
+    return ""
+
+
+def _answer(result: CleanupResult, pinned: str) -> Cleaned:
     kept = result.kept
     return Cleaned(
         id=result.task,
@@ -102,5 +115,5 @@ def _answer(result: CleanupResult) -> Cleaned:
         text=kept.text if kept else "",
         paths=kept.paths if kept else (),
         branch=result.branch,
-        salvage=result.salvage.ref if result.salvage else "",
+        salvage=result.salvage.ref if result.salvage else pinned,
     )

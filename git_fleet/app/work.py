@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from git_fleet.app import placing
+from git_fleet.app import placing, snapshots
 from git_fleet.app.acting import act, holder_fence, renewal, same_proposal
 from git_fleet.app.session import Session
+from git_fleet.app.verdicts import require_other
 from git_fleet.core import lease
 from git_fleet.core.lifecycle import ATTEMPTS, Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
@@ -38,7 +39,7 @@ def _held(session: Session, name: str | None) -> TaskRecord:
 def progress(
     session: Session, name: str | None, status: str, *, log_chunk: bytes = b"", usage: Usage | None = None
 ) -> Acted:
-    """Say how it goes; renews the lease. `log_chunk` is kept in the event (its last 64 KiB).
+    """Say how it goes; renews the lease, and saves the worktree. `log_chunk` is kept in the event (its last 64 KiB).
 
     Raises StaleClaim when the task was taken over.
     """
@@ -49,14 +50,14 @@ def progress(
 
     texts = {"log": log_chunk} if log_chunk else None
     record = act(session, record, "progress", decide, texts=texts)
-    return Acted(record, _session_note(session, record))
+    return Acted(record, (*snapshots.keep(session, record), *_session_note(session, record)))
 
 
 def renew(session: Session, name: str | None) -> Acted:
-    """Renew the lease. Raises StaleClaim when the task was taken over."""
+    """Renew the lease, and save the worktree. Raises StaleClaim when the task was taken over."""
     record = _held(session, name)
     record = act(session, record, "renew", lambda now: renewal(session, now))
-    return Acted(record, _session_note(session, record))
+    return Acted(record, (*snapshots.keep(session, record), *_session_note(session, record)))
 
 
 def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
@@ -161,12 +162,14 @@ def _simple(session: Session, name: str, event: str, fields: dict[str, Any]) -> 
 def accept(session: Session, name: str, reason: str) -> Acted:
     """A person's word: lifts a hold, or takes a proposal as verified.
 
-    Raises Denied for an agent, IllegalEvent where there is neither, Stale when there is another
-    proposal by now.
+    Raises Denied for an agent, and for whoever made the proposal; IllegalEvent where there is neither,
+    Stale when there is another proposal by now.
     """
     session.require_person("accept")
     record = _find(session, name)
     person = session.person()
+    if record.state.state is not State.PENDING:
+        require_other(session, record, person, verb="accept")
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         if now.state.state is State.PENDING and (now.state.lifted or not now.task.hold):

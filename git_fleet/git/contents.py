@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.core.ids import Oid
+from git_fleet.errors import GitFailed
 from git_fleet.git.process import Git
 
 _STATUS = ("status", "--porcelain=v2", "-z", "--no-renames", "--ignore-submodules=none")
@@ -44,6 +46,7 @@ _HOLD_COMMITS = (
     "rebase-apply/orig-head",
 )
 _SHOWN = 5  # names in a message
+_TRIES = 3  # at a work tree in which files come and go
 _OIDS = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b")
 
 # Neither the user's line-end worries nor a shared index may stand in the way of saving work.
@@ -171,6 +174,13 @@ def _untracked(git: Git, env: Mapping[str, str] | None = None) -> list[str]:
     return git.paths("ls-files", "--others", "--exclude-standard", "-z", env=env)
 
 
+class Saved(NamedTuple):
+    """A work tree as a tree object, and what is not in it: files as paths, embedded repositories as `folder/`."""
+
+    tree: Oid
+    left_out: tuple[str, ...]
+
+
 def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path | None = None) -> Oid:
     """Write the whole work tree as a tree: untracked files included, ignored ones not. The tree's id.
 
@@ -184,18 +194,62 @@ def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path 
         _unhide(git, env)
         untracked = _untracked(git, env)
         ours = {path for path in markers if is_marker(worktree, path)}
-        left_out = [path.rstrip("/") for path in untracked if path.endswith("/") or path in ours]
-        specs = [":(top)", *(f":(top,exclude,literal){path}" for path in left_out)]
-        git.run(
-            "add",
-            "--all",
-            "--sparse",
-            "--pathspec-from-file=-",
-            "--pathspec-file-nul",
-            input=b"\0".join(map(os.fsencode, specs)),
-            env=env,
-        )
-        return Oid(git.text("write-tree", env=env))
+        return _add_all(git, env, [path for path in untracked if path.endswith("/") or path in ours])
+
+
+def save_tree(
+    worktree: Path, *, markers: Iterable[str] = (), git_dir: Path | None = None, largest: int
+) -> Saved:
+    """The same of a work tree that somebody works in, as far as it can be had: changed files of more than
+    `largest` bytes, and those that cannot be read, stay as the index has them, and are named.
+
+    A file that comes, goes or changes meanwhile is in it or is not. Raises GitFailed.
+    """
+    git = Git(worktree, git_dir=git_dir)
+    ours = {path for path in markers if is_marker(worktree, path)}
+    for tries_left in reversed(range(_TRIES)):
+        with _index_copy(git_dir or git_dir_of(worktree)) as env:
+            _unhide(git, env)
+            changed = _changed(git, env)
+            left_out = sorted(path for path in changed if _stays_out(worktree, path, largest))
+            try:
+                return Saved(_add_all(git, env, {*left_out, *ours.intersection(changed)}), tuple(left_out))
+            except GitFailed:
+                if not tries_left:
+                    raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _changed(git: Git, env: Mapping[str, str]) -> dict[str, None]:
+    """Untracked and modified paths, each once: those whose content a snapshot has to read."""
+    listed = git.paths("ls-files", "-t", "--others", "--modified", "--exclude-standard", "-z", env=env)
+    return dict.fromkeys(line[2:] for line in listed)
+
+
+def _stays_out(worktree: Path, path: str, largest: int) -> bool:
+    if path.endswith("/"):
+        return True
+    place = worktree / path
+    try:
+        found = place.lstat()
+    except OSError:  # deleted, which is a change like others
+        return False
+    return stat.S_ISREG(found.st_mode) and (found.st_size > largest or not os.access(place, os.R_OK))
+
+
+def _add_all(git: Git, env: Mapping[str, str], left_out: Iterable[str]) -> Oid:
+    """The tree of the copied index after everything but these paths was put into it."""
+    specs = [":(top)", *(f":(top,exclude,literal){path.rstrip('/')}" for path in left_out)]
+    git.run(
+        "add",
+        "--all",
+        "--sparse",
+        "--pathspec-from-file=-",
+        "--pathspec-file-nul",
+        input=b"\0".join(map(os.fsencode, specs)),
+        env=env,
+    )
+    return Oid(git.text("write-tree", env=env))
 
 
 def is_kept_in(

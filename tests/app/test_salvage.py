@@ -11,6 +11,7 @@ import pytest
 from git_fleet.app import salvage
 from git_fleet.app.salvage import Salvage, salvage_worktree
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.store import kept
 from git_fleet.store.base import Store
 from tests.support.clock import START
 from tests.support.race import race, values
@@ -194,7 +195,7 @@ def test_hundreds_of_lost_commits_are_bundled(repo: Repo, store: Store, linked: 
     found = salvage.pin(store, TASK, start=linked.rev("HEAD"), keep=commits, actor="w", now=START)
     assert found
     assert set(commits) <= pinned(repo)
-    assert len(store.objects.read_commit(found.oid).parents) <= salvage.MAX_PARENTS
+    assert len(store.objects.read_commit(found.oid).parents) <= kept.MAX_PARENTS
     assert repo.run_git("rev-parse", f"{found.oid}^{{tree}}") == tree
 
 

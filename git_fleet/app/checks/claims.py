@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from git_fleet.app import snapshots
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.claim import help_guard
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.store import archive, guard, names
+from git_fleet.store import archive, guard, kept, names
 
 _FINISHED_BY = {
     PlanState.APPROVING: ("approval-unfinished", "git fleet plan approve {} finishes it"),
@@ -72,6 +73,19 @@ def closed_plans(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
                 "git fleet doctor --fix puts them there",
                 partial(archive.fold, session.store, plan.id, actor=session.actor, at=session.now()),
             )
+
+
+def kept_work(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
+    """Salvages can be read, and snapshots are of plans that are not closed."""
+    kept.salvages(session.store)
+    closed = {plan.id for plan in snapshot.plans.values() if plan.state is PlanState.CLOSED}
+    for plan in sorted(closed & {one.task.plan for one in kept.snapshots(session.store)}):
+        yield Finding(
+            "snapshot",
+            f"plan {plan} is closed, and snapshots of its tasks are left",
+            "git fleet doctor --fix removes them, and keeps what is nowhere else",
+            partial(snapshots.retire_all, session, plan),
+        )
 
 
 def leases(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
