@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -125,28 +125,24 @@ def run(
     included. `pass_fds` are inherited by it. Raises GitFailed when the log cannot be written.
     """
     began = time.monotonic()
-    mark = os.urandom(8).hex()
-    with _Log(log) as output:
+    with _Log(log) as output, closing(_Remains(grace_seconds)) as remains:
         if stop is not None and stop.is_set():
             return Ran(End.STOPPED, None, 0.0, log)
         try:
-            process = _start(command, folder, {**env, MARK: mark}, bool(stdin), keep_out, pass_fds)
+            process = _start(command, folder, {**env, MARK: remains.mark}, bool(stdin), keep_out, pass_fds)
         except (OSError, ValueError) as error:
             why = f"cannot be started: {_why(error)}" if folder.is_dir() else "its checkout is gone"
             return Ran(End.NOT_STARTED, None, time.monotonic() - began, log, why=why)
-        remains = _Remains(process, mark)
+        remains.process = process
         with _Streams(process, output, stdin) as streams:
-            try:
-                end = streams.follow(began + timeout_seconds, stop)
-                if end is not End.EXITED:
-                    remains.signal(signal.SIGTERM)
-                    streams.follow(time.monotonic() + grace_seconds, None)
-            finally:
-                remains.end(grace_seconds)
-                process.wait()
+            end = streams.follow(began + timeout_seconds, stop)
+            if end is not End.EXITED:
+                remains.signal(signal.SIGTERM)
+                streams.follow(time.monotonic() + grace_seconds, None)
+            remains.close()  # what it still prints is taken
         code = process.returncode if end is End.EXITED else None
-        out, cut = bytes(streams.out), streams.out_cut
-        return Ran(end, code, time.monotonic() - began, log, output.tail(), out, cut)
+        out, seconds = bytes(streams.out), time.monotonic() - began
+        return Ran(end, code, seconds, log, output.tail(), out, streams.out_cut)
 
 
 def _start(
@@ -266,12 +262,12 @@ class _Remains:
     """All processes of one command: those of its process group, and those that carry its mark.
 
     The mark finds what left group and session (`setsid`, daemons); only what also cleared its
-    environment escapes.
+    environment escapes. And it finds what has begun when an interruption comes before `process` is set.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], mark: str) -> None:
-        self._group = process.pid
-        self._mark = mark
+    def __init__(self, grace_seconds: float) -> None:
+        self.mark, self._grace_seconds, self._over = os.urandom(8).hex(), grace_seconds, False
+        self.process: subprocess.Popen[bytes] | None = None
         self._since = time.time() - 1.0  # process start times are coarse
 
     def signal(self, number: signal.Signals) -> list[psutil.Process]:
@@ -284,27 +280,31 @@ class _Remains:
                 member.send_signal(number)  # which makes sure that the number still is this process
         return found
 
-    def end(self, grace_seconds: float) -> None:
-        """TERM, a while to comply, then KILL, again for what was started meanwhile."""
-        found = self.signal(signal.SIGTERM)
+    def close(self) -> None:
+        """TERM, a while to comply, then KILL, again for what was started meanwhile. Once done, nothing."""
+        found = [] if self._over else self.signal(signal.SIGTERM)
         for _ in range(_ROUNDS):  # a process that the kernel will not end is left to it
             if not found:
-                return
-            deadline = time.monotonic() + grace_seconds
+                break
+            deadline = time.monotonic() + self._grace_seconds
             while not all(map(_is_over, found)) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS / 4)
             found = self.signal(signal.SIGKILL)
+        self._over = True
+        if self.process is not None:
+            self.process.wait()
 
     def _find(self) -> list[psutil.Process]:
         import psutil
 
+        group = self.process and self.process.pid
         found = []
         for pid in psutil.pids():  # process_iter keeps a list that threads would share
             with suppress(psutil.Error, OSError):
                 member = psutil.Process(pid)
                 if pid == os.getpid() or member.create_time() < self._since:
                     continue
-                ours = os.getpgid(pid) == self._group or member.environ().get(MARK) == self._mark
+                ours = os.getpgid(pid) == group or member.environ().get(MARK) == self.mark
                 if ours and not _is_over(member):
                     found.append(member)
         return found

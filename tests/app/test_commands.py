@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -151,6 +153,24 @@ def test_an_interrupted_run_ends_its_command(tmp_path: Path, no_survivors: list[
     pid = int((tmp_path / "there").read_text())
     no_survivors.append(pid)
     assert is_gone(pid)
+
+
+def test_a_command_that_is_interrupted_in_the_moment_it_begins_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_survivors: list[int]
+) -> None:
+    start = commands._start
+
+    def interrupted(*args: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args))
+        raise KeyboardInterrupt
+
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(commands, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("exec sleep 300", tmp_path)
+    (process,) = started
+    no_survivors.append(process.pid)
+    assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_a_log_has_a_limit_and_says_what_was_cut(tmp_path: Path) -> None:
