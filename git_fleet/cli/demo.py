@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -89,20 +91,35 @@ class Stage:
         return out
 
     def _run(self, args: Sequence[str], *, ok: Sequence[int] = (0,)) -> str:
-        done = subprocess.run(args, cwd=self.repo, env=self.env, capture_output=True, text=True, check=False)
-        if done.returncode not in ok:
-            raise AnswerIsNo(
-                f"the demo stopped at `{' '.join(args[-3:])}`: {(done.stderr or done.stdout).strip()}"
-            )
-        return done.stdout
+        pipe = subprocess.PIPE
+        with _ended(
+            subprocess.Popen(args, cwd=self.repo, env=self.env, stdout=pipe, stderr=pipe, text=True)
+        ) as process:
+            out, err = map(str, process.communicate())
+        if process.returncode not in ok:
+            raise AnswerIsNo(f"the demo stopped at `{' '.join(args[-3:])}`: {(err or out).strip()}")
+        return out
 
     def crew(self, names: Sequence[str]) -> None:
         """Let workers run at the same time, until none of them finds anything ready."""
         click.secho(f"\n# {len(names)} workers, {len(names)} processes", fg="cyan")
         program = [sys.executable, "-m", "git_fleet.cli.demo_worker"]
-        crew = [subprocess.Popen([*program, name, SPOILED], cwd=self.repo, env=self.env) for name in names]
-        for worker in crew:
-            worker.wait()
+        with ExitStack() as crew:
+            for name in names:
+                command = [*program, name, SPOILED]
+                crew.enter_context(_ended(subprocess.Popen(command, cwd=self.repo, env=self.env)))
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """A process that has ended when the block does: waited for, or told to when the demo is interrupted."""
+    try:
+        yield process
+        process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 @click.command(

@@ -17,6 +17,7 @@ import click
 
 from git_fleet import __version__
 from git_fleet.cli.call import APP, Call, examples, look, say, short_help, tolerant, write_json
+from git_fleet.cli.interrupts import Interrupts
 from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
 
@@ -118,7 +119,9 @@ def main() -> NoReturn:
     """The console script `git-fleet`."""
     tolerant(sys.stdout)
     tolerant(sys.stderr)
-    sys.exit(run(sys.argv[1:]))
+    with Interrupts() as interrupts:
+        code = run(sys.argv[1:])
+    sys.exit(interrupts.exit_code if code == _INTERRUPTED else code)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -112,20 +112,26 @@ class Git:
         """
         directory = cwd or self.directory
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 self._command(args),
-                input=input,
-                stdin=subprocess.DEVNULL if input is None else None,
-                capture_output=True,
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 cwd=directory,
                 env=self._environment(env),
-                check=False,
             )
         except OSError as error:
             raise _cannot_start(directory, error) from error
-        if done.returncode not in ok:
-            raise failure(args, done.returncode, done.stderr)
-        return Result(done.returncode, done.stdout, done.stderr)
+        with process:
+            try:
+                out, err = process.communicate(input)
+            except BaseException:
+                process.terminate()  # not killed: it removes its lock files
+                process.wait()
+                raise
+        if process.returncode not in ok:
+            raise failure(args, process.returncode, err)
+        return Result(process.returncode, out, err)
 
     def text(
         self,

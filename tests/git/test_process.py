@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,3 +198,28 @@ def test_a_dead_child_says_why(repo: Repo) -> None:
     assert child.line() == b""
     assert child.end() == 129
     assert "no-such-option" in child.error().message
+
+
+def test_an_interrupted_git_takes_its_lock_files_with_it(repo: Repo, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    repo.run_git("config", "filter.hangs.clean", f"echo $$ >{fifo}; exec sleep 300")
+    repo.commit("filter", {".gitattributes": "*.slow filter=hangs\n"})
+    repo.write("a.slow", "1\n")
+    pids: list[int] = []
+
+    def interrupt() -> None:
+        pids.append(int(fifo.read_text()))
+        assert (repo.path / ".git" / "index.lock").exists()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    watcher = threading.Thread(target=interrupt)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        Git(repo.path).run("add", "a.slow")
+    watcher.join()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert pids
+    assert not (repo.path / ".git" / "index.lock").exists()

@@ -1,0 +1,75 @@
+"""Signals that end a command early: Ctrl-C, SIGTERM (systemd, CI), SIGHUP (the terminal is gone).
+
+Each becomes a KeyboardInterrupt in the main thread, so that all of them end a command in the same orderly way:
+gates and verifiers that run are ended, the lead is given up. The exit code is 128 and the signal's number, as a
+shell says of a program that a signal ended. What is ignored already (by nohup, say) stays ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_SECONDS = 30.0
+_STDOUT, _STDERR = 1, 2
+_WAIT = b"\ngit-fleet: ending what it has started; SIGQUIT (Ctrl-\\) stops at once, and cleans up nothing\n"
+
+_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+
+
+class Interrupts:
+    """Use as a context manager around a command.
+
+    The first signal interrupts. Those after it must not cut short what ends the gates, so they only say that
+    this goes on; but one that comes after half a minute interrupts again, in case something hangs.
+    """
+
+    def __init__(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._patience = patience_seconds
+        self._first: int | None = None
+        self._since = 0.0
+        self._before: dict[signal.Signals, _Handler] = {}
+        self._terminals = [number for number in (_STDOUT, _STDERR) if os.isatty(number)]
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other may
+            for number in _SIGNALS:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._arrived)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    @property
+    def exit_code(self) -> int:
+        """What an interrupted command ends with."""
+        return 128 + (self._first or signal.SIGINT)
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if number == signal.SIGHUP:
+            self._leave_terminals()
+        if self._first is not None and now - self._since < self._patience:
+            with suppress(OSError):
+                os.write(_STDERR, _WAIT)  # print could be in the middle of printing
+            return
+        self._first, self._since = self._first or number, now
+        raise KeyboardInterrupt
+
+    def _leave_terminals(self) -> None:
+        """A terminal that was hung up refuses whatever is printed: nobody reads it any more."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        for terminal in self._terminals:
+            os.dup2(null, terminal)
+        os.close(null)
