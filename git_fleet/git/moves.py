@@ -149,10 +149,13 @@ def _read_tree(worktree: Path, old: Oid, new: Oid) -> None:
 
 
 def _changed(git: Git, tree: Oid, *options: str) -> list[str]:
-    """What differs from a tree, in the index or in the work tree, conflicts included. Renews the index's time
-    stamps, without which git takes a file whose time alone differs for a changed one."""
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))  # 1: something is changed, we are about to see what
-    return git.paths("diff-index", "-z", "--name-only", *options, tree)
+    """What differs from a tree, in the index or in the work tree, conflicts included."""
+    ask = ("diff-index", "-z", "--name-only", *options, tree)
+    if not git.paths(*ask):
+        return []
+    # It takes a file whose time alone differs for a changed one. 1: something is changed, we are about to see what.
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))
+    return git.paths(*ask)
 
 
 def _added(changes: Iterable[_Change]) -> list[str]:
