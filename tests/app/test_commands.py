@@ -170,7 +170,8 @@ def test_a_command_that_is_interrupted_in_the_moment_it_begins_is_ended(
         run("exec sleep 300", tmp_path)
     (process,) = started
     no_survivors.append(process.pid)
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    with process:
+        assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_a_log_has_a_limit_and_says_what_was_cut(tmp_path: Path) -> None:
