@@ -30,8 +30,9 @@ from git_fleet.store.worktree import Placement
 CONFIG_FILE = "fleet.toml"
 
 AGENT_VARIABLES = (
-    "FLEET_TASK", "FLEET_GATE", "FLEET_VERIFIER", "AI_AGENT", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT",
-    "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION", "CURSOR_AGENT", "AIDER_MODEL",
+    "FLEET_TASK", "FLEET_GATE", "FLEET_VERIFIER", "FLEET_ROLE", "FLEET_LENS", "AI_AGENT", "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION",
+    "CURSOR_AGENT", "AIDER_MODEL",
 )  # fmt: skip
 """A variable of one of these names says that an agent is at the keyboard, or a command that git-fleet itself
 has started, not a person."""

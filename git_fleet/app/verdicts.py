@@ -36,8 +36,9 @@ MAX_NAME = 100
 # --- who may ----------------------------------------------------------------------------------------
 
 
-def require_other(session: Session, record: TaskRecord, *verifiers: str) -> None:
-    """Raises Denied when the one acting, or one of the `verifiers`, made the task's proposal.
+def require_other(session: Session, record: TaskRecord, *verifiers: str, verb: str = "verify") -> None:
+    """Raises Denied when the one acting, or one of the `verifiers`, made the task's proposal. `verb` is what
+    they are about to do with it.
 
     Every way in which somebody shows who they are counts: the worktree they stand in, their environment
     (FLEET_WORKER, FLEET_TASK, FLEET_FENCE), the name they act under. Makers are all who ever held the task:
@@ -48,8 +49,9 @@ def require_other(session: Session, record: TaskRecord, *verifiers: str) -> None
     for name, how in _shown(session, record, fences, verifiers):
         if not name or name.casefold() in makers:
             raise Denied(
-                f"whoever made a proposal cannot verify it: {how}",
-                hint=f"leave {record.id} to somebody else: git fleet verify, run by the lead from the main worktree",
+                f"whoever made a proposal cannot {verb} it: {how}",
+                hint=f"leave {record.id} to somebody else: git fleet {verb} {record.id}, run by the lead from"
+                " the main worktree",
             )
 
 

@@ -99,6 +99,7 @@ def handed_in_again(
         return read(self)
 
     monkeypatch.setattr(Session, "person", person)
+    session.actor = "boss"  # from now on: who made it may not judge it
     return session
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import lead, work
+from git_fleet.app import lead
 from git_fleet.app.integrate import Order, integrate, keep_integrating
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -18,7 +18,7 @@ from git_fleet.core.results import Integration
 from git_fleet.errors import NeedsPerson
 from git_fleet.store import evidence, gatelogs, log, names
 from tests.support.clock import FakeClock
-from tests.support.fleet import Table, approved, claimed, open_fleet, proposed, task, task_id
+from tests.support.fleet import Table, accepted, approved, claimed, open_fleet, proposed, task, task_id
 from tests.support.race import Puppet
 from tests.support.repo import Repo
 
@@ -220,7 +220,7 @@ def test_what_parks_is_gated_and_in_nobodys_way(
     assert state_of(session, "b") is State.PARKED
     assert "b/new" not in repo.files("main")
     assert counted(runs) >= 2
-    work.accept(session, "b", "looked at")
+    accepted(session, "b", "looked at")
     assert ids(run(session, **mode)) == "b"
 
 
@@ -230,7 +230,7 @@ def test_what_was_parked_lands_as_the_tree_that_passed_where_main_stood_still(
     declare(repo, NO_RED, runs, 'park = ["a/**"]')
     hand_in(session, task("a"), task("b"))
     run(session, "a")
-    work.accept(session, "a", "")
+    accepted(session, "a")
     assert run(session, "a").gate_runs == 0  # that tree has passed
     assert counted(runs) == 1
 
@@ -242,7 +242,7 @@ def test_what_was_parked_is_gated_again_where_main_has_moved(
     hand_in(session, task("a"), task("b"))
     run(session)
     before = counted(runs)
-    work.accept(session, "a", "")
+    accepted(session, "a")
     assert (ids(run(session)), counted(runs)) == ("a", before + 1)
 
 
@@ -260,7 +260,7 @@ def test_a_known_pass_is_not_asked_again_unless_one_says_so(session: Session, re
     declare(repo, NO_RED, runs, 'park = ["a/**"]')
     hand_in(session, task("a"))
     run(session)
-    work.accept(session, "a", "")
+    accepted(session, "a")
     found = run(session, cache=False)
     assert (ids(found), found.gate_runs, counted(runs)) == ("a", 1, 2)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from git_fleet.app import acting, work
+from git_fleet.app import acting
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.review import review
 from git_fleet.app.session import Session
@@ -17,6 +17,7 @@ from git_fleet.git.refs import ABSENT, Update
 from git_fleet.store import archive, gatelogs, names, proposals
 from tests.support.clock import START, FakeClock
 from tests.support.fleet import (
+    accepted,
     approved,
     claimed,
     integrated,
@@ -164,7 +165,7 @@ def test_verdicts_of_the_latest_proposal_are_told_and_old_ones_are_not(
     ]
     assert found.opinions[0].at == START.replace(second=2)
     assert [each.text for each in found.findings] == ["race in x.py:3"]
-    work.accept(session, "a", "fine")
+    accepted(session, "a", "fine")
     assert one(review(session, "p"), "a").opinions[-1].verdict == "accepted"
     on_task(session, "reverify", "a", reason="main moved")
     assert not any(each.counts for each in one(review(session, "p"), "a").opinions if each.lens)

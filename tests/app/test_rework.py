@@ -20,7 +20,7 @@ from git_fleet.core.results import Integration
 from git_fleet.errors import Denied, IllegalEvent, NeedsPerson
 from git_fleet.store import gatelogs
 from tests.support.clock import FakeClock
-from tests.support.fleet import approved, handed_in, on_task, open_fleet, task, task_id, working_on
+from tests.support.fleet import accepted, approved, handed_in, on_task, open_fleet, task, task_id, working_on
 from tests.support.repo import Repo
 from tests.support.worlds import assert_reachable
 
@@ -398,8 +398,8 @@ def test_a_parked_task_says_why_and_who_looks_is_told_the_next_command(parked: S
 
 
 def test_accepting_a_parked_task_lets_that_proposal_land(parked: Session) -> None:
-    accepted = work.accept(parked, "a", "looked at it").record.state
-    assert (accepted.state, accepted.unparked, accepted.reason) == (State.VERIFIED, 1, "")
+    found = accepted(parked, "a", "looked at it").state
+    assert (found.state, found.unparked, found.reason) == (State.VERIFIED, 1, "")
     assert [each.id.task for each in run(parked).integrated] == ["a"]
 
 

@@ -82,7 +82,7 @@ def waiting(repo: Repo) -> Session:
         ("lead", {"FLEET_FENCE": "the fence"}, "FLEET_FENCE is of a claim of p/a"),
     ],
 )
-def test_whoever_made_a_proposal_cannot_verify_it(
+def test_whoever_made_a_proposal_can_neither_verify_nor_accept_it(
     waiting: Session, repo: Repo, worker: str, env: dict[str, str], how: str
 ) -> None:
     record = read(waiting)
@@ -93,6 +93,12 @@ def test_whoever_made_a_proposal_cannot_verify_it(
     with pytest.raises(Denied) as denied:
         verdicts.require_other(open_fleet(repo, worker, env=env), record)
     assert denied.value.message == f"whoever made a proposal cannot verify it: {how}"
+    repo.commit("Policy", {"fleet.toml": TWO.replace("] }", '], human = ["approve"] }')})
+    with pytest.raises(Denied) as denied:
+        work.accept(open_fleet(repo, worker, env=env), "a", "")
+    assert denied.value.message == f"whoever made a proposal cannot accept it: {how}"
+    assert "git fleet accept p/a" in denied.value.hint
+    assert read(waiting) == record
 
 
 def test_nor_from_its_worktree_under_another_name(repo: Repo) -> None:
@@ -103,11 +109,14 @@ def test_nor_from_its_worktree_under_another_name(repo: Repo) -> None:
     handed_in(worker, "a")
     for name in (None, "somebody"):
         session = open_session(inside, surroundings(FakeClock()), worker=name)
-        with session, pytest.raises(Denied, match="this is the worktree of p/a"):
-            verdicts.require_other(session, read(session))
+        with session:
+            with pytest.raises(Denied, match="this is the worktree of p/a"):
+                verdicts.require_other(session, read(session))
+            with pytest.raises(Denied, match="cannot accept it: this is the worktree of p/a"):
+                work.accept(session, "a", "")
     elsewhere = open_session(working_on(worker, "b"), surroundings(FakeClock()), worker="somebody")
     with elsewhere, pytest.raises(Denied, match="this worktree is w1's"):
-        verdicts.require_other(elsewhere, read(elsewhere))
+        work.accept(elsewhere, "a", "")
 
 
 def test_nor_may_a_verifier_have_a_makers_name(waiting: Session) -> None:
@@ -145,7 +154,7 @@ def test_what_a_person_refutes_comes_to_the_next_worker(waiting: Session, repo: 
 
 @pytest.mark.usefixtures("waiting")
 def test_an_agent_gives_no_persons_verdict_unless_the_policy_lets_it(repo: Repo) -> None:
-    for sign in ("CLAUDECODE", "FLEET_VERIFIER", "FLEET_GATE"):
+    for sign in ("CLAUDECODE", "FLEET_VERIFIER", "FLEET_GATE", "FLEET_ROLE", "FLEET_LENS"):
         agent = open_fleet(repo, "robot", env={sign: "1"})
         with pytest.raises(Denied, match=f"verdict is a person's to do, and {sign} says"):
             verdicts.give(agent, "a", Ruling.UPHELD, "docs", ())
@@ -171,6 +180,8 @@ def test_a_person_who_worked_on_it_may_not(repo: Repo) -> None:
     repo.run_git("config", "user.name", "w1")
     with pytest.raises(Denied, match="w1 worked on p/a"):
         verdicts.give(open_fleet(repo, "lead"), "a", Ruling.UPHELD, "docs", ())
+    with pytest.raises(Denied, match="cannot accept it: w1 worked on p/a"):
+        work.accept(open_fleet(repo, "lead"), "a", "")
 
 
 def test_nobody_answers_for_what_is_not_handed_in(waiting: Session) -> None:

@@ -15,7 +15,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, Denied, Held, IllegalEvent, InvalidInput
 from git_fleet.store import log
 from tests.support.clock import FakeClock
-from tests.support.fleet import approved, claimed, integrated, on_task, open_fleet, proposed, task
+from tests.support.fleet import accepted, approved, claimed, integrated, on_task, open_fleet, proposed, task
 from tests.support.repo import Repo
 
 
@@ -176,7 +176,7 @@ def test_a_person_takes_a_proposal_as_verified(session: Session) -> None:
     approved(session, task("a"))
     claimed(session, "a")
     proposed(session, "a")
-    record = work.accept(session, "a", "looks good").record
+    record = accepted(session, "a", "looks good")
     assert record.state.state is State.VERIFIED
     event = last(session, record).event
     assert (event.actor, event.fields) == (
@@ -205,7 +205,7 @@ def test_a_parked_proposal_is_accepted_once_for_all(session: Session) -> None:
     proposed(session, "a")
     on_task(session, "uphold", "a")
     on_task(session, "park", "a")
-    state = work.accept(session, "a", "").record.state
+    state = accepted(session, "a").state
     assert (state.state, state.unparked) == (State.VERIFIED, 1)
 
 

@@ -17,12 +17,13 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from git_fleet.app import acting, handin, placing
+from git_fleet.app import acting, handin, placing, work
 from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session, Surroundings, open_session
 from git_fleet.core import plandoc, trailers
@@ -153,6 +154,11 @@ def on_task(session: Session, event: str, name: str, **fields: Any) -> TaskRecor
     claim = record.state.claim
     fence = {"fence": claim.fence} if claim else {}
     return acting.act(session, record, event, lambda _: {**fence, **fields})
+
+
+def accepted(session: Session, name: str, reason: str = "") -> TaskRecord:
+    """The task after a person who did not work on it has accepted it."""
+    return work.accept(replace(session, actor="boss"), name, reason).record
 
 
 def commit_on(
