@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,9 @@ from git_fleet.git import contents, locks, torn
 from git_fleet.git.contents import listing
 from git_fleet.git.process import Git
 from git_fleet.git.repository import Repository, discover
+
+_INDEX_LOCKED = "index.lock': File exists"
+_PATIENCE, _PAUSE = 40, 0.05  # tries, and seconds between them
 
 
 class _Change(NamedTuple):
@@ -45,9 +49,9 @@ class Way(NamedTuple):
         """
         try:
             if not _blocking(self.worktree, self.changes):
-                Git(self.worktree).run("read-tree", "-m", "-u", self.old, self.new)
+                _patiently(Git(self.worktree), "read-tree", "-m", "-u", self.old, self.new)
                 return
-        except GitFailed:
+        except (GitFailed, Busy):
             pass  # why, and whether it has begun, is seen from the files
         finish_move(self.worktree, self.old, self.new)
 
@@ -67,8 +71,24 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
         raise _dirty(worktree, changed)
     way = Way(worktree, old, new, tuple(_changes(git, old, new)))
     _refuse_untracked(worktree, _blocking(worktree, way.changes))
-    git.run("read-tree", "-n", "-m", "-u", old, new)
+    _patiently(git, "read-tree", "-n", "-m", "-u", old, new)
     return way
+
+
+def _patiently(git: Git, *args: str) -> None:
+    """Run a git that locks the index, again while somebody else's has it: theirs takes a moment."""
+    for _ in range(_PATIENCE):
+        try:
+            git.run(*args)
+            return
+        except GitFailed as error:
+            if _INDEX_LOCKED not in error.message:
+                raise
+            time.sleep(_PAUSE)
+    raise Busy(
+        f"{git.directory}: the index is locked, and stays so",
+        hint="wait for the git that works there, then try again",
+    )
 
 
 def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
