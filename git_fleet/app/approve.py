@@ -56,6 +56,8 @@ def preview(session: Session, plan_id: str) -> Preview:
     checked = planning.check_text(session, revision.plan)
     runs = [gate.run for gate in config.gates] + [entry.run for entry in config.generated]
     runs += [verifier.run for verifier in config.verifiers]
+    profiles = dict.fromkeys(config.profile(task.worker) for task in revision.plan.tasks)
+    runs += [run for each in profiles for run in (each.setup, each.teardown) if run]
     declared = [run if isinstance(run, str) else " ".join(run) for run in runs]
     accepts = [command for task in revision.plan.tasks for command in task.accept]
     warnings = [] if config.gates or config.gates_none else ["no gate is declared: integrate will refuse"]

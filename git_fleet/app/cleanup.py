@@ -7,7 +7,7 @@ every commit the worktree has seen is pinned (app/salvage.py) before the worktre
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,11 +63,13 @@ def cleanup_one(
     actor: str,
     now: datetime,
     trial: bool = False,
+    teardown: Callable[[], str] = lambda: "",
 ) -> CleanupResult:
     """Remove one task's worktree with its branch, slot and scratch folder, or say why it stays.
 
     `base` is the tip of the branch the task was to be integrated onto. With `trial` it only says what it
-    would do. Killed and called again, it goes on; killed when the worktree is gone already, it leaves a slot
+    would do. `teardown` runs before anything goes, and says why the worktree must stay after all ("": it may
+    go); what it leaves there counts like anybody's work. Killed and called again, it goes on; killed when the worktree is gone already, it leaves a slot
     that anybody may take and a branch whose commits are pinned. Raises GitFailed.
     """
     markers, proposed = includes.check_markers(config.touch), proposed_trees(store, task)
@@ -75,6 +77,9 @@ def cleanup_one(
     kept = removable(store, tree, state=state, config=config, saved=saved)
     if kept is not None or trial:
         return CleanupResult(task, tree.path, kept)
+    trouble = teardown()
+    if trouble:
+        return CleanupResult(task, tree.path, Kept("teardown", trouble))
     branch = _fleet_branch(store, tree)
     tip = store.refs.get(branch) if branch else ABSENT
     salvage = salvage_worktree(

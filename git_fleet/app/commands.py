@@ -59,8 +59,7 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 
 _CHUNK = 65_536
 _POLL_SECONDS = 0.02
-_ROUNDS = 5
-_TAIL_LINES = 60
+_ROUNDS, _TAIL_LINES = 5, 60
 
 
 class End(StrEnum):
@@ -90,6 +89,15 @@ class Ran:
     out: bytes = b""
     out_cut: int = 0
     why: str = ""
+
+    def ending(self, timeout_seconds: float) -> str:
+        """How it ended, in a few words; "" for a success."""
+        late = f"ran out of time ({timeout_seconds:g} s)"
+        if self.end is not End.EXITED or self.code is None:
+            return {End.NOT_STARTED: self.why, End.STOPPED: "was stopped"}.get(self.end, late)
+        if self.code < 0:
+            return f"ended by {signal.strsignal(-self.code) or 'a signal'} (signal {-self.code})"
+        return f"exit code {self.code}" if self.code else ""
 
 
 def environment(base: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:

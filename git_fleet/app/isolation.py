@@ -109,7 +109,7 @@ def prepare(
     with worktrees.one_at_a_time(repo):
         confirm()
         worktree.write(git_dir, placed)
-    env = environment(placed, slot, config, inherited)
+    env = environment(placed, slot, config, inherited, shared_cache(cache_dir, repo))
     return Prepared(path, placed, slot, env, tuple(included), tuple(visible), kept)
 
 
@@ -151,12 +151,30 @@ def reusable(repo: Repository, path: Path, branch: str, markers: Iterable[str]) 
     return not contents.busy(path)
 
 
+def shared_cache(cache_dir: Path, repo: Repository) -> Path:
+    """The folder that all worktrees of a repository share for what they download and build; it exists then.
+
+    In the user's cache folder, which may be emptied at any time, not below `.git`: many tools skip paths with such a
+    component, and a sandbox may keep it from being written. A repository has its own, and gates never see it, so
+    what a worker puts there reaches no other repository and decides about no proposal. Raises NeedsPerson.
+    """
+    folder = slots.cache_of(cache_dir, repo.common_dir) / "shared"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NeedsPerson(
+            f"cannot make {folder}: {error.strerror}", hint="make that folder writable, or free some space"
+        ) from error
+    return folder
+
+
 def environment(
-    placement: Placement, slot: Slot, config: Config, inherited: Mapping[str, str]
+    placement: Placement, slot: Slot, config: Config, inherited: Mapping[str, str], cache: Path
 ) -> dict[str, str]:
     """The variables a task's worker gets: the fleet's, those of `[env]`, and git's configuration.
 
     Git's pairs are added behind those that `inherited` has already. The fleet's own names win over `[env]`.
+    `cache` is the folder of `shared_cache`.
     """
     fleet = {
         "FLEET_PLAN": placement.plan,
@@ -167,6 +185,7 @@ def environment(
         "FLEET_PORT_BASE": str(slot.port_base),
         "FLEET_PORT_COUNT": str(slot.port_count),
         "FLEET_SCRATCH": slot.scratch,
+        "FLEET_CACHE": str(cache),
         "TMPDIR": str(Path(slot.scratch, "tmp")),
         "COMPOSE_PROJECT_NAME": compose_name(placement, slot),
     }

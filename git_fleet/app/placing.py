@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app import includes, isolation, naming, rework, salvage
+from git_fleet.app import includes, isolation, naming, provision, rework, salvage
 from git_fleet.app.acting import not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
@@ -59,13 +59,15 @@ class Rescued:
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A claimed task and its worktree (None without one); `env` is what its worker's processes get,
-    `conflicts` the paths in which main, merged in, is in conflict with the work so far."""
+    `conflicts` the paths in which main, merged in, is in conflict with the work so far, `trouble` what went
+    wrong with its setup (a note says so, too)."""
 
     record: TaskRecord
     path: Path | None
     env: Mapping[str, str]
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Rescued:
@@ -265,7 +267,10 @@ def place(session: Session, record: TaskRecord) -> Placed:
     going_on = rework.standing(claim, made.path)
     notes += rework.notes(going_on, lead_commits=config.lead_commits) if going_on else merged
     notes += rework.gate_logs(session, record)
-    return Placed(record, made.path, made.env, tuple(notes), going_on.unresolved if going_on else ())
+    told = provision.set_up(session, record.task, made)
+    notes += filter(None, told)
+    unresolved = going_on.unresolved if going_on else ()
+    return Placed(record, made.path, made.env, tuple(notes), unresolved, told.trouble)
 
 
 def _require_own_branch(session: Session, task: TaskId, claim: Claim) -> None:

@@ -114,6 +114,12 @@ def free(state_dir: Path, *, common_dir: Path, worktree: Path) -> Slot | None:
     return None
 
 
+def find(state_dir: Path, *, common_dir: Path, worktree: Path) -> Slot | None:
+    """The worktree's slot, None without one."""
+    slots = list_slots(state_dir)
+    return next((slot for slot in slots if _same_place(slot, common_dir, worktree)), None)
+
+
 def list_slots(state_dir: Path) -> list[Slot]:
     """Every slot in use on this machine, by number. A file that is no slot of ours is passed over."""
     found = []
@@ -189,13 +195,17 @@ def _writing(folder: Path) -> Iterator[None]:
 # --- scratch folders -----------------------------------------------------------------------------
 
 
+def cache_of(cache_dir: Path, common_dir: Path) -> Path:
+    """Where a repository's own things are in the user's cache folder; a short name."""
+    return cache_dir / hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
+
+
 def _scratch(cache_dir: Path, common_dir: Path, number: int) -> Path:
     """A new, empty folder with `tmp` in it, private. The path stays short: sockets in it have 108 bytes.
 
     What cannot be cleared away (files of a container's root) is left, and another name taken.
     """
-    key = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
-    above = cache_dir / key / "scratch"
+    above = cache_of(cache_dir, common_dir) / "scratch"
     above.mkdir(parents=True, exist_ok=True)
     folder = above / str(number)
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from git_fleet.app import places, snapshots
+from git_fleet.app import places, provision, snapshots
 from git_fleet.app.cleanup import CleanupResult, Kept, cleanup_one
 from git_fleet.app.places import Place
 from git_fleet.app.session import Session
@@ -26,10 +26,13 @@ _CLAIM_ENDED = State.CANCELLED
 """A claim that another has followed is as good as cancelled, whatever its task is by now."""
 
 
-def cleanup(session: Session, tasks: Sequence[str] = (), *, dry_run: bool = False) -> tuple[Cleaned, ...]:
+def cleanup(
+    session: Session, tasks: Sequence[str] = (), *, dry_run: bool = False, teardown: bool = True
+) -> tuple[Cleaned, ...]:
     """Remove the worktrees on this machine whose task has ended or is worked on elsewhere by now.
 
-    `tasks` (ids) restrict it to theirs, and then those that are still worked in are answered too. Raises
+    `tasks` (ids) restrict it to theirs, and then those that are still worked in are answered too. The configured
+    teardown runs first, and a worktree whose teardown fails stays; without `teardown` it is left out. Raises
     InvalidInput for a name that is no task's with a worktree here.
     """
     snapshot = session.snapshot()
@@ -40,7 +43,7 @@ def cleanup(session: Session, tasks: Sequence[str] = (), *, dry_run: bool = Fals
         state = places.state_of(session, snapshot, place.task)
         ended = _ended_state(place, state)
         if place.task in wanted and (tasks or ended.ended):
-            result = _clean(session, snapshot, place, ended, dry_run=dry_run)
+            result = _clean(session, snapshot, place, ended, dry_run=dry_run, teardown=teardown)
             gone = result.kept is None and not dry_run
             done.append(_answer(result, _retire_snapshot(session, snapshot, place, state) if gone else ""))
     return tuple(done)
@@ -66,12 +69,14 @@ def _ended_state(place: Place, state: TaskState | None) -> State:
 
 
 def _clean(
-    session: Session, snapshot: Snapshot, place: Place, state: State, *, dry_run: bool
+    session: Session, snapshot: Snapshot, place: Place, state: State, *, dry_run: bool, teardown: bool
 ) -> CleanupResult:
     path = place.tree.path
     here = session.repo.worktree
     if here is not None and os.path.realpath(here) == os.path.realpath(path):
         return CleanupResult(place.task, path, Kept("here", "you are in it"))
+    record = snapshot.tasks.get(place.task)
+    task = record.task if record else None
     try:
         return cleanup_one(
             session.store,
@@ -84,6 +89,7 @@ def _clean(
             actor=session.actor,
             now=session.now(),
             trial=dry_run,
+            teardown=lambda: provision.tear_down(session, task, place.task, path) if teardown else "",
         )
     except FleetError as error:  # the others go on
         return CleanupResult(place.task, path, Kept("failed", error.message))

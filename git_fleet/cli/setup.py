@@ -63,18 +63,20 @@ def doctor(call: Call, fix: bool) -> int:
     )
 )
 @click.argument("tasks", nargs=-1, metavar="[TASK]…")
+@click.option("--no-teardown", is_flag=True, help="Leave out the teardown that fleet.toml asks for.")
 @dry_run_option
 @command
-def cleanup(call: Call, tasks: tuple[str, ...], dry_run: bool) -> int:
+def cleanup(call: Call, tasks: tuple[str, ...], no_teardown: bool, dry_run: bool) -> int:
     """Remove worktrees that nobody needs any more. What is in them is kept, or they stay.
 
-    The checkouts for gates stay too, for the next integration; `init --uninstall` removes them.
+    The teardown of fleet.toml runs in each first; one whose teardown fails stays. The checkouts for gates
+    stay too, for the next integration; `init --uninstall` removes them.
     Ends with 1 when one that was named stays.
     """
     from git_fleet.app import tidy
 
     with call.session() as session:
-        found = tidy.cleanup(session, tasks, dry_run=dry_run)
+        found = tidy.cleanup(session, tasks, dry_run=dry_run, teardown=not no_teardown)
     call.show(
         lambda: machine.cleanup(found, dry_run=dry_run),
         lambda look: upkeep.cleanup(found, look, dry_run=dry_run),

@@ -50,10 +50,12 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProfile:
-    """How an agent is started; [worker] and [worker.NAME]."""
+    """How an agent is started; [worker] and [worker.NAME]. `prompt` is the path of a template in the
+    repository, "" for the built-in one."""
 
     run: Command = ()
     wrap: tuple[str, ...] = ()
+    prompt: str = ""
     setup: str = ""
     teardown: str = ""
     max_cost_usd: float = 0.0
@@ -119,6 +121,10 @@ class Config:
     def lead_commits(self) -> bool:
         """Whether workers only write files, and committing is the lead's."""
         return self.mode == "lead-commits"
+
+    def profile(self, name: str) -> WorkerProfile:
+        """[worker.NAME], or [worker] itself where there is none of that name."""
+        return dict(self.profiles).get(name, self.worker)
 
     @property
     def generated_paths(self) -> tuple[str, ...]:

@@ -98,23 +98,28 @@ def _broken(place: Path, why: str) -> InvalidInput:
 def write(git_dir: Path, placement: Placement) -> None:
     """Store the placement; `fleet.json` comes last, whole or not at all. Raises GitFailed."""
     document = {"v": VERSION, **asdict(placement)}
+    replace_file(git_dir / BRANCH_FILE, os.fsencode(f"refs/heads/{placement.branch}\n"))
+    replace_file(git_dir / TASK_FILE, os.fsencode(f"{placement.plan}/{placement.task}\n"))
+    replace_file(git_dir / FILE, json.dumps(document).encode() + b"\n")
+
+
+def replace_file(place: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file in a git dir, whole or not at all: a reader (or a crash) never meets half of it. `mode` is that
+    of git's own files there. Raises GitFailed."""
     try:
-        _replace(git_dir / BRANCH_FILE, os.fsencode(f"refs/heads/{placement.branch}\n"))
-        _replace(git_dir / TASK_FILE, os.fsencode(f"{placement.plan}/{placement.task}\n"))
-        _replace(git_dir / FILE, json.dumps(document).encode() + b"\n")
+        _replace(place, data, mode)
     except OSError as error:
         raise GitFailed(
-            f"cannot write {error.filename or git_dir}: {error.strerror}",
+            f"cannot write {place}: {error.strerror}",
             hint="make the repository writable for you, or free some space; then run the command again",
         ) from error
 
 
-def _replace(place: Path, data: bytes) -> None:
-    """Write a file under another name first, so that a reader (or a crash) never meets half of it."""
+def _replace(place: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(prefix=f"{place.name}.", dir=place.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o644)  # as git's own files there; mkstemp makes private ones
+            os.fchmod(handle, mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -113,6 +113,7 @@ def test_the_environment_says_who_and_where(store: Store, tmp_path: Path) -> Non
         "FLEET_PORT_BASE": str(port),
         "FLEET_PORT_COUNT": "10",
         "FLEET_SCRATCH": scratch,
+        "FLEET_CACHE": str(Path(scratch).parents[1] / "shared"),
         "TMPDIR": f"{scratch}/tmp",
         "COMPOSE_PROJECT_NAME": "fleet-p-lan-t-1",
         "DB": "app_1_t",
