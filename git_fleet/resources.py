@@ -1,7 +1,8 @@
-"""Where the files beside the code are: hook shims and JSON Schemas.
+"""Where the files beside the code are: hook shims, JSON Schemas, templates.
 
-A wheel carries them inside the package (`_hooks`, `_schemas`); in a checkout and its editable
-install they are the top-level folders `hooks/` and `schemas/`. One place knows both.
+A wheel carries the first two inside the package (`_hooks`, `_schemas`); in a checkout and its editable
+install they are the top-level folders `hooks/` and `schemas/`. One place knows both. Templates are in the
+package's own folder `templates/` everywhere.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def schema(name: str) -> dict[str, Any]:
         (_folder("schemas") / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
     )
     return document
+
+
+def template(name: str) -> str:
+    """The text of `templates/NAME.md.j2`. Raises FileNotFoundError: the names are ours, not input."""
+    return (_PACKAGE / "templates" / f"{name}.md.j2").read_text(encoding="utf-8")
 
 
 def _folder(name: str) -> Path:

@@ -137,9 +137,7 @@ def _config_problems(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for number, entry in enumerate(data.get("generated", ())):
         for index, text in enumerate(entry["paths"]):
             yield from _pattern_problems(("generated", number, "paths", index), text)
-    for index, text in enumerate(data.get("touch", ())):
-        if any(spelling.folder_problem(part) for part in text.split("/")):
-            yield ("touch", index), found(text, "a path below the worktree's root")
+    yield from _path_problems(data)
     for key, field in (("gate", "name"), ("verifier", "name"), ("verifier", "lens")):
         words = [entry[field] for entry in data.get(key, ())]
         for index in range(1, len(words)):
@@ -160,6 +158,19 @@ def _texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _texts(inner, (*path, index))
+
+
+def _path_problems(data: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Files that are named: markers in a worktree, and the templates of [worker] and its profiles."""
+    for index, text in enumerate(data.get("touch", ())):
+        if any(spelling.folder_problem(part) for part in text.split("/")):
+            yield ("touch", index), found(text, "a path below the worktree's root")
+    worker = data.get("worker", {})
+    tables = [((), worker), *(((name,), value) for name, value in worker.items() if isinstance(value, dict))]
+    for place, table in tables:
+        text = table.get("prompt")
+        if text is not None and any(spelling.folder_problem(part) for part in text.split("/")):
+            yield ("worker", *place, "prompt"), found(text, "a path in the repository")
 
 
 def _pattern_problems(path: Path, text: str) -> Iterator[tuple[Path, str]]:

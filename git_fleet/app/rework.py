@@ -72,12 +72,17 @@ def notes(going_on: Standing, *, lead_commits: bool) -> list[str]:
 
 def gate_logs(session: Session, record: TaskRecord) -> list[str]:
     """Where all is that the gates printed about the proposal, for one who works on what they found."""
+    return [f"whole log of a gate: git show {place}" for place in gate_log_places(session, record)]
+
+
+def gate_log_places(session: Session, record: TaskRecord) -> tuple[str, ...]:
+    """The same as `git show` takes it: `<ref>:<file>` each."""
     proposal = record.state.proposal
     if proposal is None or not record.state.findings:
-        return []
+        return ()
     ref = names.gate_logs(record.id, proposal.number)
     places = gatelogs.listing(session.store, record.id)
-    return [f"whole log of a gate: git show {place}" for place in places if place.startswith(f"{ref}:")]
+    return tuple(place for place in places if place.startswith(f"{ref}:"))
 
 
 def by_hand(session: Session, record: TaskRecord) -> tuple[str, ...]:

@@ -89,6 +89,29 @@ def _event(events: Sequence[LogLine], wanted: str) -> Oid:
     return fitting[0]
 
 
+@click.command(
+    epilog=examples(
+        "git fleet prompt 42                          what the agent of task 42 is told",
+        'claude -p "$(git fleet prompt)"              tell an agent, in the task\'s worktree',
+    )
+)
+@click.argument("task", required=False)
+@command
+def prompt(call: Call, task: str | None) -> None:
+    """What a task's agent is told: the task, its files, the checks, findings, the commands to end it.
+
+    What others wrote in it is quoted, each with its source. `prompt` of [worker] in fleet.toml names a
+    template of your own.
+    """
+    from git_fleet.app import prompt as prompting
+
+    with call.session() as session:
+        found = prompting.prompt(session, task)
+    call.show(
+        lambda: machine.prompt(found.task, found.text, found.template), lambda _: found.text.rstrip("\n")
+    )
+
+
 @click.command(epilog=examples('cd "$(git fleet path 42)"'))
 @click.argument("task")
 @command

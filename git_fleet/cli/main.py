@@ -29,7 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "work": ("progress", "done", "withdraw", "block", "unblock", "shelve", "cancel", "reopen", "accept", "reject"),
     },
     "Look": {
-        "look": ("status", "ready", "explain", "siblings", "log", "path", "worktree"),
+        "look": ("status", "ready", "explain", "siblings", "log", "path", "prompt", "worktree"),
         "review": ("review",),
         "score": ("score",),
     },

@@ -170,6 +170,11 @@ def path(where: Path) -> Document:
     return {"path": str(where)}
 
 
+def prompt(task: object, text: str, template: str) -> Document:
+    """`prompt`; `template` is a path in the repository, null for the built-in one."""
+    return {"task_id": str(task), "prompt": text, "template": template or None}
+
+
 def event_texts(oid: str, texts: Mapping[str, str]) -> Document:
     """`log --event`: the texts that belong to one event."""
     return {"oid": oid, "texts": dict(texts)}
