@@ -199,7 +199,7 @@ def test_the_configuration_of_readme_shows_the_defaults() -> None:
     (text,) = blocks(section("Configuration"), "toml")
     config, document = load_config(text.encode(), "fleet.toml")
     assert set(document) - {"version", "gate", "env"} <= {field.name for field in dataclasses.fields(Config)}
-    assert dataclasses.replace(config, gates=(), generated=(), env=()) == Config()
+    assert dataclasses.replace(config, gates=(), generated=(), env=(), worker=Config().worker) == Config()
 
 
 def test_the_make_targets_of_readme_exist() -> None:
