@@ -95,7 +95,7 @@ def test_what_has_landed_is_told_when_a_person_is_needed(
     declare(repo, "! ls broken", runs, 'park = ["b/**"]')
     hand_in(session, task("a"), task("b", accept=[once(tmp_path, repo, BREAKS)]), task("c"))
     # Or it is met half-way: added, and not committed yet.
-    with pytest.raises(NeedsPerson, match="does not pass on main itself|uncommitted changes") as caught:
+    with pytest.raises(NeedsPerson, match=r"does not pass on main itself|uncommitted changes") as caught:
         run(session, **mode)
     assert ("(before that, p/a landed)" in caught.value.message) == (
         state_of(session, "a") is State.INTEGRATED
