@@ -62,7 +62,8 @@ def integrate(session: Session, order: Order, report: Report, watch: Watch = unw
     """
     if order.dry_run:
         return _round(session, _Task(order, report, watch), None)[0]
-    choosing.choose(session.snapshot(), order.targets)  # before anybody leads: refuse what does not exist
+    if order.targets:  # before anybody leads: refuse what does not exist
+        choosing.choose(session.snapshot(), order.targets)
     with leading(session) as lead:
         return _rounds(session, _Task(order, report, watch), lead)
 
