@@ -25,6 +25,7 @@ print(json.dumps({
     "module": resources.__file__,
     "hooks": str(resources.hooks_dir()),
     "schemas": {name: resources.schema(name) for name in resources.schema_names()},
+    "prompt": resources.template("prompt"),
 }))
 """
 
@@ -67,6 +68,7 @@ def test_an_installation_finds_its_hooks_and_schemas(kind: str, wheel: Path, tmp
     assert Path(found["module"]).is_relative_to(home)
     assert Path(found["hooks"]).is_relative_to(home)
     assert found["schemas"] == {name: resources.schema(name) for name in resources.schema_names()}
+    assert found["prompt"] == resources.template("prompt")
     ours = [path for path in resources.hooks_dir().iterdir() if path.is_file()]
     assert ours
     for hook in ours:
