@@ -22,7 +22,7 @@ from git_fleet.core.model import Finding, State, Verdict
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.results import Given
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.core.verdicts import Decision, counting, decision, needed
+from git_fleet.core.verdicts import Decision, by_hand, counting, decision, needed
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput
 from git_fleet.store import log, names
 from git_fleet.store.base import tip
@@ -144,14 +144,36 @@ def base_tip(session: Session, record: TaskRecord) -> Oid | None:
 def add(
     session: Session, record: TaskRecord, verdict: Verdict, answer: Answer, texts: Mapping[str, bytes]
 ) -> TaskRecord:
-    """Append a verdict to the log of the task that it was given on.
+    """Append a verdict to the log of the task that it was given on. `record` is the task as it was when the
+    question was asked.
 
-    Raises Stale when another proposal was handed in meanwhile, IllegalEvent when none is there any more.
+    What a verifier says comes too late when somebody has answered for its lens since then, and never takes
+    the place of a person's word: then the task is returned as it is, without it. Raises Stale when another
+    proposal was handed in meanwhile, IllegalEvent when none is there any more.
     """
     fields: dict[str, Any] = {"verdict": verdict, "findings": answer.findings}
     fields |= {"summary": answer.summary} if answer.summary else {}
-    decide = same_proposal(record, lambda _: fields)
-    return act(session, record, "verdict", decide, actor=verdict.verifier, texts=texts)
+    before = _answer_for(record, verdict.lens)
+
+    def decide(now: TaskRecord) -> dict[str, Any]:
+        there = _answer_for(now, verdict.lens)
+        if not by_hand(verdict) and there is not None and (there != before or by_hand(there)):
+            raise _Late
+        return fields
+
+    try:
+        decided = same_proposal(record, decide)
+        return act(session, record, "verdict", decided, actor=verdict.verifier, texts=texts)
+    except _Late:
+        return session.reread(record)
+
+
+class _Late(Exception):
+    """The lens has been answered meanwhile."""
+
+
+def _answer_for(record: TaskRecord, lens: str) -> Verdict | None:
+    return next((verdict for verdict in counting(record.state) if verdict.lens == lens), None)
 
 
 def settle(session: Session, record: TaskRecord, config: Config) -> TaskRecord:

@@ -9,7 +9,9 @@ runs again asks only the rest. With the last answer comes the conclusion.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +35,7 @@ from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.core.verdicts import Decision, decision, lenses_of, missing
+from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
 from git_fleet.store import gatelogs
@@ -121,7 +123,7 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     if state is State.VERIFIED:
         record = verdicts.reverify(run.session, record, "asked again")
     if wanted:
-        run.tasks.append(_examine(run, record, config, wanted))
+        _alone(run, record, config, wanted)
     elif decision(record.state, config) is not Decision.WAIT:
         run.tasks.append(outcome(run.session, verdicts.settle(run.session, record, config)))
     elif lenses_of(config):
@@ -147,7 +149,10 @@ def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier,
             raise InvalidInput(
                 f"no verifier has the lens {lens!r}; there are: {', '.join(known) or 'none'}", hint=hint
             )
-    open_lenses = known if asked.again else missing(record.state, config)
+    heard = {verdict.lens for verdict in counting(record.state) if by_hand(verdict)}
+    taken_back = record.state.state is State.VERIFIED  # by asking again
+    again = [lens for lens in known if taken_back or lens not in heard]  # else a person's word stays
+    open_lenses = again if asked.again else missing(record.state, config)
     return tuple(
         verifier
         for verifier in config.verifiers
@@ -156,6 +161,43 @@ def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier,
 
 
 # --- one proposal -------------------------------------------------------------------------------------
+
+
+def _alone(run: _Run, record: TaskRecord, config: Config, wanted: Sequence[Verifier]) -> None:
+    """Ask those of `wanted` whom no other `git fleet verify` is asking at this moment: an agent's answer is
+    dear, and of two for one lens the later would be left out."""
+    with ExitStack() as stack:
+        mine = [verifier for verifier in wanted if _held(stack, run.session, record, verifier.lens)]
+        now = run.session.reread(record)  # who asked until a moment ago may have the answer
+        if now.state.proposal != record.state.proposal or now.state.state is not State.PROPOSED:
+            run.skipped.append(Skipped(record.id, f"it is {now.state.state.phrase} by now"))
+            return
+        before, heard = counting(record.state), counting(now.state)
+        news = {verdict.lens for verdict in heard if verdict not in before}
+        mine = [verifier for verifier in mine if verifier.lens not in news]
+        if mine:
+            run.tasks.append(_examine(run, now, config, mine))
+        else:
+            run.skipped.append(Skipped(record.id, "another git fleet verify asks its verifiers"))
+
+
+def _held(stack: ExitStack, session: Session, record: TaskRecord, lens: str) -> bool:
+    """Whether we alone ask about this lens of this proposal, for as long as `stack` lasts. The flock ends
+    with its process, however that ends. (A lock file that is removed while another opens it lets both ask:
+    then the log decides, see verdicts.add.)"""
+    number = record.state.proposal.number if record.state.proposal else 0
+    folder = session.repo.fleet_dir / "verifying"
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{record.id.plan}+{record.id.task}+{number}+{lens}"
+    lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    stack.callback(os.close, lock)
+    stack.callback(place.unlink, missing_ok=True)
+    return True
 
 
 def _examine(run: _Run, record: TaskRecord, config: Config, wanted: Sequence[Verifier]) -> Verified:
@@ -284,14 +326,17 @@ def _question(
 
 
 def _record(run: _Run, case: Case, record: TaskRecord, verifier: Verifier, ran: Ran) -> TaskRecord:
-    """Append what one verifier answered."""
+    """Append what one verifier answered, unless somebody else has answered for its lens meanwhile."""
     who = f"verifier:{verifier.name}"
     verdict = verdicts.new_verdict(record, verifier.lens, who, Ruling.INCONCLUSIVE, case.onto)
     answer = _answer(case.question(verifier, verdict.source), verifier, ran)
     run.report(f"{record.id}: {verifier.lens}: {answer.ruling} ({ran.seconds:.1f} s)")
     texts = {"output": ran.log.read_bytes()}
     verdict = replace(verdict, verdict=str(answer.ruling))
-    return verdicts.add(run.session, record, verdict, answer, texts)
+    now = verdicts.add(run.session, case.record, verdict, answer, texts)
+    if verdict not in now.state.verdicts:
+        run.report(f"{record.id}: {verifier.lens}: left out, it was answered meanwhile")
+    return now
 
 
 def _answer(asked: Question, verifier: Verifier, ran: Ran) -> Answer:

@@ -68,6 +68,11 @@ def counting(state: TaskState) -> tuple[Verdict, ...]:
     )
 
 
+def by_hand(verdict: Verdict) -> bool:
+    """Whether a verdict is a person's (or an agent's who may give one), not a configured verifier's."""
+    return not verdict.verifier.startswith("verifier:")
+
+
 def decision(state: TaskState, config: Config) -> Decision:
     """What the verdicts on the task's latest proposal make of it under this configuration."""
     return decide(counting(state), config.policy, lenses_of(config))

@@ -224,6 +224,28 @@ def test_a_verdict_on_a_proposal_that_was_replaced_is_not_recorded(waiting: Sess
     assert read(waiting).state.verdicts == ()
 
 
+def test_an_answer_that_comes_late_does_not_replace_the_one_that_was_given_meanwhile(
+    waiting: Session,
+) -> None:
+    """Two processes have asked the same question, and one has heard a refutation by now."""
+    asked = read(waiting)
+    answered(waiting, "docs", Ruling.REFUTED, "real bug")
+    late = verdicts.new_verdict(asked, "docs", "verifier:v-docs", Ruling.UPHELD, None)
+    left = verdicts.add(waiting, asked, late, Answer(Ruling.UPHELD), {})
+    assert [one.verdict for one in left.state.verdicts] == ["refuted"]
+    assert [found.text for found in left.state.findings] == ["real bug"]
+    assert answered(waiting, "docs", Ruling.UPHELD).state.findings == ()  # it was asked again since
+
+
+def test_a_persons_word_is_replaced_by_a_persons_alone(waiting: Session) -> None:
+    verdicts.give(waiting, "a", Ruling.UPHELD, "docs", ())
+    left = answered(waiting, "docs", Ruling.REFUTED, "no")
+    assert [(v.verifier, v.verdict) for v in left.state.verdicts] == [("person:Test Person", "upheld")]
+    assert left.state.findings == ()
+    changed = verdicts.give(waiting, "a", Ruling.REFUTED, "docs", ("I looked again.",))
+    assert (changed.state.state, [v.verdict for v in changed.state.verdicts]) == (State.REWORK, ["refuted"])
+
+
 def test_old_verdicts_are_not_given_on_a_new_proposal(waiting: Session, repo: Repo) -> None:
     answered(waiting, "docs", Ruling.UPHELD)
     on_task(waiting, "eject", "a", reason="gate")

@@ -19,6 +19,7 @@ from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Command
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Finding, State
+from git_fleet.core.results import Verification
 from git_fleet.errors import Denied, InvalidInput, NeedsPerson
 from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
@@ -153,7 +154,9 @@ def test_a_verifier_that_repeats_its_token_is_heard_beside_what_it_quotes(planne
 
 def test_a_red_gate_goes_back_and_no_verifier_is_asked(planned: Repo, tmp_path: Path) -> None:
     configured(
-        planned, {"l": says(UPHELD, f"touch {shlex.quote(str(tmp_path / 'asked'))}")}, ["echo no; ! test -e a/new"]
+        planned,
+        {"l": says(UPHELD, f"touch {shlex.quote(str(tmp_path / 'asked'))}")},
+        ["echo no; ! test -e a/new"],
     )
     handed(planned)
     session = lead(planned)
@@ -270,6 +273,69 @@ def test_two_who_verify_at_once_draw_one_conclusion(planned: Repo) -> None:
     assert [entry.event.name for entry in entries].count("uphold") == 1
     assert state(session).state is State.VERIFIED
     assert all(each.state is State.VERIFIED for one in found for each in one.tasks)
+
+
+def test_nobody_is_asked_twice_at_once(planned: Repo, tmp_path: Path) -> None:
+    log = shlex.quote(str(tmp_path / "log"))
+    configured(
+        planned, {"x": says(UPHELD, f"echo x >>{log}"), "y": says(UPHELD, f"echo y >>{log}")}, verdicts=2
+    )
+    handed(planned)
+    inner: list[Verification] = []
+
+    def meanwhile(line: str) -> None:
+        if "asks" in line:
+            inner.append(run(lead(planned)))
+
+    session = lead(planned)
+    assert only(verify(session, Asked(lenses=("x",)), meanwhile)).missing == ()
+    (while_asked,) = inner
+    assert [one.lens for one in only(while_asked).verdicts] == ["y"]
+    assert (tmp_path / "log").read_text().split() == ["y", "x"]
+    assert state(session).state is State.VERIFIED
+    assert list((session.repo.fleet_dir / "verifying").iterdir()) == []
+
+
+def test_who_finds_all_lenses_being_asked_leaves_the_task(planned: Repo) -> None:
+    configured(planned, {"x": says(UPHELD)}, verdicts=1)
+    handed(planned)
+    inner: list[Verification] = []
+    session = lead(planned)
+    verify(session, Asked(), lambda line: inner.append(run(lead(planned))) if "asks" in line else None)
+    assert [each.reason for each in inner[0].skipped] == ["another git fleet verify asks its verifiers"]
+    assert state(session).state is State.VERIFIED
+
+
+def test_a_person_who_answers_while_a_verifier_is_at_work_has_the_last_word(planned: Repo) -> None:
+    configured(planned, {"x": says(UPHELD), "y": says(UPHELD), "z": says(UPHELD)}, verdicts=2)
+    handed(planned)
+    session, lines = lead(planned), list[str]()
+
+    def meanwhile(line: str) -> None:
+        lines.append(line)
+        if "asks" in line:
+            verdicts.give(lead(planned), "a", Ruling.REFUTED, "x", ("I looked.",))
+
+    found = only(verify(session, Asked(), meanwhile))
+    assert {(one.lens, one.verifier) for one in found.verdicts} >= {("x", "person:Test Person")}
+    assert found.state is State.VERIFIED  # two of three
+    assert "p/a: x: left out, it was answered meanwhile" in lines
+    assert_logs_are_legal(session)
+
+
+def test_asking_again_leaves_what_a_person_has_answered(planned: Repo, tmp_path: Path) -> None:
+    log = shlex.quote(str(tmp_path / "log"))
+    configured(
+        planned,
+        {"x": says(UPHELD, f"echo x >>{log}"), "y": says(UPHELD, f"echo y >>{log}")},
+        require=["legal"],
+    )
+    handed(planned)
+    session = lead(planned)
+    verdicts.give(session, "a", Ruling.UPHELD, "x", ())
+    for _ in range(2):
+        run(session, "a", again=True)
+    assert (tmp_path / "log").read_text().split() == ["y", "y"]
 
 
 def test_one_who_is_interrupted_leaves_no_verifier_behind(planned: Repo, tmp_path: Path) -> None:
