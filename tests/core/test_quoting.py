@@ -45,14 +45,16 @@ def test_a_text_that_knows_the_rules_gets_another_mark() -> None:
     assert len(inside(quoting.quote(forged, "an issue", other, most=1000), other)) == 4
 
 
-def test_the_mark_is_looked_for_in_what_is_shown_not_in_what_was_written(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("left", ["00", "5a", "a5", "ff"])
+def test_the_mark_is_the_one_that_no_text_holds_as_it_is_shown(
+    monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
-    # With one digit each text is full of marks; sixteen of them leave just one that is in none.
-    monkeypatch.setattr(quoting, "_MARK_DIGITS", 1)
-    hidden = "".join(f"{digit:x}" for digit in range(15))
-    assert quoting.mark_for([hidden.upper()]) == "f"
-    assert quoting.mark_for(["\x00".join(hidden)]) == "f"
+    monkeypatch.setattr(quoting, "_MARK_DIGITS", 2)  # so that a text can hold all of them but one
+    marks = [f"{number:02x}" for number in range(256) if f"{number:02x}" != left]
+    assert quoting.mark_for([" ".join(marks)]) == left
+    assert quoting.mark_for([" ".join(marks).upper()]) == left
+    assert quoting.mark_for([" ".join("\x00".join(mark) for mark in marks)]) == left
+    assert quoting.mark_for([mark + "\n" for mark in marks]) == left
 
 
 def test_a_prompt_has_the_same_mark_each_time_and_another_one_for_other_texts() -> None:
