@@ -100,6 +100,15 @@ class Ran:
         return f"exit code {self.code}" if self.code else ""
 
 
+def printed(log: Path) -> bytes:
+    """What a command printed. It may have run workers' code, and that may have removed the log: then a line
+    that says so."""
+    try:
+        return log.read_bytes()
+    except OSError as error:
+        return f"[git-fleet cannot read the log: {error.strerror}]\n".encode()
+
+
 def environment(base: Mapping[str, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command: what of `base` is on the allow-list, then all of `extra`.
 

@@ -331,7 +331,7 @@ def _record(run: _Run, case: Case, record: TaskRecord, verifier: Verifier, ran: 
     verdict = verdicts.new_verdict(record, verifier.lens, who, Ruling.INCONCLUSIVE, case.onto)
     answer = _answer(case.question(verifier, verdict.source), verifier, ran)
     run.report(f"{record.id}: {verifier.lens}: {answer.ruling} ({ran.seconds:.1f} s)")
-    texts = {"output": ran.log.read_bytes()}
+    texts = {"output": commands.printed(ran.log)}
     verdict = replace(verdict, verdict=str(answer.ruling))
     now = verdicts.add(run.session, case.record, verdict, answer, texts)
     if verdict not in now.state.verdicts:

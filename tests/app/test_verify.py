@@ -116,6 +116,18 @@ def test_one_that_runs_out_of_time_is_ended_and_counts_as_refuted(planned: Repo,
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_one_whose_log_the_workers_code_has_removed_is_heard(planned: Repo) -> None:
+    configured(planned, {"l": says(UPHELD, "sh a/new")})
+    handed(planned, files={"a/new": 'rm -r "$(git rev-parse --git-common-dir)/fleet/logs"'})
+    session = lead(planned)
+    found = only(run(session))
+    assert found.state is State.VERIFIED
+    (said,) = found.verdicts
+    assert history.texts(session, said.oid)["output"].startswith(
+        "[git-fleet cannot read the log: No such file"
+    )
+
+
 def test_an_agents_envelope_is_opened(planned: Repo) -> None:
     inner = f"I looked at everything.\n```json\n{json.dumps(json.loads(REFUTED), indent=2)}\n```\n"
     envelope = json.dumps(
