@@ -276,9 +276,11 @@ class Session:
                 )
         return self.record(snapshot, name)
 
-    def require_person(self, verb: str) -> None:
-        """Raises Denied when `verb` is a person's and an agent's environment is set."""
-        if verb not in self.config().policy.human:
+    def require_person(self, verb: str, task: TaskId | None = None) -> None:
+        """Raises Denied when `verb` is a person's and an agent's environment is set. The branch that the
+        plan of `task` is integrated onto says what is a person's; without a task the default base does."""
+        config = self.config_of(task) if task else self.config()
+        if verb not in config.policy.human:
             return
         sign = next((name for name in AGENT_VARIABLES if self.around.env.get(name)), None)
         if sign:

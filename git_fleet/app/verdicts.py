@@ -98,7 +98,8 @@ def give(
     Raises Denied for an agent and for whoever made the proposal, IllegalEvent when nothing is handed in,
     InvalidInput for a lens that is no word and a refutation that says nothing.
     """
-    session.require_person("verdict")
+    record = session.record(session.snapshot(), name)
+    session.require_person("verdict", record.id)
     if not _LENS.fullmatch(lens):
         raise InvalidInput(
             f"lens {lens!r}: a word of letters, digits, '.', '_' and '-'", hint="--lens security"
@@ -107,7 +108,6 @@ def give(
         raise InvalidInput(
             "a refutation needs a reason", hint=f'git fleet verdict {name} --refuted --finding "…"'
         )
-    record = session.record(session.snapshot(), name)
     agent = any(session.around.env.get(sign) for sign in AGENT_VARIABLES)
     who = session.actor if agent else session.person()
     require_other(session, record, who)

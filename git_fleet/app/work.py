@@ -165,8 +165,8 @@ def accept(session: Session, name: str, reason: str) -> Acted:
     Raises Denied for an agent, and for whoever made the proposal; IllegalEvent where there is neither,
     Stale when there is another proposal by now.
     """
-    session.require_person("accept")
     record = _find(session, name)
+    session.require_person("accept", record.id)
     person = session.person()
     if record.state.state is not State.PENDING:
         require_other(session, record, person, verb="accept")
@@ -188,10 +188,10 @@ def reject(session: Session, name: str, findings: tuple[str, ...]) -> Acted:
 
     Raises Denied for an agent, Stale when there is another proposal by now.
     """
-    session.require_person("reject")
-    if not findings:
-        raise InvalidInput("a rejection needs a reason", hint=f'git fleet reject {name} --finding "…"')
     record = _find(session, name)
+    session.require_person("reject", record.id)
+    if not findings:
+        raise InvalidInput("a rejection needs a reason", hint=f'git fleet reject {record.id} --finding "…"')
     person = session.person()
     found = tuple(Finding(text, source=f"person:{person}") for text in findings)
     decide = same_proposal(record, lambda _: {"findings": found, "reason": "rejected"})

@@ -164,6 +164,25 @@ def test_an_agent_gives_no_persons_verdict_unless_the_policy_lets_it(repo: Repo)
     assert record.state.verdicts[-1].verifier == "worker:robot"
 
 
+def test_the_branch_of_the_plan_says_what_is_a_persons(repo: Repo) -> None:
+    """Another branch lets agents do everything."""
+    repo.commit("Policy", {"fleet.toml": 'version = 1\ngates = "none"\n'})
+    repo.run_git("branch", "dev")
+    repo.commit("Policy", {"fleet.toml": 'version = 1\ngates = "none"\npolicy = { human = [] }\n'})
+    approved(open_fleet(repo, "ann"), task("a"), base="dev")
+    worker = open_fleet(repo, "w1")
+    claimed(worker, "a")
+    proposed(worker, "a")
+    agent = open_fleet(repo, "robot", env={"CLAUDECODE": "1"})
+    for act in (
+        lambda: verdicts.give(agent, "a", Ruling.UPHELD, "docs", ()),
+        lambda: work.accept(agent, "a", ""),
+        lambda: work.reject(agent, "a", ("no",)),
+    ):
+        with pytest.raises(Denied, match="is a person's to do, and CLAUDECODE says"):
+            act()
+
+
 @pytest.mark.parametrize(
     ("lens", "ruling", "error"),
     [("two words", Ruling.UPHELD, "a word of letters"), ("docs", Ruling.REFUTED, "needs a reason")],
