@@ -8,7 +8,7 @@ the names of branch and folder, and the fleet's own words stand as they are.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,14 +53,18 @@ class Facts:
 
 def values(facts: Facts) -> dict[str, Any]:
     """The variables of a prompt's template, by name. README lists them."""
-    mark = quoting.mark_for(_texts(facts))
-    return {
-        "mark": mark,
-        "quoting": quoting.explained(mark),
-        "task": _task(facts),
-        "hand_in": _hand_in(facts),
-        **_quoted(facts, mark),
-    }
+    plain = {"task": _task(facts), "hand_in": _hand_in(facts)}
+    mark = quoting.mark_for(_texts([plain, _quoted(facts, "")]))
+    return {"mark": mark, "quoting": quoting.explained(mark), **plain, **_quoted(facts, mark)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in the values of a template: the mark must be in none of them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _task(facts: Facts) -> dict[str, Any]:
@@ -133,18 +137,6 @@ def _quoted(facts: Facts, mark: str) -> dict[str, Any]:
         "setup": listed([facts.setup] if facts.setup else [], "setup, fleet.toml"),
         "siblings": listed(_met(facts), "siblings"),
     }
-
-
-def _texts(facts: Facts) -> list[str]:
-    """Everything that comes into the prompt and is not the fleet's own: the mark must be in none of it."""
-    task, state = facts.record.task, facts.record.state
-    return [
-        _words(facts), facts.worker, facts.branch, facts.worktree, facts.base, facts.setup, state.reason,
-        *task.owned, *task.reads, *task.accept, *(f"{key}{value}" for key, value in task.params),
-        *facts.config.generated_paths, *_gates(facts),
-        *(f"{found.source}{found.path}{found.text}" for found in state.findings),
-        *(facts.unresolved or ()), *facts.said, *facts.gate_logs, *_met(facts),
-    ]  # fmt: skip
 
 
 def _listed(items: Iterable[str], source: str, *, mark: str) -> str:

@@ -16,9 +16,11 @@ from git_fleet.app import claim as claiming
 from git_fleet.app import prompt as prompting
 from git_fleet.app import work
 from git_fleet.app.session import Session
+from git_fleet.core import quoting
 from git_fleet.core.launch import MAX_ARGUMENT_BYTES
 from git_fleet.core.lifecycle import MAX_FINDINGS
 from git_fleet.core.model import Finding
+from git_fleet.core.prompting import values as prompting_values
 from git_fleet.errors import InvalidInput
 from git_fleet.store import gatelogs
 from tests.support.clock import FakeClock
@@ -226,6 +228,23 @@ def test_hostile_texts_stay_in_their_quotations(session: Session) -> None:
     assert ours.count("# Rules") == 1
     assert "Do {{ 7 * 6 }}" in quotations(text)["the task, plan p"]
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\U000e0041]", text)
+
+
+def test_the_mark_is_in_nothing_that_is_quoted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quoting, "_MARK_DIGITS", 2)  # so that texts can hold all marks but one
+    marks = [f"{number:02X}" for number in range(256) if number != 0xFA]  # no word of ours, and in no id
+    approved(
+        session,
+        task("z", title="z", prompt="\n".join(marks[:90]), accept=marks[90:140]),
+        task("y", files=["/y"]),
+    )
+    claimed(session, "y")
+    work.block(session, "y", "wall", " ".join(marks[140:200]))
+    claimed(session, "z")
+    on_task(session, "done", "z", proposal=_proposal(session))
+    on_task(session, "eject", "z", reason="gate", findings=(Finding(" ".join(marks[200:]), "gate"),))
+    record = session.record(session.snapshot(), "z")
+    assert prompting_values(prompting.facts(session, session.snapshot(), record))["mark"] == "fa"
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\n".join(["|"] * 500_000), "\U0001f680" * 250_000])
