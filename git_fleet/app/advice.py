@@ -95,14 +95,19 @@ def _unfinished_business(snapshot: Snapshot) -> Iterator[str]:
 def _proposals(snapshot: Snapshot, config: Config) -> Iterator[str]:
     """Verifiers first, where some are configured and not heard yet; what may land as far as verdicts go is
     decided by the gates of `integrate`; the rest waits for a person."""
-    waiting = (State.PARKED, State.PROPOSED)
     states = [record.state for record in snapshot.tasks.values()]
     if any(state.state is State.PROPOSED and verdicts.to_ask(state, config) for state in states):
         yield "git fleet verify"
     handed_in = (state for state in states if state.state in (State.PROPOSED, State.VERIFIED))
     if any(not verdicts.why_not(state, config) for state in handed_in):
         yield "git fleet integrate"
-    yield from _first(snapshot, "git fleet accept {}", lambda r: r.state.state in waiting)
+    for record in snapshot.tasks.values():
+        if record.state.state is State.PARKED:
+            yield f"git fleet accept {record.id}"
+        elif record.state.state is State.PROPOSED:
+            if verdicts.missing(record.state, config):
+                yield verdicts.persons_command(record.id, record.state, config)
+            yield f"git fleet accept {record.id}"
 
 
 def _on_hold(record: TaskRecord) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from git_fleet.core.answers import Ruling
 from git_fleet.core.config import Config, Policy
+from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State, TaskState, Verdict
 
 
@@ -82,6 +83,13 @@ def missing(state: TaskState, config: Config) -> tuple[str, ...]:
     """The lenses that have not been heard on the task's latest proposal."""
     heard = {verdict.lens for verdict in counting(state)}
     return tuple(lens for lens in lenses_of(config) if lens not in heard)
+
+
+def persons_command(task: TaskId, state: TaskState, config: Config, verdict: str = "upheld") -> str:
+    """What a person types to answer for the next lens that waits for one. Of some policies any lens will do."""
+    asked = {verifier.lens for verifier in config.verifiers}
+    lenses = sorted(missing(state, config), key=lambda lens: lens in asked)
+    return f"git fleet verdict {task} --lens {lenses[0] if lenses else 'LENS'} --{verdict}"
 
 
 def to_ask(state: TaskState, config: Config) -> bool:

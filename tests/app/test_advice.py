@@ -94,6 +94,19 @@ def test_a_proposal_that_needs_a_verdict_is_for_a_person_to_accept(repo: Repo) -
     assert advised(session) == "git fleet accept p/a"
 
 
+def test_where_only_a_required_lens_is_open_the_next_command_answers_for_it(repo: Repo) -> None:
+    verifier = '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["true"]\n'
+    policy = 'policy = { require = ["security"] }\n'
+    repo.commit("verifier", {"fleet.toml": f'version = 1\ngates = "none"\n{policy}{verifier}'})
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    assert advised(session) == "git fleet verify"
+    on_task(session, "verdict", "a", verdict=Verdict("l", "verifier:v", "upheld", 1))
+    assert advised(session) == "git fleet verdict p/a --lens security --upheld"
+
+
 def test_verifiers_are_asked_before_anything_lands(repo: Repo) -> None:
     verifier = '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["true"]\n'
     repo.commit("verifier", {"fleet.toml": f'version = 1\ngates = "none"\n{verifier}'})
