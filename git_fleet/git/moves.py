@@ -8,6 +8,7 @@ there. Refs are not touched here.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -24,6 +25,12 @@ from git_fleet.git.repository import Repository, discover
 _INDEX_LOCKED = "index.lock': File exists"
 _PATIENCE, _PAUSE = 40, 0.05  # tries, and seconds between them
 
+_SUBMODULE = 0o160000
+# What is in a submodule is never moved, whatever the user has configured: its commits may not even be here.
+_READ_TREE = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
+# A line of `diff-index --raw` about a submodule whose checkout is not at the index's commit, or its tree's.
+_LINK_ELSEWHERE = re.compile(":160000 160000 [0-9a-f]+ 0+ M$")
+
 
 class _Change(NamedTuple):
     """A path that differs between two commits; a mode is 0 where it is absent."""
@@ -31,7 +38,13 @@ class _Change(NamedTuple):
     path: str
     old_mode: int
     new_mode: int
+    old_oid: str
     new_oid: str
+
+    @property
+    def is_link(self) -> bool:
+        """Whether there is nothing but the commit of a submodule before, or after, or both: it moves by the index."""
+        return {self.old_mode, self.new_mode} <= {0, _SUBMODULE}
 
 
 class Way(NamedTuple):
@@ -49,7 +62,7 @@ class Way(NamedTuple):
         """
         try:
             if not _blocking(self.worktree, self.changes):
-                _patiently(Git(self.worktree), "read-tree", "-m", "-u", self.old, self.new)
+                _patiently(Git(self.worktree), *_READ_TREE, self.old, self.new)
                 return
         except (GitFailed, Busy):
             pass  # why, and whether it has begun, is seen from the files
@@ -66,13 +79,23 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
     if going_on:
         raise NeedsPerson(f"{worktree} is in the middle of a {going_on}", hint=f"git -C {worktree} status")
     git = Git(worktree)
-    changed = _changed(git, old, "--ignore-submodules=none")
+    changed = _changed(git, old)
     if changed:
         raise _dirty(worktree, changed)
     way = Way(worktree, old, new, tuple(_changes(git, old, new)))
     _refuse_untracked(worktree, _blocking(worktree, way.changes))
-    _patiently(git, "read-tree", "-n", "-m", "-u", old, new)
+    _patiently(git, *_READ_TREE, "-n", old, new)
     return way
+
+
+def left_behind(worktree: Path, old: Oid, new: Oid) -> list[str]:
+    """The submodules that a move from `old` to `new` gives another commit, while the one they have checked out in
+    `worktree` stays."""
+    if not (worktree / ".gitmodules").exists():
+        return []
+    changes = _changes(Git(worktree), old, new)
+    both = [change.path for change in changes if change.old_mode == change.new_mode == _SUBMODULE]
+    return [path for path in both if (worktree / path / ".git").exists()]
 
 
 def _patiently(git: Git, *args: str) -> None:
@@ -104,10 +127,13 @@ def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
     changed = {tree: torn.differing(repo.git_dir, worktree, tree) for tree in (old, new)}
     arrived, begun, foreign = [], [], []
     git = Git(worktree)
-    for change in _changes(git, old, new):
-        if _is_at(worktree, change.path, change.old_mode, changed[old]):
+    changes = _changes(git, old, new)
+    links = _staged(git, [change.path for change in changes if change.is_link])
+    for change in changes:
+        at = links.get(change.path, repo.zero) if change.is_link else ""
+        if at == change.old_oid or (not at and _is_at(worktree, change.path, change.old_mode, changed[old])):
             continue  # read-tree will move it
-        if _is_at(worktree, change.path, change.new_mode, changed[new]):
+        if at == change.new_oid or (not at and _is_at(worktree, change.path, change.new_mode, changed[new])):
             arrived.append(change)
         elif change.new_mode and torn.is_beginning(repo.git_dir, worktree, new, change.path):
             begun.append(change)
@@ -160,22 +186,41 @@ def _read_tree(worktree: Path, old: Oid, new: Oid) -> None:
     the names, and because git lets ignored files go."""
     git = Git(worktree)
     changes = _changes(git, old, new)
-    _refuse_untracked(worktree, in_the_way(git, worktree, _added(changes)))
+    tracked = set(git.paths("ls-files", "-z"))
+    _refuse_untracked(worktree, _in_the_way(worktree, _added(changes), tracked, _submodules(changes)))
     touched = {change.path for change in changes}
     changed = [path for path in _changed(git, old) if path in touched]
     if changed:
         raise _dirty(worktree, changed)
-    git.run("read-tree", "-m", "-u", old, new)
+    git.run(*_READ_TREE, old, new)
 
 
-def _changed(git: Git, tree: Oid, *options: str) -> list[str]:
+def _changed(git: Git, tree: Oid) -> list[str]:
     """What differs from a tree, in the index or in the work tree, conflicts included."""
-    ask = ("diff-index", "-z", "--name-only", *options, tree)
-    if not git.paths(*ask):
+    if not _differing(git, tree):
         return []
     # It takes a file whose time alone differs for a changed one. 1: something is changed, we are about to see what.
     git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    return git.paths(*ask)
+    return _differing(git, tree)
+
+
+def _differing(git: Git, tree: Oid) -> list[str]:
+    """The same by the index's time stamps. Of a submodule only what is staged: no move touches the commit that it has
+    checked out, which may well be another, nor the files in it."""
+    fields = git.paths("diff-index", "-z", "--raw", "--no-renames", "--ignore-submodules=dirty", tree)
+    found = list(zip(fields[1::2], fields[::2], strict=True))
+    checked_out = {path for path, meta in found if _LINK_ELSEWHERE.match(meta)}
+    if checked_out:
+        checked_out -= set(git.paths("diff-index", "-z", "--cached", "--name-only", "--no-renames", tree))
+    return [path for path, _ in found if path not in checked_out]
+
+
+def _staged(git: Git, paths: Sequence[str]) -> dict[str, str]:
+    """The object ids that the index has for these paths; one in conflict has the last of its sides."""
+    if not paths:
+        return {}
+    entries = git.paths("--literal-pathspecs", "ls-files", "-z", "--stage", "--", *paths)
+    return {path: meta.split(" ")[1] for meta, _, path in (entry.partition("\t") for entry in entries)}
 
 
 def _added(changes: Iterable[_Change]) -> list[str]:
@@ -185,7 +230,12 @@ def _added(changes: Iterable[_Change]) -> list[str]:
 def _blocking(worktree: Path, changes: Sequence[_Change]) -> list[str]:
     """The files in the way of these changes to an index that holds just the old tree: what is tracked there
     and stands in the way of something new goes by the same changes."""
-    return _in_the_way(worktree, _added(changes), {change.path for change in changes if change.old_mode})
+    tracked = {change.path for change in changes if change.old_mode}
+    return _in_the_way(worktree, _added(changes), tracked, _submodules(changes))
+
+
+def _submodules(changes: Iterable[_Change]) -> set[str]:
+    return {change.path for change in changes if change.new_mode == _SUBMODULE}
 
 
 def _refuse_untracked(worktree: Path, blocking: Sequence[str]) -> None:
@@ -208,13 +258,16 @@ def in_the_way(git: Git, worktree: Path, added: Iterable[str]) -> list[str]:
     return _in_the_way(worktree, added, set(git.paths("ls-files", "-z")))
 
 
-def _in_the_way(worktree: Path, added: Iterable[str], tracked: Set[str]) -> list[str]:
+def _in_the_way(
+    worktree: Path, added: Iterable[str], tracked: Set[str], submodules: Set[str] = frozenset()
+) -> list[str]:
+    """`submodules` are those of `added` that take over the folder that is there, as it is."""
     paths = list(added)
     folders = {above for path in paths for above in _above(path)}
     found = {path for path in folders.union(paths) - tracked if _is_file(worktree / path)}
     for path in paths:
         place = worktree / path
-        if place.is_dir() and not place.is_symlink():
+        if path not in submodules and place.is_dir() and not place.is_symlink():
             found |= {f"{path}/{name}" for name in torn.files_below(place)} - tracked
     return sorted(found)
 
@@ -231,11 +284,11 @@ def _is_file(place: Path) -> bool:
 
 
 def _changes(git: Git, old: Oid, new: Oid) -> list[_Change]:
-    fields = git.paths("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new)
+    fields = git.paths("diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none", old, new)
     changes = []
     for meta, path in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, new_mode, _, new_oid, _ = meta.removeprefix(":").split(" ")
-        changes.append(_Change(path, int(old_mode, 8), int(new_mode, 8), new_oid))
+        old_mode, new_mode, old_oid, new_oid, _ = meta.removeprefix(":").split(" ")
+        changes.append(_Change(path, int(old_mode, 8), int(new_mode, 8), old_oid, new_oid))
     return changes
 
 

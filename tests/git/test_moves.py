@@ -255,6 +255,105 @@ def test_sha256_repositories_move_too(tmp_path: Path) -> None:
     assert long.status() == []
 
 
+@pytest.fixture
+def lib(repo: Repo, tmp_path: Path) -> Repo:
+    """The submodule `lib` of main, checked out at the first of its commits, which are its branches."""
+    library = make_repo(tmp_path / "library")
+    library.branch("first")
+    for name in ("second", "third"):
+        library.commit(name, {"f": f"{name}\n"})
+        library.branch(name)
+    repo.run_git("submodule", "--quiet", "add", "-b", "first", str(library.path), "lib")
+    repo.commit("Add lib")
+    return Repo(repo.path / "lib")
+
+
+def linked(repo: Repo, lib: Repo, name: str) -> Oid:
+    """A commit, not checked out, that has `lib` at that commit of it."""
+    return beside(repo, f"160000,{lib.rev(f'origin/{name}')},lib")
+
+
+def beside(repo: Repo, entry: str) -> Oid:
+    """A commit on top of HEAD, not checked out, with this entry of the index."""
+    repo.run_git("update-index", "--add", "--cacheinfo", entry)
+    found = Oid(repo.run_git("commit-tree", repo.run_git("write-tree"), "-p", "HEAD", "-m", "Work"))
+    repo.run_git("read-tree", "HEAD")
+    return found
+
+
+def moved(repo: Repo, new: Oid) -> None:
+    way = moves.plan_move(repo.path, repo.rev("HEAD"), new)
+    arrive(repo, new)
+    way.follow()
+
+
+def test_a_submodule_keeps_its_checkout_and_is_in_nobodys_way(repo: Repo, lib: Repo) -> None:
+    repo.run_git("config", "submodule.recurse", "true")
+    before, old = lib.rev("HEAD"), repo.rev("HEAD")
+    lib.write("built.o", "a build product")
+    lib.write("README.md", "changed, which is the submodule's own matter\n")
+    new = linked(repo, lib, "second")
+    moved(repo, new)
+    assert moves.left_behind(repo.path, old, new) == ["lib"]
+    moved(repo, linked(repo, lib, "third"))
+    moved(repo, beside(repo, f"100644,{repo.run_git('rev-parse', 'HEAD:README.md')},beside"))
+    assert repo.run_git("rev-parse", "HEAD:lib") == lib.rev("origin/third")
+    assert repo.run_git("diff", "--cached", "--name-only") == ""
+    assert lib.rev("HEAD") == before
+    assert (lib.path / "built.o").exists()
+
+
+def test_a_submodule_that_is_not_checked_out_is_not_left_behind(repo: Repo, lib: Repo) -> None:
+    old, new = repo.rev("HEAD"), linked(repo, lib, "second")
+    repo.run_git("submodule", "--quiet", "deinit", "lib")
+    moved(repo, new)
+    assert moves.left_behind(repo.path, old, new) == []
+    assert repo.status() == []
+
+
+def test_a_commit_of_a_submodule_that_is_staged_is_somebodys_change(repo: Repo, lib: Repo) -> None:
+    new = linked(repo, lib, "second")
+    for checked_out in ("origin/third", "origin/first"):
+        lib.run_git("checkout", "--quiet", "origin/third")
+        repo.run_git("add", "lib")
+        lib.run_git("checkout", "--quiet", checked_out)
+        with pytest.raises(NeedsPerson, match="uncommitted changes: lib"):
+            moves.plan_move(repo.path, repo.rev("HEAD"), new)
+    old = repo.rev("HEAD")
+    arrive(repo, new)
+    with pytest.raises(NeedsPerson, match=r"neither the content before nor after .*: lib$"):
+        moves.finish_move(repo.path, old, new)
+    assert lib.rev("origin/third") in repo.run_git("ls-files", "--stage", "lib")
+
+
+@pytest.mark.parametrize("checked_out", ["first", "second", "third"])
+def test_a_move_of_a_submodule_is_finished_whatever_it_has_checked_out(
+    repo: Repo, lib: Repo, checked_out: str
+) -> None:
+    lib.run_git("checkout", "--quiet", f"origin/{checked_out}")
+    old, new = repo.rev("HEAD"), linked(repo, lib, "second")
+    arrive(repo, new)
+    for _ in range(2):
+        moves.finish_move(repo.path, old, new)
+        assert repo.run_git("diff", "--cached", "--name-only") == ""
+
+
+def test_a_submodule_goes_and_comes_back_around_the_files_it_has_checked_out(repo: Repo, lib: Repo) -> None:
+    old = repo.rev("HEAD")
+    repo.run_git("rm", "--quiet", "--cached", "lib")
+    gone = Oid(repo.run_git("commit-tree", repo.run_git("write-tree"), "-p", "HEAD", "-m", "gone"))
+    repo.run_git("read-tree", "HEAD")
+    for new in (gone, old):
+        moved(repo, new)
+        assert repo.run_git("diff", "--cached", "--name-only") == ""
+    for before, after in ((old, gone), (gone, old)):
+        arrive(repo, after)
+        for _ in range(2):
+            moves.finish_move(repo.path, before, after)
+            assert repo.run_git("diff", "--cached", "--name-only") == ""
+    assert (lib.path / "README.md").exists()
+
+
 @settings(max_examples=25)
 @given(st.data())
 def test_any_mixture_of_old_and_new_files_is_finished(
