@@ -14,6 +14,8 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.git import moves, worktrees
+from git_fleet.git.contents import listing
 from git_fleet.store import names
 from git_fleet.store.worktree import Placement
 
@@ -58,6 +60,19 @@ def publish(session: Session, base: str) -> str:
     usual = remotes if len(remotes) == 1 else ["origin"]
     remote = next((name for name in (*found, *usual) if name in remotes), "")
     return f"git push {shlex.quote(remote)} {shlex.quote(base)}" if remote else ""
+
+
+def submodules(session: Session, base: str, before: Oid, after: Oid) -> str:
+    """What is left to do where `base`, moved from `before` to `after`, is checked out with submodules that have
+    another commit now: a sentence, "" for nothing."""
+    if before == after or next(session.store.objects.read_many([f"{after}:.gitmodules"])) is None:
+        return ""
+    for place in worktrees.occupied(session.repo, names.branch(base)):
+        behind = moves.left_behind(place, before, after)
+        if behind:
+            update = f"git -C {shlex.quote(str(place))} submodule update"
+            return f"{listing(behind)}: checked out as before; {update} brings it to what {base} has"
+    return ""
 
 
 def _for_worker(snapshot: Snapshot, placement: Placement) -> str:

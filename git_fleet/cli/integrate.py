@@ -13,7 +13,8 @@ from git_fleet.views.look import line
 if TYPE_CHECKING:
     from git_fleet.app.integrate import Order
     from git_fleet.app.session import Session
-    from git_fleet.core.results import Integration
+    from git_fleet.cli.progress import Line
+    from git_fleet.core.results import Integration, Reverted
 
 _MOST_JOBS = 64
 
@@ -83,8 +84,18 @@ def _once(call: Call, wanted: Order) -> int:
         found = bring_in(session, wanted, lambda text: bar.say(line(text)), bar)
         moved = not wanted.dry_run and found.main_before != found.main_after
         then = advice.publish(session, found.base) if moved else ""
+        if moved:
+            _tell_of_submodules(session, bar, found)
     _show(call, found, then, dry_run=wanted.dry_run)
     return 1 if found.ejected else 0
+
+
+def _tell_of_submodules(session: Session, bar: Line, found: Integration | Reverted) -> None:
+    from git_fleet.app import advice
+
+    text = advice.submodules(session, found.base, found.main_before, found.main_after)
+    if text:
+        bar.say(line(text))
 
 
 def _show(call: Call, found: Integration, then: str, *, dry_run: bool) -> None:
@@ -105,6 +116,7 @@ def _keep(call: Call, wanted: Order) -> int:
     with _session(call) as session, progress(call) as bar:
         for found in keep_integrating(session, wanted, lambda text: bar.say(line(text)), bar):
             ejected = ejected or bool(found.ejected)
+            _tell_of_submodules(session, bar, found)
             if call.as_json:
                 write_json(machine.integrate(found, dry_run=False))
     return 1 if ejected else 0
@@ -133,6 +145,8 @@ def revert(call: Call, task: str, reason: str, dry_run: bool) -> int:
     with _session(call) as session, progress(call) as bar:
         found = take_back(session, task, reason, lambda text: bar.say(line(text)), dry_run=dry_run)
         then = "" if dry_run else advice.publish(session, found.base)
+        if not dry_run:
+            _tell_of_submodules(session, bar, found)
     call.show(
         lambda: machine.revert(found, dry_run=dry_run, then=then),
         lambda how: landing.reverted(found, how, dry_run=dry_run, then=then),
