@@ -18,6 +18,7 @@ from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.commands import End, Ran
 from git_fleet.app.isolation import PLACEHOLDER
 from git_fleet.app.passes import Passes
+from git_fleet.core import allowlist
 from git_fleet.core.config import Config, Gate
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Task
@@ -63,7 +64,7 @@ def gate_environment(base: Mapping[str, str], own: Mapping[str, str] | None = No
     no such place, and its pass must not depend on one: it does without the entry.
     """
     plain = {name: text for name, text in (own or {}).items() if not PLACEHOLDER.search(text)}
-    return commands.environment(base, plain)
+    return allowlist.environment(base, plain)
 
 
 def gates_of(config: Config, task: Task) -> tuple[Gate, ...]:

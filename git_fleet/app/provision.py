@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from git_fleet.app import includes, isolation, slots
 from git_fleet.app.isolation import Prepared
 from git_fleet.app.session import Session
+from git_fleet.core import allowlist
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
 from git_fleet.git import contents, worktrees
@@ -138,7 +139,7 @@ def _run(
     ran = commands.run(
         command,
         folder,
-        env=commands.environment(session.around.env, env),
+        env=allowlist.environment(session.around.env, env),
         log=log,
         timeout_seconds=seconds,
         pass_fds=() if lock is None else (lock,),

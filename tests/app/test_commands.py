@@ -17,6 +17,7 @@ import pytest
 
 from git_fleet.app import commands
 from git_fleet.app.commands import LOG_BYTES, End, Ran
+from git_fleet.core import allowlist
 from git_fleet.core.config import Command
 from git_fleet.errors import GitFailed
 
@@ -36,7 +37,7 @@ def run(
     return commands.run(
         command,
         folder,
-        env=commands.environment(os.environ),
+        env=allowlist.environment(os.environ),
         log=folder / "log",
         timeout_seconds=timeout,
         grace_seconds=grace,
@@ -207,7 +208,7 @@ def test_secrets_agents_and_git_are_not_visible(tmp_path: Path) -> None:
         "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "s", "ANTHROPIC_API_KEY": "s", "SSH_AUTH_SOCK": "s",
         "HTTP_PROXY": "http://me:s@p:1", "GIT_DIR": "s", "FLEET_TASK": "s", "CLAUDECODE": "s", "PYTHONPATH": "s",
     }  # fmt: skip
-    env = commands.environment(base, {"DATABASE_URL": "d", "FLEET_SLOT": "3"})
+    env = allowlist.environment(base, {"DATABASE_URL": "d", "FLEET_SLOT": "3"})
     assert set(env) == {"PATH", "HOME", "LC_ALL", "JAVA_HOME", "https_proxy", "DATABASE_URL", "FLEET_SLOT"}
     found = commands.run(("env",), tmp_path, env=env, log=tmp_path / "log", timeout_seconds=30)
     seen = {line.partition("=")[0] for line in found.tail.split("\n")}

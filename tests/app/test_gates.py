@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import commands, doctor, history, install, plan
+from git_fleet.app import doctor, history, install, plan
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gates import GateResult, Outcome, gate_environment, gates_of, run_gate, run_gates
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.passes import Passes
+from git_fleet.core import allowlist
 from git_fleet.core.config import Command, Config, Gate
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Task
@@ -28,7 +29,7 @@ def run(
     command: Command, folder: Path, *, timeout: float = 30.0, stop: threading.Event | None = None
 ) -> GateResult:
     gate = Gate("tests", command, timeout)
-    return run_gate(gate, folder, env=commands.environment(os.environ), log=folder / "log", stop=stop)
+    return run_gate(gate, folder, env=allowlist.environment(os.environ), log=folder / "log", stop=stop)
 
 
 def python(code: str, *args: str) -> tuple[str, ...]:
