@@ -15,7 +15,7 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, Held, IllegalEvent, InvalidInput, Stale, StaleClaim
-from git_fleet.store import log, tasks
+from git_fleet.store import log, names, tasks
 
 _TRIES = 50
 _LET_GO = (State.PENDING, State.CANCELLED, State.REVERTED)
@@ -112,14 +112,13 @@ def taken_over(record: TaskRecord) -> StaleClaim:
     ended = f"{record.id} is {state.state.phrase}, and your claim of it has ended"
     if claim is not None and state.state not in _LET_GO:
         ended = f"{record.id} was taken over by {claim.holder} at {claim.acquired_at:%Y-%m-%d %H:%M:%S} UTC"
-    kept = (
-        f"kept at refs/fleet/salvage/{record.id}/{state.salvages}"
-        if state.salvages
-        else "still in its worktree"
-    )
+    kept, shown = "still in its worktree", ""
+    if state.salvages:
+        ref = names.salvage(record.id, state.salvages)
+        kept, shown = f"kept at {ref}", f"{names.shown_by(ref)} what was kept, "
+    told = f"git fleet log {record.id} tells what happened"
     return StaleClaim(
-        f"{ended}; your work is {kept}",
-        hint=f"stop here; git fleet log {record.id} tells what happened, git fleet claim takes another task",
+        f"{ended}; your work is {kept}", hint=f"stop here; {told}, {shown}git fleet claim takes another task"
     )
 
 

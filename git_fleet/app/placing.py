@@ -52,7 +52,7 @@ class Rescued:
 
     def notes(self) -> tuple[str, ...]:
         """What its actor is told."""
-        kept = (f"the work is kept at {self.ref}",) if self.commit else ()
+        kept = (f"the work is kept at {self.ref} ({names.shown_by(self.ref)})",) if self.commit else ()
         return (*kept, self.left) if self.left else kept
 
 
@@ -259,7 +259,8 @@ def place(session: Session, record: TaskRecord) -> Placed:
         begin=begin,
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
-    notes += [f"its folder was deleted; the commits in it are kept at {made.kept}"] if made.kept else []
+    if made.kept:
+        notes.append(f"its folder was deleted; its commits are kept at {made.kept} ({names.shown_by(made.kept)})")
     if saved is not None:
         notes.append(
             f"what its folder held at {saved.at:%Y-%m-%d %H:%M:%S} UTC: git fleet salvage apply {record.id} snapshot"

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},
+    "Saved work": {"salvage": ("snapshot", "salvage")},
     "Tidy up": {"setup": ("cleanup", "hook")},
 }  # fmt: skip
 """What help shows: a heading, the module below git_fleet.cli, the commands in it."""

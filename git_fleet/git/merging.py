@@ -28,6 +28,9 @@ _OPTIONS = (
     "--no-ff", "--commit", "--no-squash", "--no-edit", "--no-autostash", "--no-gpg-sign",
     "--no-verify-signatures", "--no-log", "--no-stat", "--quiet", "--strategy=ort",
 )  # fmt: skip
+_SQUASH = (
+    "--squash", "--ff", "--no-autostash", "--no-verify-signatures", "--no-stat", "--quiet", "--strategy=ort",
+)  # fmt: skip
 _CONFIG = (("rerere.enabled", "false"), ("submodule.recurse", "false"))
 _MARKER = re.compile(rb"^(?:<{7,}|>{7,}) ", re.MULTILINE)
 _OUR_MARKER = "^>{7,} [0-9a-f]{40}([0-9a-f]{24})?$"
@@ -115,6 +118,34 @@ def begin(
     if code and head(git) != theirs:  # it did not come to a merge
         raise failure(("merge",), code, said)
     return code == 0
+
+
+class Squashed(NamedTuple):
+    """What a squash has changed in a worktree: all paths, and those in conflict."""
+
+    paths: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+def squash(repo: Repository, worktree: Path, theirs: Oid, *, lock: int) -> Squashed | None:
+    """Bring what `theirs` has and HEAD lacks into a clean worktree, staged and not committed; a conflict is left
+    there, marked, without a merge going on. None when HEAD contains all of it.
+
+    `lock` as in `begin`. Raises NeedsPerson, before anything is changed, when files that git does not track are
+    in the way; GitFailed, for instance without a common history. A git that is killed amid this leaves changes.
+    """
+    git, git_dir = Git(worktree), contents.git_dir_of(worktree)
+    if git.run("merge-base", "--is-ancestor", theirs, "HEAD", ok=(0, 1)).code == 0:
+        return None
+    _require_way(git, worktree, _left(git, theirs))
+    args = ("merge", *_SQUASH, theirs)
+    code, said = worktrees.run_holding(repo, git, lock, *args, env=contents.config_env(_CONFIG))
+    listed = git.paths("diff", "--name-only", "-z", "--no-relative", "--no-renames", "HEAD")
+    conflicts = git.paths("diff", "--name-only", "-z", "--no-relative", "--diff-filter=U")
+    if code and not conflicts:
+        raise failure(args, code, said)
+    (git_dir / "SQUASH_MSG").unlink(missing_ok=True)  # the next commit here is not to be called a squash
+    return Squashed(tuple(dict.fromkeys(listed)), tuple(dict.fromkeys(conflicts)))
 
 
 class _Left(dict[str, str]):

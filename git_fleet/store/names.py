@@ -74,6 +74,12 @@ def salvage(task: TaskId, number: int) -> str:
     return f"{SALVAGE}{task}/{number}"
 
 
+def shown_by(ref: str) -> str:
+    """The command that shows the salvage at `ref`."""
+    task, _, number = ref.removeprefix(SALVAGE).rpartition("/")
+    return f"git fleet salvage show {task} {number}"
+
+
 def archive(plan: str) -> str:
     """The folded logs of a closed plan."""
     return ARCHIVE + plan

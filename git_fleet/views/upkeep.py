@@ -46,7 +46,10 @@ def _cleaned(value: Cleaned, look: Look, *, dry_run: bool) -> list[str]:
     gone = "would be removed" if dry_run else "is removed"
     branch = f", and its branch {line(value.branch)}" if value.branch else ""
     text = [f"{look.paint('✓', 'green')} {name}: {line(value.path)} {gone}{branch}"]
-    return [*text, f"    its work is kept at {line(value.salvage)}"] if value.salvage else text
+    if not value.salvage:
+        return text
+    shown = f"git fleet salvage show {value.id} {line(value.salvage.rpartition('/')[2])}"
+    return [*text, f"    its work is kept at {line(value.salvage)} ({shown})"]
 
 
 def doctor(value: Diagnosis, look: Look) -> str:

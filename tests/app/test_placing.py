@@ -289,7 +289,7 @@ def test_what_was_released_half_done_is_where_the_next_claim_starts(
     Repo(working_on(session, "a")).write("a/half", "done")
     acted = work.release(session, "a")
     assert acted.record.state.state is State.REWORK
-    assert acted.notes == ("the work is kept at refs/fleet/salvage/p/a/1",)
+    assert acted.notes == ("the work is kept at refs/fleet/salvage/p/a/1 (git fleet salvage show p/a 1)",)
     with open_fleet(repo, "w2", clock) as other:
         assert content(working_on(other, "a"), "a/half") == "done"
 
@@ -321,7 +321,7 @@ def test_work_put_away_is_kept(session: Session, repo: Repo, end: str) -> None:
     else:
         work.block(session, "a", "missing-api", "no API")
         acted = work.shelve(session, "a")
-    assert acted.notes == ("the work is kept at refs/fleet/salvage/p/a/1",)
+    assert acted.notes == ("the work is kept at refs/fleet/salvage/p/a/1 (git fleet salvage show p/a 1)",)
     assert_reachable(repo, b"precious")
 
 

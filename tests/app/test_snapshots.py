@@ -321,7 +321,7 @@ def test_giving_back_a_lost_worktree_keeps_what_was_in_it(session: Session, tree
     saved = snapshot(session).start
     shutil.rmtree(tree.path)
     done = work.release(session, "a")
-    assert done.notes == ("the work is kept at refs/fleet/salvage/p/a/1",)
+    assert done.notes == ("the work is kept at refs/fleet/salvage/p/a/1 (git fleet salvage show p/a 1)",)
     assert (done.record.state.state, done.record.state.salvaged) == (State.REWORK, saved)
 
 

@@ -168,7 +168,7 @@ def test_a_task_can_be_put_away_whatever_its_worktree_has_become(
         work.block(session, "a", "missing-api", "no API")
         acted = work.shelve(session, "a")
     assert acted.record.state.salvaged == made
-    assert acted.notes[0] == "the work is kept at refs/fleet/salvage/p/a/1"
+    assert acted.notes[0] == "the work is kept at refs/fleet/salvage/p/a/1 (git fleet salvage show p/a 1)"
     if how == "unreadable":
         assert f"what is in {tree.path} cannot be saved" in acted.notes[1]
     assert len(acted.notes) == 1 + (how == "unreadable")

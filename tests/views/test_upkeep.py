@@ -74,7 +74,7 @@ def test_setting_up_says_what_was_found_and_what_to_commit() -> None:
 def test_cleaning_up_says_what_went_and_where_its_work_is() -> None:
     assert upkeep.cleanup(CLEANED, PLAIN, dry_run=False) == (
         "✓ app/1: /w/1 is removed, and its branch feature/1\n"
-        "    its work is kept at refs/fleet/salvage/app/1/1\n"
+        "    its work is kept at refs/fleet/salvage/app/1/1 (git fleet salvage show app/1 1)\n"
         "- app/2 keeps /w/2: it has uncommitted changes: a.py"
     )
     assert "would be removed" in upkeep.cleanup(CLEANED, PLAIN, dry_run=True)
