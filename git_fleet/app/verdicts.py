@@ -102,11 +102,13 @@ def give(
     session.require_person("verdict", record.id)
     if not _LENS.fullmatch(lens):
         raise InvalidInput(
-            f"lens {lens!r}: a word of letters, digits, '.', '_' and '-'", hint="--lens security"
+            f"lens {lens!r}: a word of letters, digits, '.', '_' and '-'",
+            hint=f"git fleet verdict {record.id} --lens LENS --{ruling}",
         )
     if ruling is not Ruling.UPHELD and not findings:
         raise InvalidInput(
-            "a refutation needs a reason", hint=f'git fleet verdict {name} --refuted --finding "…"'
+            "a refutation needs a reason",
+            hint=f'git fleet verdict {record.id} --lens {lens} --refuted --finding "…"',
         )
     agent = any(session.around.env.get(sign) for sign in AGENT_VARIABLES)
     who = session.actor if agent else session.person()

@@ -35,7 +35,7 @@ from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing
+from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing, persons_command
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
 from git_fleet.store import gatelogs
@@ -137,7 +137,8 @@ def _nobody_left(record: TaskRecord, config: Config, asked: Asked) -> str:
     if asked.lenses:
         return f"{', '.join(asked.lenses)}: answered already; --again asks once more"
     lenses = ", ".join(missing(record.state, config))
-    return f"it waits for a person (git fleet verdict {record.id} --lens {lenses or 'LENS'})"
+    command = persons_command(record.id, record.state, config)
+    return f"it waits for a person{': ' if lenses else ''}{lenses} ({command})"
 
 
 def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier, ...]:
@@ -145,7 +146,9 @@ def _wanted(record: TaskRecord, config: Config, asked: Asked) -> tuple[Verifier,
     known = [verifier.lens for verifier in config.verifiers]
     for lens in asked.lenses:
         if lens not in known:
-            hint = f"git fleet verdict {record.id} is a person's answer" if known else _DECLARE
+            hint = f"git fleet verify {record.id} --lens {known[0]}" if known else _DECLARE
+            if lens in config.policy.require:
+                hint = f"git fleet verdict {record.id} --lens {lens} --upheld, which is a person's answer"
             raise InvalidInput(
                 f"no verifier has the lens {lens!r}; there are: {', '.join(known) or 'none'}", hint=hint
             )

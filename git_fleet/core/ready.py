@@ -167,7 +167,8 @@ def _fix(record: TaskRecord, config: Config) -> str:
     if verdicts.to_ask(state, config):
         return f"git fleet verify {record.id}, or git fleet accept {record.id}"
     if verdicts.why_not(state, config):
-        return f"git fleet verdict {record.id}, or git fleet accept {record.id}"
+        command = verdicts.persons_command(record.id, state, config)
+        return f"{command}, or git fleet accept {record.id}"
     return f"git fleet integrate {record.id}"
 
 

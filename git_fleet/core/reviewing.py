@@ -14,7 +14,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.likeness import same_text
 from git_fleet.core.model import Finding, PlanState, State
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.core.verdicts import missing, why_not
+from git_fleet.core.verdicts import missing, persons_command, to_ask, why_not
 
 _NAMED = 5  # tasks named in one sentence or command
 
@@ -120,13 +120,14 @@ class TaskReview:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A task in the review queue: what it waits for, a word (`verdict`, `integrate`, `person`) and a phrase,
-    and since when."""
+    since when, and what a person types for it where one command is enough."""
 
     id: TaskId
     state: State
     code: str
     what: str
     since: datetime
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,9 @@ def queue(tasks: Iterable[TaskReview], config: Config, approved_at: datetime) ->
         waits = _waits_for(task, config)
         if waits is not None:
             since = task.state_since or approved_at
-            found.append(Waiting(task.id, task.state, *waits, since))
+            by_hand = waits[0] == "person" and task.state is State.PROPOSED
+            command = persons_command(task.id, task.record.state, config) if by_hand else ""
+            found.append(Waiting(task.id, task.state, *waits, since, command))
     return tuple(sorted(found, key=lambda waiting: waiting.since))
 
 
@@ -177,6 +180,8 @@ def _waits_for(task: TaskReview, config: Config) -> tuple[str, str] | None:
         return "person", "your word: it is on hold"
     if task.state is State.PROPOSED and why_not(state, config):
         lenses = ", ".join(missing(state, config))
+        if not to_ask(state, config):
+            return "person", f"your verdict: {lenses or 'under any lens'}"
         return "verdict", f"verdicts: {lenses}" if lenses else "a verdict"
     if task.state in (State.PROPOSED, State.VERIFIED):
         return "integrate", "the lead to integrate it"
@@ -242,6 +247,7 @@ def recommendations(
         *_unlike(plan, divergences),
         *(_parked(task) for task in tasks if task.state is State.PARKED),
         *_verdicts(plan, waiting),
+        *_by_hand(waiting),
         *_to_integrate(plan, waiting),
         *_blocked(tasks),
         *(_on_hold(one) for one in waiting if one.state is State.PENDING),
@@ -300,6 +306,15 @@ def _verdicts(plan: str, waiting: Sequence[Waiting]) -> Iterator[Recommendation]
         command = " ".join(["git fleet verify", *map(str, ids)]) if len(ids) <= _NAMED else "git fleet verify"
         text = f"{_count(len(ids), 'proposal')} of {plan} {_verb(ids, 'waits', 'wait')} for verdicts: {_named(ids)}."
         yield Recommendation("verify", text, (command,))
+
+
+def _by_hand(waiting: Sequence[Waiting]) -> Iterator[Recommendation]:
+    """Verdicts that no configured verifier can give."""
+    found = [one for one in waiting if one.command]
+    if found:
+        ids = [one.id for one in found]
+        text = f"{_named(ids)} {_verb(ids, 'waits', 'wait')} for verdicts that only a person can give."
+        yield Recommendation("verdict", text, tuple(one.command for one in found[:_NAMED]))
 
 
 def _to_integrate(plan: str, waiting: Sequence[Waiting]) -> Iterator[Recommendation]:

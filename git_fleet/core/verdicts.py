@@ -117,5 +117,5 @@ def why_not(state: TaskState, config: Config) -> str:
         return ""
     if said is Decision.UPHOLD:
         return "it is upheld, which git fleet verify has yet to record"
-    lenses = ", ".join(missing(state, config))
-    return f"it waits for verdicts ({lenses or 'a person, by git fleet verdict'})"
+    lenses = ", ".join(missing(state, config)) or "a person's"
+    return f"it waits for verdicts ({lenses})"

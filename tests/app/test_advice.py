@@ -128,7 +128,10 @@ def test_what_waits_for_a_persons_verdict_says_so(repo: Repo) -> None:
     approved(session, task("a"))
     claimed(session, "a")
     proposed(session, "a")
-    assert status.explain(session, "a").reasons[0].fix == "git fleet verdict p/a, or git fleet accept p/a"
+    assert (
+        status.explain(session, "a").reasons[0].fix
+        == "git fleet verdict p/a --lens LENS --upheld, or git fleet accept p/a"
+    )
 
 
 def test_blocked_paused_and_held_tasks_need_a_person(repo: Repo) -> None:

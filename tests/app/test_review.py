@@ -246,7 +246,20 @@ def test_proposals_wait_for_verdicts_where_the_policy_asks_for_them(repo: Repo, 
     claimed(session, "a")
     proposed(session, "a")
     found = review(session, "p")
-    assert [(each.code, each.what) for each in found.queue] == [("verdict", "verdicts: security")]
+    assert [(each.code, each.what) for each in found.queue] == [("person", "your verdict: security")]
+    assert found.recommendations[0].commands == ("git fleet verdict p/a --lens security --upheld",)
+
+
+def test_verifiers_that_are_to_be_asked_come_before_a_persons_verdict(repo: Repo, clock: FakeClock) -> None:
+    verifier = '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["true"]\n'
+    policy = 'policy = { require = ["security"] }\n'
+    repo.commit("Config", {"fleet.toml": f'version = 1\ngates = "none"\n{policy}{verifier}'})
+    session = open_fleet(repo, clock=clock)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    found = review(session, "p")
+    assert [(each.code, each.what) for each in found.queue] == [("verdict", "verdicts: l, security")]
     assert found.recommendations[0].commands == ("git fleet verify p/a",)
 
 

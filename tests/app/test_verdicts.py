@@ -184,14 +184,23 @@ def test_the_branch_of_the_plan_says_what_is_a_persons(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lens", "ruling", "error"),
-    [("two words", Ruling.UPHELD, "a word of letters"), ("docs", Ruling.REFUTED, "needs a reason")],
+    ("lens", "ruling", "error", "hint"),
+    [
+        ("two words", Ruling.UPHELD, "a word of letters", "git fleet verdict p/a --lens LENS --upheld"),
+        (
+            "docs",
+            Ruling.REFUTED,
+            "needs a reason",
+            'git fleet verdict p/a --lens docs --refuted --finding "…"',
+        ),
+    ],
 )
 def test_a_verdict_that_says_nothing_useful_is_refused(
-    waiting: Session, lens: str, ruling: Ruling, error: str
+    waiting: Session, lens: str, ruling: Ruling, error: str, hint: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=error):
+    with pytest.raises(InvalidInput, match=error) as refused:
         verdicts.give(waiting, "a", ruling, lens, ())
+    assert refused.value.hint == hint
 
 
 @pytest.mark.usefixtures("waiting")

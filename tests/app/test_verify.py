@@ -398,8 +398,9 @@ def test_only_some_lenses_are_asked(planned: Repo) -> None:
     session = lead(planned)
     found = only(run(session, lenses=("y",)))
     assert (found.state, found.missing) == (State.PROPOSED, ("x",))
-    with pytest.raises(InvalidInput, match="no verifier has the lens 'z'; there are: x, y"):
+    with pytest.raises(InvalidInput, match="no verifier has the lens 'z'; there are: x, y") as refused:
         run(session, lenses=("z",))
+    assert refused.value.hint == "git fleet verify p/a --lens x"
     (left,) = run(session, lenses=("y",)).skipped
     assert left.reason == "y: answered already; --again asks once more"
     assert only(run(session)).state is State.VERIFIED
@@ -435,7 +436,7 @@ def test_a_lens_that_only_a_person_can_answer_for_is_waited_for(planned: Repo) -
     found = only(run(lead(planned)))
     assert (found.state, found.missing) == (State.PROPOSED, ("legal",))
     (left,) = run(lead(planned)).skipped
-    assert left.reason == "it waits for a person (git fleet verdict p/a --lens legal)"
+    assert left.reason == "it waits for a person: legal (git fleet verdict p/a --lens legal --upheld)"
 
 
 def test_without_a_verifier_nobody_is_asked(planned: Repo) -> None:

@@ -106,7 +106,7 @@ def test_why_a_proposal_may_not_land() -> None:
     both = proposed(good, verdict("security", "upheld"))
     assert why_not(both, wanted) == "it is upheld, which git fleet verify has yet to record"
     more = config("correctness", verdicts=2)
-    assert why_not(proposed(good), more) == "it waits for verdicts (a person, by git fleet verdict)"
+    assert why_not(proposed(good), more) == "it waits for verdicts (a person's)"
     assert why_not(proposed(good, bad, state=State.VERIFIED), wanted) == ""
 
 
