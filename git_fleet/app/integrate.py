@@ -60,12 +60,25 @@ def integrate(session: Session, order: Order, report: Report, watch: Watch = unw
     is declared, NeedsPerson when the worktree of main is in the way or main does not pass its own gates, StaleClaim
     when the lead was lost. What has landed until then has landed.
     """
+    task = _Task(order, report, watch)
     if order.dry_run:
-        return _round(session, _Task(order, report, watch), None)[0]
-    if order.targets:  # before anybody leads: refuse what does not exist
-        choosing.choose(session.snapshot(), order.targets)
+        return _round(session, task, None)[0]
+    task.seen = _look(
+        session, task
+    )  # before anybody leads: what cannot be done is refused, and leaves no trace
     with leading(session) as lead:
-        return _rounds(session, _Task(order, report, watch), lead)
+        return _rounds(session, task, lead)
+
+
+def _look(session: Session, task: _Task) -> Snapshot:
+    """The fleet, in which what is asked for can be done. Raises InvalidInput when it cannot."""
+    snapshot = session.snapshot()
+    chosen, _ = choosing.choose(snapshot, task.order.targets, task.base)
+    base = task.base or choosing.base_of(session, snapshot, task.order.targets, chosen)
+    config = session.config(base)
+    if chosen:
+        choosing.require_gates(config, chosen)
+    return snapshot
 
 
 def keep_integrating(
@@ -76,6 +89,7 @@ def keep_integrating(
     asked for goes onto different branches."""
     base = choosing.only_base(session, session.snapshot(), order.targets)
     task = _Task(order, report, watch, base)
+    task.seen = _look(session, task)
     ours = (names.LEAD, names.SNAPSHOTS)  # which each round writes, or which say nothing to the queue
     with (
         leading(session) as lead,
@@ -96,7 +110,8 @@ def keep_integrating(
 @dataclass(slots=True)
 class _Task:
     """What a run is to do. `base` names the branch where only one counts; `begun`: what is asked for has been
-    there, so it may have ended since; `left` is what the round before came to nothing with."""
+    there, so it may have ended since; `left` is what the round before came to nothing with, `seen` the fleet as
+    it was read just before."""
 
     order: Order
     report: Report
@@ -104,6 +119,7 @@ class _Task:
     base: str = ""
     begun: bool = False
     left: tuple[TaskId, ...] = ()
+    seen: Snapshot | None = None
 
 
 def _rounds(session: Session, task: _Task, lead: Leading) -> Integration:
@@ -151,8 +167,9 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         session = replace(session, store=replace(session.store, objects=drafts))
         if lead is not None:
             held.enter_context(lead.working_as(session))
-            _settle_first(lead, report)
-        snapshot = session.snapshot()
+            if _settle_first(lead, report):
+                task.seen = None
+        snapshot, task.seen = task.seen or session.snapshot(), None
         targets = choosing.still(snapshot, order.targets) if task.begun else order.targets
         chosen, skipped = choosing.choose(snapshot, targets, task.base)
         if order.targets and not targets:
@@ -216,9 +233,11 @@ def _drain(queue: Queue, order: Order) -> None:
         speculate(queue, order.jobs)
 
 
-def _settle_first(lead: Leading, report: Report) -> None:
+def _settle_first(lead: Leading, report: Report) -> bool:
+    """Whether an intent was open, and is closed now."""
     done = settle(lead)
     if done:
         report(
             f"an interrupted integration was found: {'completed' if done == 'complete' else 'it had not moved main'}"
         )
+    return bool(done)

@@ -116,4 +116,4 @@ def test_importing_one_command_does_not_import_the_others(fleet: Fleet) -> None:
     )
     _, modules = json.loads(done.stderr)
     loaded = {name for name in modules if name.startswith("git_fleet.cli.")}
-    assert loaded == {"git_fleet.cli.main", "git_fleet.cli.call", "git_fleet.cli.lead"}
+    assert loaded == {f"git_fleet.cli.{name}" for name in ("main", "call", "interrupts", "lead")}
