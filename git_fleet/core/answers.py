@@ -32,7 +32,8 @@ _START = re.compile(r'\{\s*"')
 _PIECE_CHARACTERS = 1 << 16  # a verdict amid other text has at most so many
 _PIECES = 2000
 _DEPTH = 4  # of texts that hold JSON whose texts hold JSON …
-_HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+_HTML = re.compile(r"[\s\ufeff]*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+_SAID = 80  # characters of what a program says of itself
 _HEX = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -89,7 +90,12 @@ def read_answer(output: str, asked: Question) -> Answer:
     others, and they must say the same. And nothing at all may speak against an uphold: where the worker's
     code got hold of the token, the verifier's own refutation is the one without.
     """
-    said = list(candidates(output))
+    if _HTML.match(output):
+        return inconclusive(asked, "it printed HTML")
+    looking = _Looking()
+    said = list(_search(output, looking, _DEPTH))
+    if looking.failed:
+        return inconclusive(asked, f"its program says that it failed: {show(looking.failed)}")
     if not said:
         return inconclusive(asked, _nothing(output))
     own = [one for one in said if asked.token and one.get("token") == asked.token] or said
@@ -110,8 +116,6 @@ def _disagreement(said: Sequence[Mapping[str, Any]]) -> str:
 def _nothing(output: str) -> str:
     if not output.strip():
         return "it printed nothing"
-    if _HTML.match(output):
-        return "it printed HTML"
     return f"no verdict is in what it printed, which ends {show(one_line(output.rstrip()[-120:]))}"
 
 
@@ -120,22 +124,24 @@ def _nothing(output: str) -> str:
 
 def candidates(output: str) -> Iterator[Mapping[str, Any]]:
     """Every JSON object with a text under `verdict` that was found in `output`, in the order printed."""
-    yield from _search(output, _Budget(), _DEPTH)
+    yield from _search(output, _Looking(), _DEPTH)
 
 
 @dataclass(slots=True)
-class _Budget:
-    """How many pieces of text may still be tried in vain, over all of one output."""
+class _Looking:
+    """How many pieces of text may still be tried in vain, over all of one output, and what an envelope says
+    of a failure."""
 
     pieces: int = _PIECES
+    failed: str = ""
 
 
-def _search(text: str, budget: _Budget, depth: int) -> Iterator[Mapping[str, Any]]:
-    for value in _documents(text, budget):
-        yield from _within(value, budget, depth)
+def _search(text: str, looking: _Looking, depth: int) -> Iterator[Mapping[str, Any]]:
+    for value in _documents(text, looking):
+        yield from _within(value, looking, depth)
 
 
-def _documents(text: str, budget: _Budget) -> Iterator[Any]:
+def _documents(text: str, looking: _Looking) -> Iterator[Any]:
     """The JSON values in a text, in order: it is one, or has long lines that are, or pieces of it are."""
     if _KEY not in text:
         return
@@ -149,10 +155,10 @@ def _documents(text: str, budget: _Budget) -> Iterator[Any]:
         if value is None:
             loose.append(line)
             continue
-        yield from _pieces("\n".join(loose), budget)
+        yield from _pieces("\n".join(loose), looking)
         loose.clear()
         yield value
-    yield from _pieces("\n".join(loose), budget)
+    yield from _pieces("\n".join(loose), looking)
 
 
 def _load(text: str) -> Any:
@@ -165,30 +171,31 @@ def _load(text: str) -> Any:
         return None
 
 
-def _pieces(text: str, budget: _Budget) -> Iterator[Any]:
+def _pieces(text: str, looking: _Looking) -> Iterator[Any]:
     """The objects that stand in other text: each is tried from where it may begin."""
     if _KEY not in text:
         return
     decoder = json.JSONDecoder()
     end = 0
-    for start in deque((match.start() for match in _START.finditer(text)), maxlen=budget.pieces):
+    for start in deque((match.start() for match in _START.finditer(text)), maxlen=looking.pieces):
         if start < end:
             continue
         try:
             value, length = decoder.raw_decode(text[start : start + _PIECE_CHARACTERS])
         except (ValueError, RecursionError):
-            budget.pieces -= 1
+            looking.pieces -= 1
             continue
         end = start + length
         yield value
 
 
-def _within(value: Any, budget: _Budget, depth: int) -> Iterator[Mapping[str, Any]]:
+def _within(value: Any, looking: _Looking, depth: int) -> Iterator[Mapping[str, Any]]:
     """The candidates in a JSON value, those in its texts included; in order, without recursing into it."""
     left = [value]
     while left:
         one = left.pop()
         if isinstance(one, dict):
+            looking.failed = looking.failed or _failure(one)
             if isinstance(one.get(_KEY), str):
                 yield one
             else:
@@ -196,7 +203,17 @@ def _within(value: Any, budget: _Budget, depth: int) -> Iterator[Mapping[str, An
         elif isinstance(one, list):
             left.extend(reversed(one))
         elif isinstance(one, str) and depth and "{" in one:
-            yield from _search(one, budget, depth - 1)
+            yield from _search(one, looking, depth - 1)
+
+
+def _failure(envelope: Mapping[str, Any]) -> str:
+    """What an agent's program says of its own failure, or "". (That a tool of an agent failed is none.)"""
+    kind, subtype = str(envelope.get("type", "result")), str(envelope.get("subtype", ""))
+    if kind == "result" and (envelope.get("is_error") is True or subtype.startswith("error")):
+        return one_line(
+            subtype if subtype.startswith("error") else str(envelope.get("result") or "is_error")
+        )[:_SAID]
+    return ""
 
 
 # --- whether it answers what was asked -----------------------------------------------------------

@@ -84,6 +84,15 @@ def test_a_verdict_is_found_wherever_it_stands(output: str) -> None:
     assert answer.findings == (Finding("wrong", "verifier:skeptic/security", "a/x"),)
 
 
+def test_an_agent_whose_tool_failed_has_not_failed_itself() -> None:
+    tool = {
+        "type": "user",
+        "message": {"content": [{"type": "tool_result", "is_error": True, "content": "no"}]},
+    }
+    done = {"type": "result", "subtype": "success", "is_error": False, "result": json.dumps(REFUTED)}
+    assert read(f"{json.dumps(tool)}\n{json.dumps(done)}").ruling is Ruling.REFUTED
+
+
 @given(st.recursive(st.text(max_size=8) | st.just(json.dumps(UPHELD)), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8))  # fmt: skip
 def test_a_verdict_is_found_in_any_envelope(envelope: Any) -> None:
     output = json.dumps({"data": envelope, "answer": json.dumps(json.dumps(UPHELD))})
@@ -106,6 +115,16 @@ def test_a_verdict_is_found_in_any_envelope(envelope: Any) -> None:
         ('{"verdict": "refuted", "findings": [{"path": "x"}]}', "its verdict is malformed: finding 1: text: found None; allowed: text"),
         ('{"verdict": "upheld", "v": 2}', "its verdict is malformed: v: found 2; allowed: 1"),
         (f"{json.dumps(REFUTED)}\n{json.dumps(UPHELD)}", "it says both 'refuted' and 'upheld'"),
+        (f"\ufeff\n<!doctype html><script>{json.dumps(UPHELD)}</script>", "it printed HTML"),
+        (
+            json.dumps({"type": "result", "subtype": "success", "is_error": True, "result": json.dumps(UPHELD)}),
+            "its program says that it failed: '{\"verdict\": \"upheld\", \"findings\": []}'",
+        ),
+        (
+            f'{json.dumps({"type": "assistant", "text": json.dumps(UPHELD)})}\n{{"type":"result","subtype":"error_max_turns"}}',
+            "its program says that it failed: 'error_max_turns'",
+        ),
+        (f'{json.dumps(UPHELD)}\n{{"is_error": true}}', "its program says that it failed: 'is_error'"),
     ],
 )  # fmt: skip
 def test_what_is_unclear_is_inconclusive_and_says_why(output: str, reason: str) -> None:
