@@ -107,7 +107,8 @@ def take_snapshot(session: Session, name: str | None) -> SnapshotTaken:
 
 def _all(session: Session) -> list[Kept]:
     found = [*kept.salvages(session.store), *kept.snapshots(session.store)]
-    return sorted(found, key=lambda one: (one.task, one.at, one.number == kept.SNAPSHOT, one.number))
+    # Times are whole seconds: of one second, the salvage holds what the snapshot does.
+    return sorted(found, key=lambda one: (one.task, one.at, one.number))
 
 
 def _meant(session: Session, found: Sequence[Kept], name: str) -> TaskId:

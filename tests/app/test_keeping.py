@@ -107,6 +107,12 @@ def test_one_is_shown_with_its_commits_files_and_diff(salvaged: Session) -> None
     assert keeping.show(salvaged, "a").work.name == "snapshot"
 
 
+def test_of_one_second_the_salvage_counts_as_the_later(salvaged: Session) -> None:
+    work.release(salvaged, "a")  # the clock stands still
+    assert [one.name for one in keeping.listing(salvaged)] == ["1", "snapshot", "2"]
+    assert keeping.show(salvaged, "a").work.number == 2
+
+
 def test_a_long_diff_is_cut_and_says_so(salvaged: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "PATCH_BYTES", 10)
     shown = keeping.show(salvaged, "a", "1", patch=True)

@@ -24,9 +24,9 @@ def test_a_task_given_back_is_found_shown_and_taken_up_again(approved: Fleet, re
     said = approved.ok("release", cwd=tree.path)
     assert "(git fleet salvage show app/42 1)" in said
     listed = approved.json("salvage-list", "salvage", "list")["kept"]
-    assert [(one["kind"], one["number"], one["worker"]) for one in listed] == [
+    assert {(one["kind"], one["number"], one["worker"]) for one in listed} == {
         ("salvage", 1, "ann"), ("snapshot", None, "ann"),
-    ]  # fmt: skip
+    }  # fmt: skip
     assert "app/42  snapshot" in approved.ok("salvage", "list", "42")
     shown = approved.json("salvage-show", "salvage", "show", "42", "1", "--patch")
     assert "+print(1)" in shown["patch"]
