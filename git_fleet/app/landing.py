@@ -75,6 +75,7 @@ def land(
         return
     if way is not None:
         way.follow()
+        _refuse_undone(session, intent, session.store.refs.get(ref))  # a commit may have come in between
     if not recorded:
         _finish_tasks(leading, landings)
     _close(leading, landings, notes)
@@ -168,6 +169,7 @@ def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
     if landed:
         _refuse_undone(session, intent, main)
         _finish_checkout(session, intent, main)
+        _refuse_undone(session, intent, session.store.refs.get(intent.ref))
         _finish_tasks(leading, landed)
     return _close(leading, landed, notes)
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from git_fleet.app import lead
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.errors import NeedsPerson
+from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, open_fleet, proposed, task
+from tests.support.race import Done, Raised
 from tests.support.repo import Repo
 
 
@@ -60,3 +63,41 @@ def test_a_deleted_worktree_of_main_is_named_with_what_to_do(
         integrated(session)
     as_hinted(repo, refused.value)
     assert integrated(session) == 1
+
+
+def _integrate(place: Path, clock: FakeClock) -> int:
+    with open_fleet(place, "lead", clock) as session:
+        return integrated(session)
+
+
+def test_a_commit_in_the_moment_before_the_worktree_follows_is_seen_before_the_intent_is_closed(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    before = repo.rev("main")
+    with Halted(2, _integrate, repo.path, clock, of=["read-tree"]) as halted:  # the first was the rehearsal
+        landed = repo.rev("main")
+        assert landed != before
+        repo.write("README.md", "fixed")
+        repo.run_git("commit", "--quiet", "-am", "An innocent fix")
+        assert "a/new" not in repo.files("main")
+        outcome = halted.go_on()
+    assert isinstance(outcome, Raised)
+    assert "took back what" in outcome.text
+    assert lead.show(session).intent_open
+    repo.run_git("checkout", landed, "--", "a/new")
+    repo.run_git("commit", "--quiet", "-m", "Bring it back")
+    assert integrated(session) == 0
+    assert not lead.show(session).intent_open
+    assert repo.status() == []
+
+
+def test_a_commit_in_that_moment_that_takes_nothing_back_is_fine(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    with Halted(2, _integrate, repo.path, clock, of=["read-tree"]) as halted:
+        above = repo.run_git("commit-tree", "main^{tree}", "-p", "main", "-m", "By hand")
+        repo.run_git("update-ref", "refs/heads/main", above)
+        outcome = halted.go_on()
+    assert outcome == Done(1)
+    assert not lead.show(session).intent_open
+    assert repo.status() == []
