@@ -20,12 +20,13 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.snapshot import PlanRecord, Snapshot
-from git_fleet.errors import IllegalEvent, InvalidInput, Stale
+from git_fleet.errors import FleetError, IllegalEvent, InvalidInput, Stale
 from git_fleet.store import archive, log, names, plans
 from git_fleet.store.base import tip
 from git_fleet.store.plans import Revision
 
 _HISTORY_COMMITS = 2000
+_NAMED = 5  # tasks in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,30 @@ def text_of(session: Session, plan_id: str) -> tuple[Oid, str]:
 def newest(session: Session, snapshot: Snapshot, plan_id: str) -> Revision:
     """The newest revision of the plan, approved or not. Raises InvalidInput."""
     record = snapshot.plans.get(plan_id)
-    if record is None or record.note is None:
+    if record is None:
         raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
-    return plans.revision(session.store, plan_id, record.note)
+    return newest_of(session, record)
+
+
+def newest_of(session: Session, record: PlanRecord) -> Revision:
+    """The newest revision of this plan. Raises InvalidInput."""
+    if record.note is None:
+        raise InvalidInput(f"there is no text of the plan {record.id}", hint="git fleet plan list")
+    return plans.revision(session.store, record.id, record.note)
+
+
+def unapproved(session: Session, record: PlanRecord) -> str:
+    """What the newest text of an approved plan has that is not approved, in a few words; "" when nothing."""
+    if record.approved is None or record.note in (None, record.log.revision):
+        return ""
+    try:
+        text = newest_of(session, record).plan
+    except FleetError:
+        return "an edited text that cannot be read"
+    known = {task.id for task in record.approved.tasks}
+    new = [str(task.id) for task in text.tasks if task.id not in known]
+    more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+    return f"{', '.join(new[:_NAMED])}{more}" if new else "an edited text"
 
 
 def only(session: Session) -> str:
@@ -286,15 +308,21 @@ def _append(session: Session, plan_id: str, name: str, fields: Mapping[str, Any]
     return plans.append(session.store, _record(session, plan_id), event)
 
 
-def close(session: Session, plan_id: str) -> PlanRecord:
+def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
     """End a plan none of whose tasks is active; its logs are folded into the archive, its snapshots go.
 
-    First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
+    What was drafted and never approved is nobody's from then on, so that needs `force`. First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
     by its claimer (rule *closing* of the claim model). Done again after a crash it finishes. Raises
-    IllegalEvent when a task is active.
+    IllegalEvent when a task is active, or something waits for approval.
     """
     person = session.person()
     record = _record(session, plan_id)
+    drafted = unapproved(session, record) if record.state in (PlanState.OPEN, PlanState.PAUSED) else ""
+    if drafted and not force:
+        raise IllegalEvent(
+            f"plan {record.id} has what nobody has approved yet, and closing it drops that: {drafted}",
+            hint=f"git fleet plan approve {record.id}, or git fleet plan close {record.id} --force",
+        )
     if record.state is not PlanState.CLOSED:
         record = _close(session, record, person)
     plans.refresh_open_file(session.store)

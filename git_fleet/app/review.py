@@ -12,6 +12,7 @@ from git_fleet.app import inspecting
 from git_fleet.app import plan as planning
 from git_fleet.app.inspecting import GATED, Inspected, gate_logs
 from git_fleet.app.session import Session
+from git_fleet.core import followups
 from git_fleet.core.answers import Ruling
 from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence, Work, divergences
@@ -29,7 +30,7 @@ from git_fleet.core.reviewing import (
     summary,
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.errors import InvalidInput, UnknownFormat
+from git_fleet.errors import FleetError, InvalidInput, UnknownFormat
 from git_fleet.git.notes import read_note
 from git_fleet.git.objects import Objects
 from git_fleet.store import logs, names, plans
@@ -66,6 +67,7 @@ def review(session: Session, plan: str | None, task: str | None = None) -> Revie
         found = tuple(one for one in found if shown & {*one.odd, one.one, one.other})
     tasks = tuple(one for one, _ in reviewed if one.id in shown)
     waiting = queue(tasks, config, _approved_at(session, record) or snapshot.at)
+    goes_on = record.state in (PlanState.OPEN, PlanState.PAUSED)
     return Review(
         plan=record.id,
         title=text.title if text else record.id,
@@ -76,8 +78,29 @@ def review(session: Session, plan: str | None, task: str | None = None) -> Revie
         tasks=tasks,
         divergences=found,
         queue=waiting,
-        recommendations=recommendations(record.id, record.state, tasks, found, waiting),
+        recommendations=recommendations(
+            record.id,
+            record.state,
+            tasks,
+            found,
+            waiting,
+            outside=_undrafted(session, record, tasks, config) if goes_on else 0,
+            unapproved=planning.unapproved(session, record) if goes_on else "",
+        ),
     )
+
+
+def _undrafted(session: Session, record: PlanRecord, tasks: Iterable[TaskReview], config: Config) -> int:
+    """How many findings outside of their tasks no task was drafted for yet."""
+    found = set[str]()
+    for task in tasks:
+        said = (*task.findings, *(each for refused in task.refusals for each in refused.findings))
+        found |= {one.mark for one in followups.beyond(task.record.task, said, config.generated_paths)}
+    try:
+        drafted = planning.newest_of(session, record).plan.tasks if found else ()
+    except FleetError:  # what cannot be read has to be edited first
+        return 0
+    return len(found - followups.marks(drafted))
 
 
 # --- which plan, which tasks -------------------------------------------------------------------------

@@ -348,11 +348,12 @@ def resume(call: Call, plan_id: str | None) -> None:
 
 @plan.command()
 @click.argument("plan_id", metavar="PLAN")
+@click.option("--force", is_flag=True, help="Drop what was drafted and is not approved.")
 @command
-def close(call: Call, plan_id: str) -> None:
+def close(call: Call, plan_id: str, force: bool) -> None:
     """End a plan for good, once no task of it is active. Its id is never used again."""
     with call.session() as session:
-        _show_state(call, planning.close(session, plan_id))
+        _show_state(call, planning.close(session, plan_id, force=force))
 
 
 def _chosen(session: Session, plan_id: str | None) -> str:

@@ -239,8 +239,12 @@ def recommendations(
     tasks: Sequence[TaskReview],
     divergences: Sequence[Divergence],
     waiting: Sequence[Waiting],
+    *,
+    outside: int = 0,
+    unapproved: str = "",
 ) -> tuple[Recommendation, ...]:
-    """What to do next, the most urgent first: what would land unseen before what merely waits."""
+    """What to do next, the most urgent first: what would land unseen before what merely waits. `outside`
+    counts findings that no task was drafted for, `unapproved` says what of the newest text is not approved."""
     by_id = {task.id: task for task in tasks}
     found = [
         *_odd_ones(plan, divergences, by_id),
@@ -252,10 +256,12 @@ def recommendations(
         *_blocked(tasks),
         *(_on_hold(one) for one in waiting if one.state is State.PENDING),
         *_unclear(plan, tasks),
-        *_outside(plan, tasks),
+        *_outside(plan, outside),
+        *_unapproved(plan, unapproved),
         *_rework(tasks),
     ]
-    if tasks and state is PlanState.OPEN and all(task.state.ended for task in tasks):
+    undone = outside or unapproved
+    if tasks and state is PlanState.OPEN and not undone and all(task.state.ended for task in tasks):
         text = "Every task has ended: the plan can be closed."
         found.append(Recommendation("close", text, (f"git fleet plan close {plan}",)))
     return tuple(found)
@@ -366,11 +372,16 @@ def _found_again(refusals: Sequence[Refused]) -> Finding | None:
     return None
 
 
-def _outside(plan: str, tasks: Sequence[TaskReview]) -> Iterator[Recommendation]:
-    found = [finding for task in tasks for finding in task.findings if finding.outside]
-    if found:
-        text = f"{_count(len(found), 'finding')} {_verb(found, 'is', 'are')} outside of the task that {_verb(found, 'it was', 'they were')} made on: draft tasks from {_verb(found, 'it', 'them')}."
+def _outside(plan: str, number: int) -> Iterator[Recommendation]:
+    if number:
+        text = f"{_count(number, 'finding')} outside of {'its task' if number == 1 else 'their tasks'}, of which nobody has drafted a task."
         yield Recommendation("outside", text, (f"git fleet plan add --from-findings {plan}",))
+
+
+def _unapproved(plan: str, what: str) -> Iterator[Recommendation]:
+    if what:
+        text = f"The newest text of {plan} waits for your approval: {what}."
+        yield Recommendation("unapproved", text, (f"git fleet plan check {plan}", f"git fleet plan approve {plan}"))  # fmt: skip
 
 
 def _rework(tasks: Sequence[TaskReview]) -> Iterator[Recommendation]:

@@ -238,6 +238,17 @@ def test_a_paused_plan_stays_paused_when_an_interrupted_close_is_refused(session
     assert session.snapshot().plans["p"].state is PlanState.PAUSED
 
 
+def test_a_plan_is_not_closed_over_drafts_that_nobody_has_approved_unless_forced(session: Session) -> None:
+    approved(session, task("a"))
+    on_task(session, "cancel", "a")
+    saved(session, task("a"), {"id": "later", "title": "Left alone"})
+    with pytest.raises(IllegalEvent, match="closing it drops that: p/later") as refused:
+        plan.close(session, "p")
+    assert refused.value.hint == "git fleet plan approve p, or git fleet plan close p --force"
+    assert session.snapshot().plans["p"].state is PlanState.OPEN
+    assert plan.close(session, "p", force=True).state is PlanState.CLOSED
+
+
 def test_a_closed_plans_logs_are_folded_and_its_id_is_never_used_again(session: Session, repo: Repo) -> None:
     approved(session, task("a"), task("b"))
     claimed(session, "a")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from git_fleet.app import acting
+from git_fleet.app import acting, followups
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.review import review
 from git_fleet.app.session import Session
@@ -205,6 +205,12 @@ def test_findings_outside_of_a_task_are_offered_as_tasks(session: Session) -> No
     found = review(session, "p")
     assert "outside" in codes(found)
     assert ("git fleet plan add --from-findings p",) in [each.commands for each in found.recommendations]
+    drafted = followups.from_findings(session, ["p"]).tasks[0].id
+    integrated(session, "a")
+    after = review(session, "p")
+    assert codes(after) == ["unapproved"]  # neither drafted again, nor closed over the draft
+    assert str(drafted) in after.recommendations[0].text
+    assert after.recommendations[0].commands[-1] == "git fleet plan approve p"
 
 
 def test_the_queue_has_what_waits_for_somebody_the_longest_first(session: Session, clock: FakeClock) -> None:
