@@ -37,7 +37,7 @@ def prepare(session: Session, layer: Layer, found: Judgement) -> Landing:
         texts = {}
     event = Event("integrate", now, person, {"commit": commit, "number": number})
     prepared = _event(session, record, event, after(state, event), tip, texts)
-    note = evidence.text(_evidence(layer, found, now))
+    note = evidence.text(_evidence(session, layer, found, now))
     return Landing(record.id, number, commit, record.tip, prepared, note)
 
 
@@ -53,8 +53,9 @@ def _event(
     return log.write(session.store.objects, event, state, parent=parent, subject=subject, texts=texts)
 
 
-def _evidence(layer: Layer, found: Judgement, now: datetime) -> dict[str, Any]:
-    """What the note on the commit says: who did it, what was checked, when."""
+def _evidence(session: Session, layer: Layer, found: Judgement, now: datetime) -> dict[str, Any]:
+    """What the note on the commit says: who did it, what was checked, when, and who took it as verified
+    whatever its verifiers say."""
     state, claim, proposal = layer.record.state, layer.record.state.claim, layer.proposal
     document: dict[str, Any] = {
         "plan": layer.record.id.plan,
@@ -67,6 +68,8 @@ def _evidence(layer: Layer, found: Judgement, now: datetime) -> dict[str, Any]:
     }
     if found.gated_as is not None:
         document["gated_as"] = found.gated_as
+    if state.unparked == proposal.number and layer.record.tip is not None:
+        document["accepted_by"] = _accepted_by(session, layer.record.tip)
     if claim is not None:
         document["claimed_at"] = codec.format_time(claim.acquired_at)
     if state.usage.input_tokens or state.usage.output_tokens or state.usage.cost_usd:
@@ -77,6 +80,12 @@ def _evidence(layer: Layer, found: Judgement, now: datetime) -> dict[str, Any]:
         for verdict in state.verdicts
     ]
     return document
+
+
+def _accepted_by(session: Session, tip: Oid) -> str:
+    """The person who accepted the latest proposal of the task with this log."""
+    events = (entry.event for entry in log.history(session.store.objects, tip))
+    return [event.actor for event in events if event.name == "accept"][-1]
 
 
 def _gate(result: GateResult) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
 from tests.support import verifiers
 from tests.support.dying import killed_at_every_step
-from tests.support.fleet import claimed, commit_on, on_task, open_fleet, task_id
+from tests.support.fleet import accepted, claimed, commit_on, on_task, open_fleet, task_id
 from tests.support.race import Puppet, race, until, values
 from tests.support.repo import Repo
 from tests.support.verifiers import REFUTED, UPHELD, configured, handed, lead, only, run, says, state
@@ -489,6 +489,22 @@ def test_what_was_verified_lands_and_its_evidence_says_by_whom(planned: Repo) ->
     assert landed.commit is not None
     note = tomllib.loads(planned.run_git("notes", "--ref=fleet/evidence", "show", landed.commit))
     assert note["verdict"] == [{"lens": "l", "verifier": "verifier:v-l", "verdict": "upheld"}]
+
+
+def test_the_evidence_of_what_a_person_took_as_verified_says_so(planned: Repo) -> None:
+    configured(planned, {"l": says(UPHELD)}, verdicts=1, require=["security"])
+    handed(planned)
+    handed(planned, "b")
+    session = lead(planned)
+    run(session)
+    accepted(session, "a", "looked at it")
+    verdicts.give(session, "b", Ruling.UPHELD, "security", ())
+    notes = {
+        one.id.task: tomllib.loads(planned.run_git("notes", "--ref=fleet/evidence", "show", str(one.commit)))
+        for one in integrate(session, Order(), lambda _: None).integrated
+    }
+    assert {name: note.get("accepted_by") for name, note in notes.items()} == {"a": "Test Person", "b": None}
+    assert [each["lens"] for each in notes["a"]["verdict"]] == ["l"]
 
 
 def test_what_main_has_overtaken_goes_back_to_its_verifiers(planned: Repo) -> None:
