@@ -17,7 +17,7 @@ from tests.support.repo import Repo
 from tests.support.stores import open_store
 
 TASK, OTHER = TaskId("p", "t"), TaskId("p2", "t")
-ORIGIN = Origin("/work/caf\udce9", "feature/t", "ab" * 20)
+ORIGIN = Origin("/srv/caf\udce9", "feature/t", "ab" * 20)
 
 
 @pytest.fixture
