@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 
-from git_fleet.app.checkouts import Checkouts
+from git_fleet.app import generated
+from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer
 from git_fleet.core import codec
+from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event, after
 from git_fleet.core.model import State
 from git_fleet.core.progress import Report
-from git_fleet.core.results import Reverted
+from git_fleet.core.results import Ejected, Reverted
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.trailers import clean, parse, revert_message
 from git_fleet.errors import AnswerIsNo, IllegalEvent, NeedsPerson, Stale
@@ -78,12 +80,11 @@ def _round(session: Session, name: str, reason: str, report: Report, lead: Leadi
         main = tip(session.store.refs.get(names.branch(base)))
         if main is None or not drafts.is_ancestor(landed, main):
             raise IllegalEvent(f"{base} does not contain {landed[:12]}", hint="git fleet doctor")
-        layer = _layer(session, drafts, record, landed, main, reason)
+        config = session.config(base)
+        layer = _layer(session, config, drafts, record, landed, main, reason)
         for other in _dependents(snapshot, record):
             report(f"{other.id} needs {record.id} and is integrated: it stays")
-        gating = Gating(
-            session, session.config(base), Checkouts(session.repo, session.around.cache_dir), report
-        )
+        gating = Gating(session, config, Checkouts(session.repo, session.around.cache_dir), report)
         if lead is not None:
             _land(session, lead, layer, landed, base, gating, reason, report)
         return Reverted(record.id, landed, layer.at, main, layer.at, gating.runs, base)
@@ -98,39 +99,73 @@ def _dependents(snapshot: Snapshot, record: TaskRecord) -> list[TaskRecord]:
 
 
 def _layer(
-    session: Session, drafts: Drafts, record: TaskRecord, landed: Oid, main: Oid, reason: str
+    session: Session,
+    config: Config,
+    drafts: Drafts,
+    record: TaskRecord,
+    landed: Oid,
+    main: Oid,
+    reason: str,
 ) -> Layer:
     """The commit that main would get. It is merged where main is, since the merge obeys attributes there."""
-    undone = drafts.read_commit(landed)
+    proposal = record.state.proposal
+    if proposal is None:
+        raise AssertionError("an integrated task has a proposal")
     with Checkouts(session.repo, session.around.cache_dir).checkout(main) as checkout:
-        git = drafts.git(checkout.path)
-        merged = replay.merge_from(git, drafts, base=landed, ours=main, theirs=undone.parents[0])
-        if merged.tree is None:
-            raise NeedsPerson(
-                f"what came after {landed[:12]} is in the way of reverting it: {contents.listing(merged.conflicts)}",
-                hint="revert what was built on it first, or plan a task that undoes it by hand",
-            )
-        if merged.tree == drafts.read_commit(main).tree:
+        subject = generated.Subject(record.id, proposal.number, main)
+        tree = _undone(session, config, drafts, checkout, subject, landed)
+        if tree == drafts.read_commit(main).tree:
             raise IllegalEvent(
                 f"nothing of {landed[:12]} is left to take back", hint=f"git fleet log {record.id}"
             )
+        git = drafts.git(checkout.path)
         settings = replay.commit_settings(git)
         who = parse_signature(git.run("var", "GIT_COMMITTER_IDENT").out.strip())
-        subject = parse(clean(undone.message)).subject
+        title = parse(clean(drafts.read_commit(landed).message)).subject
         commit = replay.commit_tree(
             git,
             drafts,
-            tree=merged.tree,
+            tree=tree,
             onto=main,
-            message=revert_message(record.id, subject, landed, reason, session.person()),
+            message=revert_message(record.id, title, landed, reason, session.person()),
             author=who,
             committer=who,
             sign=settings.sign,
         )
-    proposal = record.state.proposal
-    if proposal is None:
-        raise AssertionError("an integrated task has a proposal")
-    return Layer(record, proposal, main, commit, merged.tree)
+    return Layer(record, proposal, main, commit, tree)
+
+
+def _undone(
+    session: Session,
+    config: Config,
+    drafts: Drafts,
+    checkout: Checkout,
+    subject: generated.Subject,
+    landed: Oid,
+) -> Oid:
+    """Main's tree without what the commit `landed` brought. Generated files that it touched stay as main has them,
+    and are made anew; where it brought nothing else, they go back to what they were, like any other."""
+    main, before = subject.onto, drafts.read_commit(landed).parents[0]
+    paths = [change.path for change in drafts.changed_paths(before, landed)]
+    ours = generated.matcher(config.generated_paths)
+    entries = generated.touched(config.generated, paths)
+    if len(ours.match_all(paths)) == len(paths):
+        entries = ()
+    sides = [generated.without(drafts, each, main, ours) if entries else each for each in (landed, before)]
+    git = drafts.git(checkout.path)
+    merged = replay.merge_from(git, drafts, base=sides[0], ours=main, theirs=sides[1])
+    if merged.tree is None:
+        raise NeedsPerson(
+            f"what came after {landed[:12]} is in the way of reverting it: {contents.listing(merged.conflicts)}",
+            hint="revert what was built on it first, or plan a task that undoes it by hand",
+        )
+    made = generated.regenerate(session, config, drafts, checkout, entries, subject, merged.tree)
+    if isinstance(made, Ejected):
+        raise AnswerIsNo(
+            f"without {subject.task} generated files cannot be made: {made.detail}",
+            hint="what was built on it has to go, or be mended, first",
+        )
+    return made
 
 
 def _land(

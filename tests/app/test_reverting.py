@@ -146,3 +146,57 @@ def test_an_interrupted_revert_is_completed_by_the_next_integration(
     assert not lead.show(session).intent_open
     assert repo.status() == []
     assert_sound(repo)
+
+
+# --- generated files ------------------------------------------------------------------------------
+
+LOCKED = """\
+version = 1
+[[generated]]
+paths = ["/lock"]
+run = "cat deps/* >lock; test -e lock"
+[[gate]]
+name = "locked"
+run = "cat deps/* | cmp - lock"
+"""
+
+
+@pytest.fixture
+def locked(repo: Repo, clock: FakeClock) -> Iterator[Session]:
+    """A fleet in which `a`, `b` and `c` have landed, each with a line of the lock file."""
+    repo.commit("Set up", {"fleet.toml": LOCKED, "lock": ""})
+    with open_fleet(repo, "w1", clock) as session:
+        approved(session, *(task(name, files=[f"/deps/{name}"]) for name in "abc"))
+        for name in "abc":
+            claimed(session, name)
+            proposed(session, name, {f"deps/{name}": f"{name}\n", "lock": f"{name}\n"})
+        assert len(integrate(session, Order(), lambda _: None).integrated) == 3
+        yield session
+
+
+def test_generated_files_are_made_anew_from_what_is_left(locked: Session, repo: Repo) -> None:
+    found = taken_back(locked, "b")
+    assert (repo.path / "lock").read_text() == "a\nc\n"
+    changed = repo.run_git("diff", "--name-only", f"{found.commit}~", found.commit).split()
+    assert changed == ["deps/b", "lock"]
+    assert state_of(locked, "b") is State.REVERTED
+    assert repo.status() == []
+
+
+def test_without_what_generated_files_need_nothing_is_taken_back(locked: Session, repo: Repo) -> None:
+    config = LOCKED.replace("cat deps/* >lock; test -e lock", "test -e deps/b && cat deps/* >lock")
+    repo.commit("b is needed", {"fleet.toml": config})
+    before = repo.rev("main")
+    with pytest.raises(AnswerIsNo, match="without p/b generated files cannot be made"):
+        taken_back(locked, "b")
+    assert (repo.rev("main"), state_of(locked, "b")) == (before, State.INTEGRATED)
+
+
+def test_a_task_that_changed_generated_files_alone_is_taken_back_as_text(
+    session: Session, repo: Repo
+) -> None:
+    landed = session.record(session.snapshot(), "a").state.landed
+    generated = NO_GATES + '[[generated]]\npaths = ["/a/new"]\nrun = "false"\n'
+    repo.commit("What a made is generated", {"fleet.toml": generated})
+    assert taken_back(session).reverted == landed
+    assert "a/new" not in repo.files("main")
