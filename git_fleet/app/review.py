@@ -18,6 +18,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence, Work, divergences
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PENDING, Finding, Plan, PlanState, State, Verdict
+from git_fleet.core.recommending import recommendations
 from git_fleet.core.reviewing import (
     ChangedPath,
     GateRun,
@@ -26,7 +27,6 @@ from git_fleet.core.reviewing import (
     Review,
     TaskReview,
     queue,
-    recommendations,
     summary,
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
