@@ -22,7 +22,7 @@ from git_fleet.core.model import Finding, State, Verdict
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.results import Given
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.core.verdicts import Decision, by_hand, counting, decision, needed
+from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, needed
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput
 from git_fleet.store import log, names
 from git_fleet.store.base import tip
@@ -96,19 +96,21 @@ def give(
     the conclusion when it was the last answer: the task after that.
 
     Raises Denied for an agent and for whoever made the proposal, IllegalEvent when nothing is handed in,
-    InvalidInput for a lens that is no word and a refutation that says nothing.
+    InvalidInput for a lens that is no word or that nobody asks for, and a refutation that says nothing.
     """
     record = session.record(session.snapshot(), name)
     session.require_person("verdict", record.id)
     if not _LENS.fullmatch(lens):
         raise InvalidInput(
             f"lens {lens!r}: a word of letters, digits, '.', '_' and '-'",
-            hint=f"git fleet verdict {record.id} --lens LENS --{ruling}",
+            hint=_typed(record, "LENS", ruling),
         )
+    config = session.config_of(record.id)
+    lens = _known_lens(lens, record, config, ruling)
     if ruling is not Ruling.UPHELD and not findings:
         raise InvalidInput(
             "a refutation needs a reason",
-            hint=f'git fleet verdict {record.id} --lens {lens} --refuted --finding "…"',
+            hint=_typed(record, lens, ruling),
         )
     agent = any(session.around.env.get(sign) for sign in AGENT_VARIABLES)
     who = session.actor if agent else session.person()
@@ -117,7 +119,26 @@ def give(
     verdict = new_verdict(record, lens, identity, ruling, base_tip(session, record))
     said = tuple(Finding(text, verdict.source) for text in findings)
     record = add(session, record, verdict, Answer(ruling, said, summary), {})
-    return settle(session, record, session.config_of(record.id))
+    return settle(session, record, config)
+
+
+def _known_lens(said: str, record: TaskRecord, config: Config, ruling: Ruling) -> str:
+    """The lens as the configuration spells it. Another is a person's own, where the policy asks for more
+    than are configured or none is; else it would be counted by nobody. Raises InvalidInput then."""
+    known = lenses_of(config)
+    names = (*known, *(verdict.lens for verdict in counting(record.state)))
+    found = next((lens for lens in names if lens.casefold() == said.casefold()), None)
+    if found is None and known and needed(config.policy) <= len(known):
+        raise InvalidInput(
+            f"nobody asks for the lens {said!r}; there are: {', '.join(known)}",
+            hint=_typed(record, known[0], ruling),
+        )
+    return found or said
+
+
+def _typed(record: TaskRecord, lens: str, ruling: Ruling) -> str:
+    finding = "" if ruling is Ruling.UPHELD else ' --finding "…"'
+    return f"git fleet verdict {record.id} --lens {lens} --{ruling}{finding}"
 
 
 def new_verdict(record: TaskRecord, lens: str, who: str, ruling: Ruling, onto: Oid | None) -> Verdict:

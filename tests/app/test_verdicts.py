@@ -164,6 +164,26 @@ def test_an_agent_gives_no_persons_verdict_unless_the_policy_lets_it(repo: Repo)
     assert record.state.verdicts[-1].verifier == "worker:robot"
 
 
+def test_a_person_answers_for_a_lens_that_is_asked_for_in_any_spelling(waiting: Session, repo: Repo) -> None:
+    first = verdicts.give(waiting, "a", Ruling.UPHELD, "SECURITY", ())
+    assert [v.lens for v in first.state.verdicts] == ["security"]
+    repo.commit("Policy", {"fleet.toml": TWO.replace("verdicts = 2", "verdicts = 1")})
+    session = open_fleet(repo, "lead")
+    with pytest.raises(
+        InvalidInput, match="nobody asks for the lens 'secruity'; there are: security"
+    ) as refused:
+        verdicts.give(session, "a", Ruling.UPHELD, "secruity", ())
+    assert refused.value.hint == "git fleet verdict p/a --lens security --upheld"
+
+
+def test_where_more_lenses_are_asked_for_than_are_named_a_person_names_one(waiting: Session) -> None:
+    verdicts.give(waiting, "a", Ruling.UPHELD, "taste", ())
+    again = verdicts.give(waiting, "a", Ruling.UPHELD, "Taste", ())
+    assert [v.lens for v in again.state.verdicts] == ["taste"]
+    done = verdicts.give(waiting, "a", Ruling.UPHELD, "security", ())
+    assert done.state.state is State.VERIFIED
+
+
 def test_the_branch_of_the_plan_says_what_is_a_persons(repo: Repo) -> None:
     """Another branch lets agents do everything."""
     repo.commit("Policy", {"fleet.toml": 'version = 1\ngates = "none"\n'})
