@@ -10,8 +10,7 @@ from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.results import LogLine, Story
 from git_fleet.core.trailers import one_line
 from git_fleet.errors import InvalidInput
-from git_fleet.store import archive, gatelogs, log, names
-from git_fleet.store.base import tip
+from git_fleet.store import archive, gatelogs, log
 from git_fleet.store.log import Entry
 
 _SHORT = 12  # characters of an object id
@@ -58,12 +57,8 @@ def _ended(session: Session, name: str) -> tuple[TaskId, Oid] | None:
         task = parse_task_id(name)
     except InvalidInput:
         return None
-    found = _of_ref(session, task) or archive.read(session.store, task.plan).get(str(task))
+    found = archive.tip_of(session.store, task)
     return (task, found) if found else None
-
-
-def _of_ref(session: Session, task: TaskId) -> Oid | None:
-    return tip(session.store.refs.get(names.task_log(task)))
 
 
 def _line(entry: Entry) -> LogLine:

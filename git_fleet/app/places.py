@@ -14,8 +14,7 @@ from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.git import worktrees
 from git_fleet.git.worktrees import Worktree
-from git_fleet.store import archive, names, tasks, worktree
-from git_fleet.store.base import tip
+from git_fleet.store import archive, tasks, worktree
 from git_fleet.store.worktree import Placement
 
 
@@ -73,9 +72,8 @@ def state_of(session: Session, snapshot: Snapshot, task: TaskId) -> TaskState | 
     record = snapshot.record(task)
     if record is not None:
         return record.state
-    store = session.store
-    found = tip(store.refs.get(names.task_log(task))) or archive.read(store, task.plan).get(str(task))
-    return tasks.state_at(store, found) if found else None
+    found = archive.tip_of(session.store, task)
+    return tasks.state_at(session.store, found) if found else None
 
 
 def fence_of(state: TaskState | None) -> Oid | None:

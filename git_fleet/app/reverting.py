@@ -14,18 +14,18 @@ from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer
 from git_fleet.core import codec
 from git_fleet.core.config import Config
-from git_fleet.core.ids import Oid
+from git_fleet.core.ids import Oid, parse_task_id
 from git_fleet.core.lifecycle import Event, after
 from git_fleet.core.model import State
 from git_fleet.core.progress import Report
 from git_fleet.core.results import Ejected, Reverted
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.trailers import clean, parse, revert_message
-from git_fleet.errors import AnswerIsNo, IllegalEvent, NeedsPerson, Stale
+from git_fleet.errors import AnswerIsNo, IllegalEvent, InvalidInput, NeedsPerson, Stale
 from git_fleet.git import contents, replay
 from git_fleet.git.drafts import Drafts
 from git_fleet.git.formats import parse_signature
-from git_fleet.store import evidence, log, names, tasks
+from git_fleet.store import archive, evidence, log, names, tasks
 from git_fleet.store.base import tip
 from git_fleet.store.lead import Landing
 
@@ -35,11 +35,11 @@ _TRIES = 20
 def revert(session: Session, name: str, reason: str, report: Report, *, dry_run: bool = False) -> Reverted:
     """One commit on main that undoes what the task had become; the task is `reverted` then.
 
-    Raises IllegalEvent for a task that has no commit on main, NeedsPerson when later commits are in the way
+    Raises IllegalEvent for a task that has no commit on main or whose plan is closed, NeedsPerson when later commits are in the way
     or a gate cannot be run, AnswerIsNo when a gate is red without it, Held when somebody else leads; nothing has
     moved in these cases.
     """
-    _landed(session.record(session.snapshot(), name))
+    _landed(_record(session, session.snapshot(), name))
     if dry_run:
         return _round(session, name, reason, report, None)
     with leading(session) as lead:
@@ -49,6 +49,29 @@ def revert(session: Session, name: str, reason: str, report: Report, *, dry_run:
             except Stale as moved:
                 report(f"{moved.message}; once more")
     raise Stale("the base branch or the task keeps moving", hint=f"git fleet revert {name}")
+
+
+def _record(session: Session, snapshot: Snapshot, name: str) -> TaskRecord:
+    """The task, if its log can tell that it was reverted: one of a closed plan has ended for good."""
+    try:
+        return session.record(snapshot, name)
+    except InvalidInput:
+        commit = _landed_for_good(session, name)
+        if commit is None:
+            raise
+        raise IllegalEvent(
+            f"{name} is no task of an open plan any more, so its log cannot say that {commit[:12]} was reverted",
+            hint=f"git revert {commit[:12]}, and say why in its message; while a plan is open on that branch, between"
+            " git fleet lead acquire and git fleet lead release",
+        ) from None
+
+
+def _landed_for_good(session: Session, name: str) -> Oid | None:
+    try:
+        at = archive.tip_of(session.store, parse_task_id(name))
+    except InvalidInput:
+        return None
+    return tasks.state_at(session.store, at).landed
 
 
 def _landed(record: TaskRecord) -> Oid:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from git_fleet.core import codec
-from git_fleet.core.ids import Oid
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.store import log, names
@@ -61,6 +61,11 @@ def _write(
         groups = [level[start : start + _PARENTS] for start in range(0, len(level), _PARENTS)]
         level = [commit(group, store.objects.write_empty_tree()) for group in groups]
     return commit([*filter(None, [before]), *level], store.objects.write_files({_FILE: document}))
+
+
+def tip_of(store: Store, task: TaskId) -> Oid | None:
+    """The tip of a task's log, folded or not; None for a task without any."""
+    return tip(store.refs.get(names.task_log(task))) or read(store, task.plan).get(str(task))
 
 
 def read(store: Store, plan_id: str) -> dict[str, Oid]:

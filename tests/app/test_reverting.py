@@ -16,10 +16,10 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.model import State
 from git_fleet.core.results import Reverted
 from git_fleet.core.trailers import read_revert, read_stamp
-from git_fleet.errors import AnswerIsNo, IllegalEvent, NeedsPerson
-from git_fleet.store import evidence
+from git_fleet.errors import AnswerIsNo, IllegalEvent, InvalidInput, NeedsPerson
+from git_fleet.store import archive, evidence
 from tests.support.clock import FakeClock
-from tests.support.fleet import approved, claimed, open_fleet, proposed, task
+from tests.support.fleet import approved, claimed, on_plan, open_fleet, proposed, task
 from tests.support.repo import Repo
 from tests.support.worlds import assert_sound
 
@@ -115,6 +115,26 @@ def test_only_what_is_on_main_can_be_reverted(session: Session) -> None:
     taken_back(session)
     with pytest.raises(IllegalEvent, match="reverted"):
         taken_back(session)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_of_a_task_whose_plan_is_closed_the_commit_is_named_that_git_can_take_back(
+    session: Session, repo: Repo, folded: bool
+) -> None:
+    landed = session.record(session.snapshot(), "a").state.landed
+    on_plan(session, "closing")
+    on_plan(session, "close")
+    if folded:
+        archive.fold(session.store, "p", actor="ann", at=session.now())
+    with pytest.raises(IllegalEvent, match="p/a is no task of an open plan any more") as refused:
+        taken_back(session, "p/a")
+    told, _, _ = refused.value.hint.partition(",")
+    repo.run_git(*told.split()[1:], "--no-edit")
+    assert "a/new" not in repo.files("main")
+    assert f"This reverts commit {landed}." in repo.run_git("show", "-s", "--format=%B", "main")
+    for unknown in ("p/c", "p/x", "x"):
+        with pytest.raises(InvalidInput, match="no task"):
+            taken_back(session, unknown)
 
 
 def test_a_dry_run_moves_nothing(session: Session, repo: Repo) -> None:

@@ -79,3 +79,12 @@ def test_many_logs_are_gathered_in_commits_in_between(store: Store, repo: Repo) 
     assert len(archive.read(store, "p")) == 150
     widest = max(len(line.split()) for line in repo.run_git("rev-list", "--parents", "--all").splitlines())
     assert widest <= 65
+
+
+def test_the_tip_of_a_log_is_found_before_and_after_it_is_folded(store: Store) -> None:
+    known = a_log(store, "a")
+    assert archive.tip_of(store, TaskId("p", "a")) == known
+    fold(store)
+    assert archive.tip_of(store, TaskId("p", "a")) == known
+    assert archive.tip_of(store, TaskId("p", "b")) is None
+    assert archive.tip_of(store, TaskId("q", "a")) is None
