@@ -1,4 +1,4 @@
-"""A task's proposal as one commit on a new base, built in memory (DESIGN section 10).
+"""What a proposal becomes on a new base: the merged tree, and the one commit of it (DESIGN section 10).
 
 The merge is git's own: `git merge-tree --write-tree`, the ort engine, which gets the real commits, so
 several merge bases, renames of directories, modes, links and submodules are its business. No work
@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import InvalidInput
-from git_fleet.git.ancestry import histories
-from git_fleet.git.formats import Commit, Signature
+from git_fleet.git.formats import Signature
 from git_fleet.git.objects import Objects
 from git_fleet.git.process import Git, failure
 
@@ -44,21 +43,6 @@ class Merge(NamedTuple):
     said: str = ""
 
 
-class Candidate(NamedTuple):
-    """A proposal replayed onto a base. `commit` is None when it conflicts, and when it is empty: when
-    its tree is the base's, because everything in it has landed before."""
-
-    commit: Oid | None
-    tree: Oid | None
-    conflicts: tuple[str, ...] = ()
-    said: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing left to commit."""
-        return self.commit is None and self.tree is not None
-
-
 class CommitSettings(NamedTuple):
     """How this repository wants commits made. git has no setting that makes `git commit` sign off;
     `format.signOff`, which does so for patches, is the wish nearest to it, and counts here."""
@@ -73,11 +57,6 @@ def commit_settings(git: Git) -> CommitSettings:
     out = git.run("config", "-z", "--type=bool", "--get-regexp", names, ok=(0, 1)).out
     found = dict(entry.partition(b"\n")[::2] for entry in out.split(b"\0"))
     return CommitSettings(*(found.get(name) == b"true" for name in (b"commit.gpgsign", b"format.signoff")))
-
-
-def own_commits(git: Git, objects: Objects, *, onto: Oid, proposal: Oid) -> tuple[Commit, ...]:
-    """The commits that `proposal` brings to `onto`, as in `ancestry.History`."""
-    return histories(git, objects, [proposal], onto)[proposal].own
 
 
 def merge(git: Git, ours: Oid, theirs: Oid) -> Merge:
@@ -120,41 +99,6 @@ def merge_from(git: Git, objects: Objects, *, base: Oid, ours: Oid, theirs: Oid)
     return merge(git, *posed)
 
 
-def replay(
-    git: Git,
-    objects: Objects,
-    *,
-    onto: Oid,
-    proposal: Oid,
-    message: str,
-    author: Signature,
-    committer: Signature,
-    sign: bool = False,
-) -> Candidate:
-    """The one commit that brings `proposal` to `onto`, or why there is none.
-
-    `author` is kept with its date, the message is stored in UTF-8. Whether objects are flushed to
-    the disk is decided by how `git` and `objects` were opened. Raises as `merge`; GitFailed, too, when
-    the commit cannot be signed.
-    """
-    merged = merge(git, onto, proposal)
-    if merged.tree is None:
-        return Candidate(None, None, merged.conflicts, merged.said)
-    if merged.tree == objects.read_commit(onto).tree:
-        return Candidate(None, merged.tree)
-    commit = commit_tree(
-        git,
-        objects,
-        tree=merged.tree,
-        onto=onto,
-        message=message,
-        author=author,
-        committer=committer,
-        sign=sign,
-    )
-    return Candidate(commit, merged.tree)
-
-
 def commit_tree(
     git: Git,
     objects: Objects,
@@ -166,7 +110,8 @@ def commit_tree(
     committer: Signature,
     sign: bool = False,
 ) -> Oid:
-    """The commit of `tree` on top of `onto`, its message in UTF-8. Only a signed one needs `git`.
+    """The commit of `tree` on top of `onto`, its message in UTF-8, `author` with its date. Only a signed one needs
+    `git`. Whether objects are flushed to the disk is decided by how `git` and `objects` were opened.
 
     Raises GitFailed, also when it cannot be signed.
     """

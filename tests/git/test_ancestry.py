@@ -77,7 +77,7 @@ def test_unrelated_histories_have_no_base(repo: Repo) -> None:
 def test_what_the_fleet_kept_is_nobodys_own_and_does_not_hide_the_base(repo: Repo) -> None:
     first = repo.rev("main")
     kept = side(repo, first, kept_message(TaskId("p", "a"), "not committed"))
-    last = side(repo, kept, "last")
+    last = side(repo, kept, "Work on p/a that was not committed\n\nand what I say of it")
     found = ask(repo, [last], first)[last]
     assert ([commit.oid for commit in found.own], found.base) == ([last], first)
 

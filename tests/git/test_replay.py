@@ -7,21 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.trailers import kept_message
+from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed, InvalidInput
 from git_fleet.git.formats import Signature
 from git_fleet.git.objects import Objects, open_objects
 from git_fleet.git.process import Git
-from git_fleet.git.replay import (
-    Candidate,
-    CommitSettings,
-    commit_settings,
-    merge,
-    merge_from,
-    own_commits,
-    replay,
-)
+from git_fleet.git.replay import CommitSettings, Merge, commit_settings, commit_tree, merge, merge_from
 from git_fleet.git.repository import discover
 from tests.git.histories import History, by_hand, histories, write
 from tests.support.repo import Content, Repo, make_repo
@@ -45,12 +36,15 @@ class Bench:
         self.repo.run_git("checkout", "--quiet", "--detach", base)
         return self.repo.commit(message, files)
 
-    def replay(self, onto: Oid, proposal: Oid, *, sign: bool = False, message: str = "work\n") -> Candidate:
-        return replay(
+    def replay(self, onto: Oid, proposal: Oid, *, sign: bool = False, message: str = "work\n") -> Oid:
+        """The one commit that brings the proposal to `onto`; they must merge."""
+        merged = merge(self.git, onto, proposal)
+        assert merged.tree is not None, merged
+        return commit_tree(
             self.git,
             self.objects,
+            tree=merged.tree,
             onto=onto,
-            proposal=proposal,
             message=message,
             author=AUTHOR,
             committer=LEAD,
@@ -72,37 +66,32 @@ def test_a_proposal_becomes_one_commit_with_its_author_and_the_leads_name(bench:
     proposal = bench.side("HEAD", "two", {"a": "2\n", "b": "3\n"})
     onto = bench.side("main", "other", {"text": TEXT + "more\n"})
     found = bench.replay(onto, proposal, message="Süb\n\nbody\n")
-    assert found.commit is not None
-    assert bench.repo.run_git(
-        "log", "--format=%P|%an|%ae|%ad|%cn|%cd|%B", "--date=raw", "-1", found.commit
-    ) == (f"{onto}|Ädä|ada@example.invalid|1000000000 -0330|Lead|1700000000 +0100|Süb\n\nbody\n")
-    assert {path: entry.content for path, entry in bench.repo.files(found.commit).items()} == {
+    assert bench.repo.run_git("log", "--format=%P|%an|%ae|%ad|%cn|%cd|%B", "--date=raw", "-1", found) == (
+        f"{onto}|Ädä|ada@example.invalid|1000000000 -0330|Lead|1700000000 +0100|Süb\n\nbody\n"
+    )
+    assert {path: entry.content for path, entry in bench.repo.files(found).items()} == {
         "README.md": b"# scratch\n",
         "text": (TEXT + "more\n").encode(),
         "a": b"2\n",
         "b": b"3\n",
     }
-    assert found.tree == bench.repo.run_git("rev-parse", f"{found.commit}^{{tree}}")
     assert bench.repo.rev("main") == base
 
 
-def test_a_proposal_that_has_landed_before_is_empty(bench: Bench) -> None:
+def test_a_proposal_that_has_landed_before_leaves_the_tree_as_it_is(bench: Bench) -> None:
     proposal = bench.side("main", "one", {"a": "1\n"})
     onto = bench.side("main", "the same", {"a": "1\n"})
-    found = bench.replay(onto, proposal)
-    assert found == Candidate(None, Oid(bench.repo.run_git("rev-parse", f"{onto}^{{tree}}")))
-    assert found.is_empty
+    assert merge(bench.git, onto, proposal) == Merge(bench.objects.read_commit(onto).tree)
 
 
-def test_a_conflict_names_its_paths_and_makes_no_commit(bench: Bench) -> None:
+def test_a_conflict_names_its_paths_and_gives_no_tree(bench: Bench) -> None:
     odd = os.fsdecode(b'caf\xe9 \n"')
     start = bench.side("main", "start", {odd: "1\n", "gone": TEXT})
     proposal = bench.side(start, "one", {odd: "2\n", "gone": None})
     onto = bench.side(start, "other", {odd: "3\n", "gone": TEXT + "more\n"})
-    found = bench.replay(onto, proposal)
-    assert (found.commit, found.tree, found.conflicts) == (None, None, (odd, "gone"))
+    found = merge(bench.git, onto, proposal)
+    assert (found.tree, found.conflicts) == (None, (odd, "gone"))
     assert "CONFLICT (modify/delete): gone deleted in theirs and modified in ours." in found.said
-    assert not found.is_empty
 
 
 def test_a_conflict_that_leaves_no_path_unmerged_names_paths_too(bench: Bench) -> None:
@@ -141,26 +130,7 @@ def test_several_merge_bases_are_no_hindrance(bench: Bench) -> None:
     theirs = bench.repo.commit("text", {"text": TEXT + "more\n"})
     assert len(bench.objects.merge_bases(ours, theirs)) == 2
     found = bench.replay(ours, theirs)
-    assert found.commit is not None
-    assert set(bench.repo.files(found.commit)) == {"README.md", "text", "one", "two", "ours"}
-
-
-def test_own_commits_are_those_main_lacks_oldest_first_without_merges(bench: Bench) -> None:
-    one = bench.side("main", "one", {"one": "1\n"})
-    onto = bench.side("main", "onto", {"onto": "1\n"})
-    bench.repo.run_git("checkout", "--quiet", "--detach", one)
-    bench.repo.run_git("merge", "--quiet", "--no-edit", onto)
-    two = bench.repo.commit("two", {"two": "1\n"})
-    found = own_commits(bench.git, bench.objects, onto=onto, proposal=two)
-    assert [commit.message for commit in found] == ["one\n", "two\n"]
-    assert own_commits(bench.git, bench.objects, onto=two, proposal=onto) == ()
-
-
-def test_what_the_fleet_kept_of_an_earlier_worker_is_nobodys_own_commit(bench: Bench) -> None:
-    kept = bench.side("main", kept_message(TaskId("p", "a"), "not committed"), {"one": "1\n"})
-    talked_about = bench.side(kept, "Work on p/a that was not committed\n\nby me", {"two": "1\n"})
-    found = own_commits(bench.git, bench.objects, onto=bench.repo.rev("main"), proposal=talked_about)
-    assert [commit.oid for commit in found] == [talked_about]
+    assert set(bench.repo.files(found)) == {"README.md", "text", "one", "two", "ours"}
 
 
 def test_an_imposed_base_takes_one_commit_out_again(bench: Bench) -> None:
@@ -214,11 +184,9 @@ def test_a_signed_commit_keeps_author_and_message(bench: Bench, tmp_path: Path) 
     main = bench.repo.rev("main")
     found = bench.replay(main, proposal, sign=True, message="Süb\n\nbody\n")
     plain = bench.replay(main, proposal, message="Süb\n\nbody\n")
-    assert found.commit is not None
-    assert plain.commit is not None
-    raw = bench.repo.run_git("cat-file", "commit", found.commit)
+    raw = bench.repo.run_git("cat-file", "commit", found)
     head, _, tail = raw.partition("\ngpgsig -----BEGIN SSH SIGNATURE-----")
-    unsigned = bench.repo.run_git("cat-file", "commit", plain.commit)
+    unsigned = bench.repo.run_git("cat-file", "commit", plain)
     assert head == unsigned.partition("\n\n")[0]
     assert tail.partition("\n\n")[2] == unsigned.partition("\n\n")[2]
 
@@ -236,9 +204,8 @@ def test_sha256_repositories_are_replayed_too(tmp_path: Path) -> None:
     onto = bench.side("main", "two", {"b": "1\n"})
     found = bench.replay(onto, proposal)
     bench.objects.close()
-    assert found.commit is not None
-    assert len(found.commit) == 64
-    assert set(bench.repo.files(found.commit)) == {"README.md", "a", "b"}
+    assert len(found) == 64
+    assert set(bench.repo.files(found)) == {"README.md", "a", "b"}
 
 
 # --- differential: against `git merge --squash` and `git commit`, one after another --------------
@@ -271,7 +238,8 @@ def _compare(bench: Bench, history: History) -> None:
     main, tips = write(bench.repo, history)
     onto, found = main, []
     for tip in tips:
-        candidate = bench.replay(onto, tip)
-        onto = candidate.commit or onto
-        found.append((candidate.conflicts, bench.objects.read_commit(onto).tree))
+        merged = merge(bench.git, onto, tip)
+        if merged.tree not in (None, bench.objects.read_commit(onto).tree):
+            onto = bench.replay(onto, tip)
+        found.append((merged.conflicts, bench.objects.read_commit(onto).tree))
     assert found == by_hand(bench.repo, main, tips)
