@@ -70,20 +70,37 @@ def dirty_files(worktree: Path, *, untracked: bool = True, markers: Iterable[str
     Untracked files (not ignored ones) are listed one by one, an embedded repository as `folder/`.
     """
     mode = "--untracked-files=all" if untracked else "--untracked-files=no"
-    fields = iter(Git(worktree).run(*_STATUS, mode).out.split(b"\0"))
     ours = set(markers)
-    found = set()
+    found = _status(Git(worktree), mode)
+    return sorted(
+        {
+            one.path
+            for one in found
+            if not (one.untracked and one.path in ours and is_marker(worktree, one.path))
+        }
+    )
+
+
+class _Change(NamedTuple):
+    """A path that `git status` lists; `unstaged` says that the work tree has not what the index has."""
+
+    path: str
+    untracked: bool
+    unstaged: bool
+
+
+def _status(git: Git, mode: str, env: Mapping[str, str] | None = None) -> Iterator[_Change]:
+    """What `git status` lists; a rename gives both names."""
+    fields = iter(git.run(*_STATUS, mode, env=env).out.split(b"\0"))
     for field in fields:
         kind = field[:1]
         if kind == b"?":
-            path = os.fsdecode(field[2:])
-            if not (path in ours and is_marker(worktree, path)):
-                found.add(path)
+            yield _Change(os.fsdecode(field[2:]), untracked=True, unstaged=True)
         elif kind in _FIELDS:
-            found.add(os.fsdecode(field.split(b" ", _FIELDS[kind])[-1]))
+            unstaged = field[3:4] != b"."
+            yield _Change(os.fsdecode(field.split(b" ", _FIELDS[kind])[-1]), False, unstaged)
             if kind == b"2":
-                found.add(os.fsdecode(next(fields)))  # a rename's old name
-    return sorted(found)
+                yield _Change(os.fsdecode(next(fields)), False, unstaged)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -194,7 +211,8 @@ def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path 
         _unhide(git, env)
         untracked = _untracked(git, env)
         ours = {path for path in markers if is_marker(worktree, path)}
-        return _add_all(git, env, [path for path in untracked if path.endswith("/") or path in ours])
+        _add_all(git, env, [path for path in untracked if path.endswith("/") or path in ours])
+        return Oid(git.text("write-tree", env=env))
 
 
 def save_tree(
@@ -203,27 +221,37 @@ def save_tree(
     """The same of a work tree that somebody works in, as far as it can be had: changed files of more than
     `largest` bytes, and those that cannot be read, stay as the index has them, and are named.
 
-    A file that comes, goes or changes meanwhile is in it or is not. Raises GitFailed.
+    A file that comes, goes or changes meanwhile is in it or is not. Only what `git status` lists is read: several
+    times as fast as `git add --all` on ten thousand files. Raises GitFailed.
     """
     git = Git(worktree, git_dir=git_dir)
     ours = {path for path in markers if is_marker(worktree, path)}
     for tries_left in reversed(range(_TRIES)):
         with _index_copy(git_dir or git_dir_of(worktree)) as env:
             _unhide(git, env)
-            changed = _changed(git, env)
-            left_out = sorted(path for path in changed if _stays_out(worktree, path, largest))
+            changed = [one for one in _status(git, "--untracked-files=all", env) if one.unstaged]
+            marks = {one.path for one in changed if one.untracked and one.path in ours}
+            skipped = {one.path for one in changed if _stays_out(worktree, one.path, largest)}
+            without = marks | skipped
+            wanted = [one.path for one in changed if one.path not in without]
             try:
-                return Saved(_add_all(git, env, {*left_out, *ours.intersection(changed)}), tuple(left_out))
+                _update(git, env, wanted, without)
+                return Saved(Oid(git.text("write-tree", env=env)), tuple(sorted(skipped)))
             except GitFailed:
                 if not tries_left:
                     raise
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _changed(git: Git, env: Mapping[str, str]) -> dict[str, None]:
-    """Untracked and modified paths, each once: those whose content a snapshot has to read."""
-    listed = git.paths("ls-files", "-t", "--others", "--modified", "--exclude-standard", "-z", env=env)
-    return dict.fromkeys(line[2:] for line in listed)
+def _update(git: Git, env: Mapping[str, str], wanted: Sequence[str], left_out: Iterable[str]) -> None:
+    """Put these paths into the copied index, and nothing of what is left out."""
+    if not wanted:
+        return
+    listed = b"\0".join(map(os.fsencode, wanted))
+    try:
+        git.run("update-index", "--add", "--remove", "--replace", "-z", "--stdin", input=listed, env=env)
+    except GitFailed:  # so it is where a file became a folder, or lies behind a link now
+        _add_all(git, env, left_out)
 
 
 def _stays_out(worktree: Path, path: str, largest: int) -> bool:
@@ -237,8 +265,8 @@ def _stays_out(worktree: Path, path: str, largest: int) -> bool:
     return stat.S_ISREG(found.st_mode) and (found.st_size > largest or not os.access(place, os.R_OK))
 
 
-def _add_all(git: Git, env: Mapping[str, str], left_out: Iterable[str]) -> Oid:
-    """The tree of the copied index after everything but these paths was put into it."""
+def _add_all(git: Git, env: Mapping[str, str], left_out: Iterable[str]) -> None:
+    """Put everything but these paths into the copied index."""
     specs = [":(top)", *(f":(top,exclude,literal){path.rstrip('/')}" for path in left_out)]
     git.run(
         "add",
@@ -249,7 +277,6 @@ def _add_all(git: Git, env: Mapping[str, str], left_out: Iterable[str]) -> Oid:
         input=b"\0".join(map(os.fsencode, specs)),
         env=env,
     )
-    return Oid(git.text("write-tree", env=env))
 
 
 def is_kept_in(

@@ -68,7 +68,8 @@ def unresolved(worktree: Path) -> tuple[str, ...]:
     side deleted it) whoever keeps what the merge left says so by `git add`.
     """
     git = Git(worktree)
-    unmerged = git.paths("diff", "--name-only", "-z", "--no-relative", "--diff-filter=U")
+    lines = git.paths("ls-files", "--unmerged", "-z")  # unlike `git diff`, looks at no file
+    unmerged = list(dict.fromkeys(line.split("\t", 1)[1] for line in lines))
     if not unmerged:
         return ()
     left = _left(git, head(git))

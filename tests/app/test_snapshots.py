@@ -119,12 +119,19 @@ def test_whatever_a_worker_does_the_snapshot_is_the_work_tree(
 
 def wander(tree: Repo, chance: random.Random) -> None:
     """One thing that somebody at work may do."""
-    path = f"{chance.choice(['a', 'b', 'a/sub'])}/{chance.randrange(4)}"
+    path = f"{chance.choice(['a', 'b', 'a/sub', 'a/1'])}/{chance.randrange(4)}"
     place = tree.path / path
-    deed = chance.randrange(8)
-    if place.is_dir():
-        return
-    if deed == 0 and place.is_file():
+    deed = chance.randrange(10)
+    for folder in (place.parent, place.parent.parent):
+        if folder.is_symlink() or folder.is_file():  # a file becomes a folder
+            folder.unlink()
+    if place.is_dir():  # a folder becomes a file
+        shutil.rmtree(place)
+    if deed == 8:
+        tree.run_git("update-index", "--add", "--force-remove", path)
+    elif deed == 9:
+        tree.write(path, "").parent.joinpath("with\nodd \udce9 name").write_text(path)
+    elif deed == 0 and place.is_file():
         place.unlink()
     elif deed == 1:
         tree.write(path, chance.randbytes(20), executable=True)
