@@ -37,12 +37,15 @@ GATED = frozenset({"uphold", "eject", "refute", "integrate"})
 @dataclass(frozen=True, slots=True)
 class Inspected:
     """One task's latest proposal. `result` is what its worker says of it, `parts` what it is compared by
-    with its siblings."""
+    with its siblings. `gated` are the gates whose output was kept beside it, in the order in which they ran,
+    at a moment in seconds since 1970."""
 
     result: str = ""
     files: tuple[FileDiff, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     parts: tuple[Part, ...] = ()
+    gated: tuple[str, ...] = ()
+    gated_at: int = 0
 
 
 @dataclass
@@ -69,7 +72,7 @@ def inspect(
     for one in found.values():
         one.blobs = list(_files(objects, one.commit.tree))
     sizes = _sizes(session, [oid for one in found.values() for _, oid in one.blobs])
-    whole = _whole_logs(session, compared)
+    whole = _whole_logs(session, found)
     made = {}
     for task, one in found.items():
         files = changed.get(one.pair, ()) if one.pair else ()
@@ -79,7 +82,10 @@ def inspect(
             parts += _gate_parts(objects, whole.get((task, one.proposal.number)), logs.get(task, ()))
             parts += [_artifact(objects, name, oid, sizes[oid]) for name, oid in one.blobs]
         artifacts = tuple(Artifact(name, sizes[oid]) for name, oid in one.blobs)
-        made[task] = Inspected(_result(one.commit), files, artifacts, tuple(parts))
+        kept = whole.get((task, one.proposal.number))
+        gated = tuple(_logs(_files(objects, kept))) if kept else ()
+        at = objects.read_commit(kept).committer.seconds if kept else 0
+        made[task] = Inspected(_result(one.commit), files, artifacts, tuple(parts), gated, at)
     return made
 
 

@@ -30,6 +30,7 @@ from git_fleet.core.reviewing import (
     summary,
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.core.verdicts import by_hand
 from git_fleet.errors import FleetError, InvalidInput, UnknownFormat
 from git_fleet.git.notes import read_note
 from git_fleet.git.objects import Objects
@@ -219,7 +220,7 @@ def _task(
         commit=proposal.commit if proposal else None,
         paths=tuple(ChangedPath(one.path, one.added, one.removed, one.binary) for one in found.files),
         cut=any(one.cut for one in found.files),
-        gates=_gates(objects, notes, state.landed, latest),
+        gates=_gates(objects, notes, state.landed, latest) or _known_to_pass(found, latest),
         opinions=tuple(_opinions(latest)),
         findings=tuple(dict.fromkeys(one for entry in latest for one in _findings(entry))),
         artifacts=found.artifacts,
@@ -310,6 +311,19 @@ def _gates(
             if ran:
                 return _of_event(entry, ran)
     return ()
+
+
+def _known_to_pass(found: Inspected, latest: Sequence[Entry]) -> tuple[GateRun, ...]:
+    """The gates of what was parked, or shown to verifiers: that is done with what has passed them. Gates
+    that ran after the last such event may have been red, and their run killed before it could say so."""
+    told = [
+        entry.event.at.timestamp()
+        for entry in latest
+        if entry.event.name == "park"
+        or (isinstance(said := entry.event.fields.get("verdict"), Verdict) and not by_hand(said))
+    ]
+    passed = bool(told) and found.gated_at <= max(told)
+    return tuple(GateRun(name, "pass") for name in found.gated) if passed else ()
 
 
 def _noted(objects: Objects, notes: Oid | None, landed: Oid) -> Iterator[GateRun]:

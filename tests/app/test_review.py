@@ -8,6 +8,7 @@ from git_fleet.app import acting, followups
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.review import review
 from git_fleet.app.session import Session
+from git_fleet.app.verify import Asked, verify
 from git_fleet.core.divergence import Line
 from git_fleet.core.model import Finding, PlanState, Proposal, State, Verdict
 from git_fleet.core.reviewing import ChangedPath, GateRun, Review, TaskReview
@@ -30,6 +31,7 @@ from tests.support.fleet import (
     task_id,
 )
 from tests.support.repo import Repo
+from tests.support.verifiers import handed
 
 CLUSTERS = ("dev", "prod-eu", "prod-us", "qa", "stage")
 VALUES = "name: {0}\nversion: {1}\nat: 2026-01-0{2}\n"
@@ -288,6 +290,33 @@ def test_gates_are_told_from_the_log_and_from_the_evidence(repo: Repo, clock: Fa
     assert landed.landed is not None
     assert codes(found) == ["rework"]
     assert found.summary == "4 of 5 tasks integrated; 1 in rework."
+
+
+def test_gates_of_what_is_parked_and_of_what_is_verified_are_told(repo: Repo, clock: FakeClock) -> None:
+    verifier = '[[verifier]]\nname = "v"\nlens = "l"\nrun = ["echo", \'{"verdict":"upheld"}\']\n'
+    config = 'version = 1\npark = ["b/**"]\n[[gate]]\nname = "tests"\nrun = "true"\n'
+    repo.commit("Config", {"fleet.toml": config + verifier})
+    session = open_fleet(repo, "lead", clock)
+    approved(session, task("a"), task("b"))
+    for name in "ab":
+        handed(repo, name)
+    verify(session, Asked(), lambda _: None)
+    integrate(session, Order(("b",)), lambda _: None)
+    found = review(session, "p")
+    assert [(each.state, each.gates) for each in found.tasks] == [
+        (State.VERIFIED, (GateRun("tests", "pass"),)),
+        (State.PARKED, (GateRun("tests", "pass"),)),
+    ]
+
+
+def test_gates_of_a_run_that_was_killed_say_nothing(session: Session, clock: FakeClock) -> None:
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    on_task(session, "verdict", "a", verdict=Verdict("l", "verifier:v", "upheld", 1))
+    clock.advance(60)
+    gatelogs.keep(session.store, task_id("a"), 1, {"1-tests.log": b"no"}, actor="lead", at=clock())
+    assert one(review(session, "p"), "a").gates == ()
 
 
 def test_a_note_in_other_words_says_nothing_of_gates(session: Session, repo: Repo) -> None:
