@@ -139,7 +139,7 @@ _HOLDERS = frozenset({"done", "release", "block"})
 
 _SENT_BACK: Mapping[str, Callable[[Event], str]] = {
     "eject": lambda event: str(event.fields.get("reason") or "gate"),
-    "refute": lambda _: "verdict",
+    "refute": lambda event: str(event.fields.get("reason") or "verdict"),
     "reject": lambda _: "person",
     "withdraw": lambda _: "withdrawn",
     "release": lambda _: "released",

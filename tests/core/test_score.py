@@ -111,6 +111,7 @@ AFTER = {
     "park": State.PARKED,
     "integrate": State.INTEGRATED,
     "eject": State.REWORK,
+    "refute": State.REWORK,
     "reject": State.REWORK,
     "block": State.BLOCKED,
     "unblock": State.REWORK,
@@ -304,6 +305,12 @@ def test_rework_counts_by_what_caused_it_and_a_conflict_is_no_part_of_the_sequen
     told = taught(found, tasks)
     assert told.bottleneck.startswith("Rework (1 × conflict, 1 × gate): 61%")
     assert told.advice[0].startswith("let tasks that own the same files take turns")
+
+
+@pytest.mark.parametrize(("said", "reason"), [("scope", "scope"), ("gate", "gate"), ("verdict", "verdict"), ("", "verdict")])  # fmt: skip
+def test_what_a_verify_sends_back_counts_by_the_reason_it_gives(said: str, reason: str) -> None:
+    logs = {"a": steps(("claim", 0), ("done", 10), ("refute", 11, "lead", {"reason": said}))}
+    assert [setback.reason for setback in scored([task("a")], logs).setbacks] == [reason]
 
 
 def test_a_take_over_counts_the_first_claim_until_its_lease_ran_out() -> None:
