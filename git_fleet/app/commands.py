@@ -10,6 +10,7 @@ Several may run at once, in threads of one process, each in a folder of its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -41,7 +42,7 @@ MARK = "FLEET_GATE"
 
 _CHUNK = 65_536
 _POLL_SECONDS = 0.02
-_ROUNDS, _TAIL_LINES = 5, 60
+_ROUNDS, _TAIL_LINES, _TRIES = 5, 60, 5
 
 
 class End(StrEnum):
@@ -78,7 +79,7 @@ class Ran:
         if self.end is not End.EXITED or self.code is None:
             return {End.NOT_STARTED: self.why, End.STOPPED: "was stopped"}.get(self.end, late)
         if self.code < 0:
-            return f"ended by {signal.strsignal(-self.code) or 'a signal'} (signal {-self.code})"
+            return f"ended by signal {-self.code} ({signal.strsignal(-self.code) or 'unknown'})"
         return f"exit code {self.code}" if self.code else ""
 
 
@@ -319,13 +320,29 @@ class _Log:
 
     def __enter__(self) -> Self:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="log-", dir=self._path.parent)
-            Path(name).replace(self._path)  # an older run of the same may still be writing to its own
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self._file = self._begun()
+                    break
+                except FileNotFoundError:  # its folder was empty for a moment, and somebody tidied up
+                    if not tries_left:
+                        raise
         except OSError as error:
             raise self._unwritable(error) from error
-        self._file = os.fdopen(handle, "w+b")
         return self
+
+    def _begun(self) -> IO[bytes]:
+        """The file, locked for as long as it is open: app/oldlogs.py leaves it alone."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="log-", dir=self._path.parent)
+        file = os.fdopen(handle, "w+b")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            Path(name).replace(self._path)  # an older run of the same may still be writing to its own
+        except OSError:
+            file.close()
+            raise
+        return file
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -36,7 +36,7 @@ from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing, persons_command
-from git_fleet.errors import Denied, IllegalEvent, InvalidInput, Stale
+from git_fleet.errors import AnswerIsNo, Denied, FleetError, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
 from git_fleet.store import gatelogs
 
@@ -68,7 +68,7 @@ class _Run:
     pool: Checkouts
     tasks: list[Verified] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    denied: list[Denied] = field(default_factory=list)
+    refused: list[FleetError] = field(default_factory=list)
 
 
 def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatched) -> Verification:
@@ -77,7 +77,7 @@ def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatc
 
     A task that is named and verified already is asked about once more only with `again`; it is proposed
     again then. Raises Denied for whoever made a proposal that is named, or all there are (else they are left),
-    InvalidInput for an unknown name or lens and when no verifier is configured, NeedsPerson when a gate of
+    AnswerIsNo when nothing that is named is handed in, InvalidInput for an unknown name or lens and when no verifier is configured, NeedsPerson when a gate of
     the repository cannot be run. What was answered until then is in the log.
     """
     snapshot = session.snapshot()
@@ -88,10 +88,16 @@ def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatc
         try:
             _verify(run, record, named=named)
         except (Stale, IllegalEvent) as moved:
-            run.skipped.append(Skipped(record.id, moved.message))
-    if run.denied and len(run.denied) == len(run.skipped) and not run.tasks:
-        raise run.denied[0]
+            run.skipped.append(Skipped(record.id, _of_it(record, moved.message)))
+    if run.refused and len(run.refused) == len(run.skipped) and not run.tasks:
+        raise run.refused[0]
     return Verification(tuple(run.tasks), tuple(run.skipped))
+
+
+def _of_it(record: TaskRecord, message: str) -> str:
+    """What an error says of a task that is named beside it."""
+    rest = message.removeprefix(f"{record.id}")
+    return f"it{rest}" if rest.startswith(" ") else rest.removeprefix(": ")
 
 
 def _chosen(snapshot: Snapshot, asked: Asked) -> Iterator[tuple[TaskRecord, bool]]:
@@ -110,6 +116,9 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     if state is not State.PROPOSED and not (state is State.VERIFIED and run.asked.again):
         again = "; --again asks once more" if state is State.VERIFIED else ""
         run.skipped.append(Skipped(record.id, f"it is {state.phrase}{again}"))
+        if not again:
+            said = f"{record.id} is {state.phrase}: there is nothing to verify"
+            run.refused.append(AnswerIsNo(said, hint=f"git fleet explain {record.id}"))
         return
     wanted = _wanted(record, config, run.asked)
     try:
@@ -117,7 +126,7 @@ def _verify(run: _Run, record: TaskRecord, *, named: bool) -> None:
     except Denied as denied:
         if named:
             raise
-        run.denied.append(denied)
+        run.refused.append(denied)
         run.skipped.append(Skipped(record.id, denied.message))
         return
     if state is State.VERIFIED:
@@ -280,8 +289,9 @@ def outcome(session: Session, record: TaskRecord) -> Verified:
 def _ask(run: _Run, config: Config, case: Case, asked: Sequence[tuple[Verifier, Command]]) -> TaskRecord:
     """Ask each verifier, all at once, and record each answer as it comes: the task after the last.
 
-    Each has a checkout of its own, which stays taken for as long as anything of the verifier runs in it. When
-    the proposal goes away meanwhile, or we are interrupted, those still at work are ended.
+    Each has a checkout of its own, which stays taken for as long as anything of the verifier runs in it. That
+    the proposal has gone away is noticed with the next answer: then, and when we are interrupted, those still
+    at work are ended.
     """
     record, stop = case.record, threading.Event()
     run.report(f"{record.id}: asks {', '.join(verifier.lens for verifier, _ in asked)}")
@@ -352,7 +362,7 @@ def _answer(asked: Question, verifier: Verifier, ran: Ran) -> Answer:
         last = ran.tail.rpartition("\n")[2][:_LAST_WORDS]
         how = f"ended with exit code {ran.code}"
         if ran.code < 0:
-            how = f"was ended by {signal.strsignal(-ran.code) or 'a signal'} (signal {-ran.code})"
+            how = f"was ended by signal {-ran.code} ({signal.strsignal(-ran.code) or 'unknown'})"
         return inconclusive(asked, f"it {how}{': ' if last else ''}{last}")
     if ran.out_cut:
         return inconclusive(asked, f"it printed more than {commands.OUT_BYTES >> 20} MiB")

@@ -19,7 +19,8 @@ def verification(value: Verification, look: Look) -> str:
     """What was said of each task, and what came of it."""
     if not (value.tasks or value.skipped):
         return "nothing is handed in"
-    parts = [_verdicts(value.tasks, look)] if any(one.verdicts or one.missing for one in value.tasks) else []
+    rows = any(one.verdicts or (one.missing and not one.refuted) for one in value.tasks)
+    parts = [_verdicts(value.tasks, look)] if rows else []
     parts += [part for one in value.tasks for part in _task(one, look)]
     parts += [
         wrapped(f"{look.paint('-', 'dim')} {one.id} is left: {line(one.reason)}", look, indent=2)
@@ -33,7 +34,11 @@ def _verdicts(tasks: Iterable[Verified], look: Look) -> str:
     for task in tasks:
         for one in task.verdicts:
             table.add(
-                str(task.id), one.lens, Cell(one.verdict, _STYLES.get(one.verdict, "")), one.verifier, _gist(one)
+                str(task.id),
+                one.lens,
+                Cell(one.verdict, _STYLES.get(one.verdict, "")),
+                one.verifier,
+                _gist(one),
             )
         for lens in task.missing if not task.refuted else ():
             table.add(str(task.id), lens, Cell("waits", _STYLES["waits"]), "", "")

@@ -20,7 +20,7 @@ from git_fleet.core.config import Command
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Finding, State
 from git_fleet.core.results import Verification
-from git_fleet.errors import Denied, InvalidInput, NeedsPerson
+from git_fleet.errors import AnswerIsNo, Denied, InvalidInput, NeedsPerson
 from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
 from tests.support import verifiers
@@ -80,7 +80,7 @@ def test_what_is_found_comes_to_the_next_worker_whole_and_its_output_is_kept(pla
         (says('{"verdict":"upheld","lens":"x"}'), "it answers for lens 'x', and was asked about l"),
         (says(f'{{"verdict":"upheld","tree":"{"0" * 40}"}}'), "it answers for tree '00000000000000000000000000000000000"),
         (says(UPHELD, "exec 2>&1; echo broken; trap 'exit 3' EXIT"), "it ended with exit code 3: "),
-        (says(UPHELD, "kill -TERM $$"), "it was ended by Terminated (signal 15)"),
+        (says(UPHELD, "kill -TERM $$"), "it was ended by signal 15 (Terminated)"),
         (("no-such-agent", "-p"), "cannot be started: No such file or directory"),
         ("exit 127", "it ended with exit code 127"),
         (("sh", "-c", "head -c 11000000 /dev/zero"), "it printed more than 10 MiB"),
@@ -386,10 +386,24 @@ def test_what_is_handed_in_again_meanwhile_gets_no_verdict(planned: Repo) -> Non
     found = verify(session, Asked(), meanwhile)
     assert (found.tasks, [each.reason for each in found.skipped]) == (
         (),
-        ["p/a was handed in again meanwhile"],
+        ["it was handed in again meanwhile"],
     )
     assert (state(session).state, state(session).verdicts) == (State.PROPOSED, ())
     assert only(run(session)).state is State.VERIFIED
+
+
+def test_what_is_named_and_not_handed_in_is_no_for_an_answer(planned: Repo) -> None:
+    configured(planned, {"l": says(UPHELD)}, verdicts=1)
+    session = lead(planned)
+    with pytest.raises(AnswerIsNo, match="p/a is pending: there is nothing") as refused:
+        run(session, "a")
+    assert refused.value.hint == "git fleet explain p/a"
+    handed(planned, "b")
+    found = run(session, "a", "b")
+    assert ([each.id.task for each in found.tasks], [each.reason for each in found.skipped]) == (
+        ["b"],
+        ["it is pending"],
+    )
 
 
 def test_only_some_lenses_are_asked(planned: Repo) -> None:

@@ -96,7 +96,9 @@ def test_a_person_refutes(handed_in: Fleet) -> None:
 
 def test_there_may_be_nothing_to_verify(approved: Fleet) -> None:
     assert approved.ok("verify") == "nothing is handed in\n"
-    assert approved("verify", "42").out == "- app/42 is left: it is pending\n"
+    said = approved("verify", "42")
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("git-fleet: app/42 is pending: there is nothing to verify\n")
 
 
 def test_what_readme_shows_of_verifiers_is_true() -> None:

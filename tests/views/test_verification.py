@@ -55,6 +55,11 @@ def test_a_row_for_each_lens_and_below_it_what_was_found() -> None:
     ]
 
 
+def test_what_no_verifier_was_asked_about_has_no_table() -> None:
+    shown = verification(Verification(VALUE.tasks[1:2], ()), PLAIN)
+    assert shown.split("\n")[0] == "✗ p/b goes back to rework (gate)"
+
+
 def test_colours_are_for_those_who_see_them() -> None:
     assert "\x1b[31mrefuted\x1b[0m" in verification(VALUE, Look(0, colour=True))
 
