@@ -210,15 +210,15 @@ def unapproved(session: Session, record: PlanRecord) -> str:
 
 def only(session: Session) -> str:
     """The id of the one plan that is not closed. Raises InvalidInput when there is not exactly one."""
-    found = [
-        record.id for record in session.snapshot().plans.values() if record.state is not PlanState.CLOSED
-    ]
-    if len(found) != 1:
-        raise InvalidInput(
-            f"name the plan: there are {', '.join(found)}" if found else "there is no plan yet",
-            hint="git fleet plan list" if found else "git fleet plan import FILE, or git fleet plan new NAME",
-        )
-    return found[0]
+    plans_there = session.snapshot().plans.values()
+    found = [record.id for record in plans_there if record.state is not PlanState.CLOSED]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InvalidInput(f"name the plan: there are {', '.join(found)}", hint="git fleet plan list")
+    if plans_there:
+        raise InvalidInput("every plan is closed: name the one you mean", hint="git fleet plan list")
+    raise InvalidInput("there is no plan yet", hint="git fleet plan import FILE, or git fleet plan new NAME")
 
 
 def check(session: Session, plan_id: str, workers: int | None = None) -> PlanCheck:

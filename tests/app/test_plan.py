@@ -267,6 +267,17 @@ def test_a_closed_plans_logs_are_folded_and_its_id_is_never_used_again(session: 
         plan.resume(session, "p")
 
 
+def test_where_every_plan_is_closed_one_has_to_be_named(session: Session) -> None:
+    with pytest.raises(InvalidInput, match="there is no plan yet"):
+        plan.only(session)
+    approved(session, task("a"))
+    assert plan.only(session) == "p"
+    on_task(session, "cancel", "a")
+    plan.close(session, "p")
+    with pytest.raises(InvalidInput, match="every plan is closed"):
+        plan.only(session)
+
+
 def test_closing_again_finishes_a_close_that_was_killed(session: Session, repo: Repo) -> None:
     approved(session, task("a"))
     on_task(session, "cancel", "a")
