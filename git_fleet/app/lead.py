@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_fleet.app import oldlogs
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.config import Config
@@ -145,7 +146,7 @@ def lost_lead() -> StaleClaim:
 
 @contextmanager
 def leading(session: Session) -> Iterator[Leading]:
-    """Lead for as long as the block runs; a lead that was free before is free after.
+    """Lead for as long as the block runs; a lead that was free before is free after. Old logs of gates go first.
 
     One block at a time in one worktree. Raises Held.
     """
@@ -160,6 +161,7 @@ def leading(session: Session) -> Iterator[Leading]:
         view = show(session)
         held = Leading(session, acquire(session))
         try:
+            oldlogs.sweep(session.repo.fleet_dir / oldlogs.FOLDER)
             yield held
         finally:
             if not view.mine:

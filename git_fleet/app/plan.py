@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from git_fleet.app import documents, snapshots
+from git_fleet.app import documents, oldlogs, snapshots
 from git_fleet.app.session import Session
 from git_fleet.core import check as checking
 from git_fleet.core.check import PlanCheck
@@ -331,6 +331,7 @@ def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
     except Stale:  # a claim computed before was given back at this moment
         archive.fold(session.store, plan_id, actor=person, at=session.now())
     snapshots.retire_all(session, plan_id)
+    oldlogs.clear(session.repo.fleet_dir / oldlogs.FOLDER / record.id)
     return record
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-from git_fleet.app import places, provision, snapshots
+from git_fleet.app import oldlogs, places, provision, snapshots
 from git_fleet.app.cleanup import CleanupResult, Kept, cleanup_one
 from git_fleet.app.places import Place
 from git_fleet.app.session import Session
@@ -45,6 +45,10 @@ def cleanup(
         if place.task in wanted and (tasks or ended.ended):
             result = _clean(session, snapshot, place, ended, dry_run=dry_run, teardown=teardown)
             gone = result.kept is None and not dry_run
+            if gone and (state is None or state.state.ended):
+                oldlogs.clear(
+                    session.repo.fleet_dir / oldlogs.FOLDER / place.task.plan / place.task.task
+                )
             done.append(_answer(result, _retire_snapshot(session, snapshot, place, state) if gone else ""))
     return tuple(done)
 

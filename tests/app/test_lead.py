@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_a_lead_that_was_free_before_is_free_after(session: Session) -> None:
     with pytest.raises(ZeroDivisionError), lead.leading(session):
         _ = 1 // 0
     assert lead.show(session) == NOBODY
+
+
+def test_whoever_begins_to_lead_removes_logs_of_long_ago(session: Session) -> None:
+    log = session.repo.fleet_dir / "logs" / "p" / "a" / "1" / "1-tests.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("green\n")
+    os.utime(log, (1, 1))
+    with lead.leading(session):
+        assert not log.exists()
 
 
 def test_a_lead_that_was_held_before_is_held_after(session: Session) -> None:

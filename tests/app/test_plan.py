@@ -255,7 +255,11 @@ def test_a_closed_plans_logs_are_folded_and_its_id_is_never_used_again(session: 
     proposed(session, "a")
     integrated(session, "a")
     tip = session.store.refs.get(names.task_log(task_id("a")))
+    local = session.repo.fleet_dir / "logs" / "p" / "a"
+    local.mkdir(parents=True)
+    (local / "1-tests.log").write_text("green\n")
     assert plan.close(session, "p").state is PlanState.CLOSED
+    assert not local.parent.exists()
     assert session.store.refs.read(names.TASK_LOGS) == {}
     assert archive.read(session.store, "p") == {"p/a": tip}
     assert not (repo.path / ".git" / "fleet" / "open").exists()

@@ -60,6 +60,20 @@ def test_the_worktree_of_an_integrated_task_goes_with_its_branch_and_slot(
     assert cleanup(session) == ()
 
 
+def test_the_logs_of_a_task_go_with_its_worktree_when_it_has_ended(session: Session) -> None:
+    logs = session.repo.fleet_dir / "logs" / "p"
+    for name in ("a", "b"):
+        working_on(session, name)
+        (logs / name / "1").mkdir(parents=True)
+        (logs / name / "1" / "1-tests.log").write_text("green\n")
+    on_task(session, "cancel", "a")
+    on_task(session, "release", "b")
+    cleanup(session, dry_run=True)
+    assert (logs / "a").exists()
+    cleanup(session)
+    assert [path.name for path in logs.iterdir()] == ["b"]
+
+
 def test_a_trial_only_says_what_it_would_do(session: Session) -> None:
     path = working_on(session, "a")
     on_task(session, "cancel", "a")
