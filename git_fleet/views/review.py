@@ -210,7 +210,7 @@ def task(value: Review, look: Look) -> str:
         parts.append(f"  {look.paint(f'{label:<9}', 'dim')} {text}")
     if one.cut:
         parts.append(f"  {'':<9} (its changes are long: only their beginning is compared)")
-    parts += _section("found", _found(one), look)
+    parts += _section("found", _found(one, look), look)
     parts += _section("unlike its siblings", _unlike(value.divergences, look, whole=True), look)
     parts += _section("waiting", _queue(value.queue, value.at, look), look)
     advice = [each for each in value.recommendations if each.code not in _SHOWN_ABOVE]
@@ -252,10 +252,10 @@ def _opinion(one: Opinion, now: datetime, look: Look) -> str:
     return f"{mark} {lens}{line(one.verdict)} by {line(one.verifier)}, {since(one.at, now)}{old}"
 
 
-def _found(one: TaskReview) -> Iterator[str]:
+def _found(one: TaskReview, look: Look) -> Iterator[str]:
     for finding in one.findings:
         first, *rest = lines(finding.text.strip()).split("\n")
         where = f"{line(finding.path)}: " if finding.path else ""
         outside = " (outside of this task)" if finding.outside else ""
-        yield f"  - {line(finding.source)}: {where}{first}{outside}"
+        yield wrapped(f"  - {line(finding.source)}: {where}{first}{outside}", look, indent=4)
         yield from (f"    {part}".rstrip() for part in rest)

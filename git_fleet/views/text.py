@@ -19,7 +19,7 @@ from git_fleet.core.results import (
     TaskRow,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, count, line, lines, since, some
+from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
 from git_fleet.views.table import Cell, Table
 
 STYLES = {
@@ -289,15 +289,16 @@ def _ports(env: Mapping[str, str]) -> str:
 
 
 def _finding_lines(findings: Iterable[Finding], look: Look) -> list[str]:
-    text = [part for one in findings for part in _finding(one)]
+    text = [part for one in findings for part in _finding(one, look)]
     return [look.paint("found wrong with the last attempt:", "yellow"), *text] if text else []
 
 
-def _finding(one: Finding) -> list[str]:
-    """What was found, with the lines of the tool that found it."""
+def _finding(one: Finding, look: Look) -> list[str]:
+    """What was found, with the lines of the tool that found it as they are."""
     first, *rest = lines(one.text.strip()).split("\n")
     where = f"{line(one.path)}: " if one.path else ""
-    return [f"  - {line(one.source)}: {where}{first}", *(f"    {part}".rstrip() for part in rest)]
+    said = wrapped(f"  - {line(one.source)}: {where}{first}", look, indent=4)
+    return [said, *(f"    {part}".rstrip() for part in rest)]
 
 
 def _notes(notes: Iterable[str], look: Look) -> list[str]:

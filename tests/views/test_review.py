@@ -164,6 +164,12 @@ def test_of_a_large_plan_those_are_shown_that_somebody_may_have_to_look_at() -> 
     assert "… and 260 more" in shown
 
 
+def test_a_long_finding_is_broken_where_the_terminal_ends() -> None:
+    long = replace(TASKS[1], findings=(Finding("it is not said " * 12, "person:Ann"),))
+    shown = view.task(plan(long), Look(80)).split("\n")
+    assert max(map(len, (row for row in shown if "it is not said" in row))) <= 80
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_terminal_is_not_overrun_by_sentences(width: int) -> None:
     long = "a sentence that goes on " * 8

@@ -187,6 +187,12 @@ def test_explaining_says_what_would_change_it() -> None:
     )
 
 
+def test_a_long_finding_is_broken_where_the_terminal_ends_and_a_tools_lines_are_not() -> None:
+    found = (Finding("nothing is said of it in " + "the manual " * 9 + "\n" + "E " * 60, "gate"),)
+    shown = text.explain(Explanation(TASK, State.REWORK, True, (), found), Look(80)).split("\n")
+    assert [len(row) <= 80 for row in shown[2:]] == [True, True, False]
+
+
 def test_a_task_in_rework_is_explained_with_what_was_found() -> None:
     found = (Finding("gate tests: exit 1\nE  assert 1 == 2", "gate"), Finding("no docs", "person:ann"))
     value = Explanation(TASK, State.REWORK, True, (), found)
