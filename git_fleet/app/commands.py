@@ -11,7 +11,6 @@ Several may run at once, in threads of one process, each in a folder of its own.
 from __future__ import annotations
 
 import fcntl
-import fcntl
 import os
 import signal
 import subprocess

@@ -46,9 +46,7 @@ def cleanup(
             result = _clean(session, snapshot, place, ended, dry_run=dry_run, teardown=teardown)
             gone = result.kept is None and not dry_run
             if gone and (state is None or state.state.ended):
-                oldlogs.clear(
-                    session.repo.fleet_dir / oldlogs.FOLDER / place.task.plan / place.task.task
-                )
+                oldlogs.clear(session.repo.fleet_dir / oldlogs.FOLDER / place.task.plan / place.task.task)
             done.append(_answer(result, _retire_snapshot(session, snapshot, place, state) if gone else ""))
     return tuple(done)
 
