@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, integrate, landing, placing, slots, work
+from git_fleet.app import handin, integrate, placing, slots, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -220,11 +220,15 @@ def test_an_integration_is_finished_although_later_work_cannot_be_saved(
     tree.commit("all of it", {"a/1": "1"})
     record = handin.done(session, "a", handin.Handin()).record
 
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
+    transact = session.store.refs.transact
+
+    def dies(updates: Any, **kwargs: Any) -> None:
+        transact(updates, **kwargs)
+        if any(update.ref == "refs/heads/main" for update in updates):
+            raise KeyboardInterrupt  # main has moved, and the events have not
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "_finish_tasks", dies)
+        patch.setattr(session.store.refs, "transact", dies)
         with pytest.raises(KeyboardInterrupt):
             integrate.integrate(session, integrate.Order(), lambda _: None)
     record = session.reread(record)
