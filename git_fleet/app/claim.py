@@ -257,7 +257,7 @@ def _take(
     tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
     guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
     try:
-        store.refs.transact([Update(names.task_log(record.id), value(record.tip), tip)])
+        store.transact([Update(names.task_log(record.id), value(record.tip), tip)])
     except LostRace:
         now = tasks.reread(store, record.task)
         current = now.state.claim
@@ -283,7 +283,7 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     if (parent[0] if parent else None) != record.tip:
         return False
     with suppress(Stale, Held):  # somebody has helped, or the claim is void
-        session.store.refs.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
+        session.store.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
     return True
 
 

@@ -260,7 +260,9 @@ def place(session: Session, record: TaskRecord) -> Placed:
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
     if made.kept:
-        notes.append(f"its folder was deleted; its commits are kept at {made.kept} ({names.shown_by(made.kept)})")
+        notes.append(
+            f"its folder was deleted; its commits are kept at {made.kept} ({names.shown_by(made.kept)})"
+        )
     if saved is not None:
         notes.append(
             f"what its folder held at {saved.at:%Y-%m-%d %H:%M:%S} UTC: git fleet salvage apply {record.id} snapshot"

@@ -40,9 +40,9 @@ def reverted(value: Reverted, look: Look, *, dry_run: bool, then: str = "") -> s
     """What was taken back, and by which commit."""
     would = "would be" if dry_run else "is"
     moved = "would be" if dry_run else "moved"
+    done = f"{look.paint('✓', 'green')} {look.paint(str(value.id), 'bold')} {would} reverted"
     text = [
-        f"{look.paint('✓', 'green')} {look.paint(str(value.id), 'bold')} {would} reverted: {short(value.commit)} takes "
-        f"back {short(value.reverted)}",
+        f"{done}: {short(value.commit)} takes back {short(value.reverted)}",
         f"{line(value.base)} {moved} {short(value.main_before)} → {short(value.main_after)}",
     ]
     return "\n".join([*text, f"{look.paint('next:', 'bold')} {line(then)}"] if then else text)
