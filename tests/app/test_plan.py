@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -306,7 +307,7 @@ def test_a_claim_given_back_while_the_logs_are_folded_is_folded_too(
     transact, left = Refs.transact, [1]
     seen = []
 
-    def transacting(refs: Refs, updates: Sequence[Update], **words: str) -> None:
+    def transacting(refs: Refs, updates: Sequence[Update], **words: Any) -> None:
         if left and updates[0].ref == names.archive("p"):
             left.pop()
             seen.append((repo.path / ".git" / "fleet" / "open").exists())
