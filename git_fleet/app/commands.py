@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -114,9 +114,10 @@ def run(
     included. `pass_fds` are inherited by it. Raises GitFailed when the log cannot be written.
     """
     began = time.monotonic()
-    with _Log(log) as output, closing(_Remains(grace_seconds)) as remains:
+    with _Log(log) as output, ExitStack() as ending:
         if stop is not None and stop.is_set():
             return Ran(End.STOPPED, None, 0.0, log)
+        remains = ending.enter_context(closing(_Remains(grace_seconds)))
         try:
             process = _start(command, folder, {**env, MARK: remains.mark}, bool(stdin), keep_out, pass_fds)
         except (OSError, ValueError) as error:
