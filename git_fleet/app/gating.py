@@ -8,11 +8,11 @@ nothing, so only its `accept` commands run, on main as it would be; its artifact
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from git_fleet.app import gates
+from git_fleet.app import commands, gates, oldlogs
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gates import GateResult, Outcome
 from git_fleet.app.passes import Passes
@@ -46,7 +46,7 @@ class Judgement:
 class Gating:
     """Runs gates for the queue. May be used by several threads at once.
 
-    `runs` counts the commands that really ran; a pass that was known costs nothing. `fresh`: believe none.
+    `runs` counts the commands that ran to their end; a pass that was known costs nothing. `fresh`: believe none.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Gating:
             stop=stop,
         )
         with self._counting:
-            self.runs += sum(not result.cached for result in results)
+            self.runs += sum(not (result.cached or result.stopped) for result in results)
         return results
 
 
@@ -141,14 +141,13 @@ def _refusal(layer: Layer, gate: Gate, bad: GateResult) -> Ejected:
     return Ejected(layer.record.id, "gate", (), f"gate {gate.name}: {reason}\n{bad.tail}".rstrip())
 
 
-def logs_of(results: Iterable[GateResult]) -> dict[str, bytes]:
-    """What these gates printed, by file name; nothing of a pass that was known before."""
-    return {result.log.name: _printed(result.log) for result in results if not result.cached}
-
-
-def _printed(log: Path) -> bytes:
-    """The log; it ran workers' code, which may have removed it."""
-    try:
-        return log.read_bytes()
-    except OSError as error:
-        return f"[git-fleet cannot read the log: {error.strerror}]\n".encode()
+def logs_of(results: Sequence[GateResult]) -> dict[str, bytes]:
+    """What these gates printed, by file name; nothing of a pass that was known before. The files of those that
+    passed, or were stopped, go: nothing names their place."""
+    found = {result.log.name: commands.printed(result.log) for result in results if not result.cached}
+    oldlogs.remove(
+        result.log
+        for result in results
+        if not result.cached and (result.stopped or result.outcome is Outcome.PASS)
+    )
+    return found

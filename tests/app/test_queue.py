@@ -84,7 +84,9 @@ def test_every_mode_lands_the_same_and_ejects_the_same(
     found = run(session, **mode)
     assert ids(found) == "ace"
     assert [(each.id.task, each.reason) for each in found.ejected] == [("b", "gate"), ("d", "gate")]
-    assert found.gate_runs == counted(runs)
+    assert (
+        found.gate_runs <= counted(runs) <= found.gate_runs + 2 * (mode.get("jobs", 1) - 1)
+    )  # some were stopped
     assert [state_of(session, name) for name in "abcde"] == [
         State.INTEGRATED,
         State.REWORK,

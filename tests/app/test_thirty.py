@@ -64,7 +64,9 @@ def test_every_mode_comes_to_the_same_end(
         for number, commit in enumerate(at if name == "batch" else landed):
             assert passes(repo, commit, tmp_path / f"{name}-{number}")
         runs = len(expected.gated())
-        assert runs == found.gate_runs
+        assert runs == found.gate_runs or (
+            name == "speculative" and runs > found.gate_runs
+        )  # some were stopped
         assert set(repo.run_git("log", "--format=%T", found.main_after, "-1").split()) <= set(
             expected.gated()
         )
