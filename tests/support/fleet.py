@@ -67,13 +67,15 @@ def open_fleet(
     start = repo.path if isinstance(repo, Repo) else repo
     around = surroundings(clock or FakeClock(), host=host, env=env)
     session = open_session(start, around, worker=worker, long_lived=long_lived)
-    weakref.finalize(session, _end_children, session.store)
+    weakref.finalize(session, _end_children, session.store, os.getpid())
     return session
 
 
-def _end_children(store: Store) -> None:
-    store.refs.close()
-    store.objects.close()
+def _end_children(store: Store, owner: int) -> None:
+    """Only where they were started: a fork would wait for ever for children that another process talks to."""
+    if os.getpid() == owner:
+        store.refs.close()
+        store.objects.close()
 
 
 def task(task_id: str, **fields: Any) -> Table:
