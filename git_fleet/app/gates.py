@@ -19,7 +19,7 @@ from git_fleet.app.commands import End, Ran
 from git_fleet.app.isolation import PLACEHOLDER
 from git_fleet.app.passes import Passes
 from git_fleet.core import allowlist
-from git_fleet.core.config import Config, Gate
+from git_fleet.core.config import Gate
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Task
 
@@ -65,11 +65,6 @@ def gate_environment(base: Mapping[str, str], own: Mapping[str, str] | None = No
     """
     plain = {name: text for name, text in (own or {}).items() if not PLACEHOLDER.search(text)}
     return allowlist.environment(base, plain)
-
-
-def gates_of(config: Config, task: Task) -> tuple[Gate, ...]:
-    """The gates a task's commit must pass: the repository's, then the task's own (`accept`)."""
-    return (*config.gates, *own_gates(task))
 
 
 def own_gates(task: Task) -> tuple[Gate, ...]:

@@ -99,7 +99,11 @@ class Stack:
         git = session.repo.git()
         self._settings = replay.commit_settings(git)
         self._lead = parse_signature(git.run("var", "GIT_COMMITTER_IDENT").out.strip())
-        self.restart(main)
+        self._floor = _Level(main, drafts.read_commit(main).tree, main)
+        self._levels: list[_Level] = []
+        self._sources: dict[TaskId, _Source] = {}
+        self._since: dict[Oid, Footprint] = {}
+        self._above = Footprint()
 
     def __enter__(self) -> Self:
         return self
@@ -108,14 +112,6 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._held.close()
-
-    def restart(self, main: Oid) -> None:
-        """Begin anew on another main, with nothing on top of it."""
-        self._floor = _Level(main, self._drafts.read_commit(main).tree, main)
-        self._levels: list[_Level] = []
-        self._sources: dict[TaskId, _Source] = {}
-        self._since: dict[Oid, Footprint] = {}
-        self._above = Footprint()
 
     @property
     def top(self) -> Oid:

@@ -12,11 +12,11 @@ import pytest
 
 from git_fleet.app import doctor, history, install, plan
 from git_fleet.app.checkouts import Checkouts
-from git_fleet.app.gates import GateResult, Outcome, gate_environment, gates_of, run_gate, run_gates
+from git_fleet.app.gates import GateResult, Outcome, gate_environment, own_gates, run_gate, run_gates
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.passes import Passes
 from git_fleet.core import allowlist
-from git_fleet.core.config import Command, Config, Gate
+from git_fleet.core.config import Command, Gate
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Task
 from git_fleet.git.repository import discover
@@ -101,11 +101,9 @@ def test_gates_get_of_env_what_names_no_place() -> None:
     assert env == {"PATH": "/bin", "MODE": "test", "JSON": "{}"}
 
 
-def test_the_repositorys_gates_come_before_the_tasks_own() -> None:
+def test_a_tasks_accept_commands_are_gates_of_its_own() -> None:
     task = Task(id=TaskId("p", "t"), title="t", slug="t", accept=("./check", "true"))
-    gates = gates_of(Config(gates=(Gate("lint", "ruff"),)), task)
-    assert [(gate.name, gate.run) for gate in gates] == [
-        ("lint", "ruff"),
+    assert [(gate.name, gate.run) for gate in own_gates(task)] == [
         ("accept 1", "./check"),
         ("accept 2", "true"),
     ]

@@ -113,6 +113,17 @@ def test_a_batch_that_is_green_is_gated_once_and_says_as_what(
     assert all([gate["name"] for gate in note["gate"]] == ["check"] for note in notes)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_repositorys_gates_come_before_the_tasks_own(
+    session: Session, repo: Repo, runs: Path, mode: Mapping[str, Any]
+) -> None:
+    declare(repo, NO_RED, runs)
+    hand_in(session, task("a", accept=["true", "test -e a/new"]))
+    (landed,) = run(session, **mode).integrated
+    note = tomllib.loads(evidence.read(session.store, landed.commit or Oid("")) or "")
+    assert [gate["name"] for gate in note["gate"]] == ["check", "accept 1", "accept 2"]
+
+
 def test_a_batch_looks_for_the_red_one_by_halves(session: Session, repo: Repo, runs: Path) -> None:
     declare(repo, NO_RED, runs, "max_review = 99")
     names_ = [f"t{number:02}" for number in range(16)]
