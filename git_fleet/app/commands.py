@@ -18,19 +18,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, Self
 
+from git_fleet.app.remains import Remains
 from git_fleet.core.config import Command
 from git_fleet.core.trailers import clean
 from git_fleet.errors import GitFailed
-
-if TYPE_CHECKING:
-    import psutil
 
 LOG_BYTES = 10 * 1024 * 1024
 OUT_BYTES = 10 * 1024 * 1024
@@ -42,7 +40,7 @@ MARK = "FLEET_GATE"
 
 _CHUNK = 65_536
 _POLL_SECONDS = 0.02
-_ROUNDS, _TAIL_LINES, _TRIES = 5, 60, 5
+_TAIL_LINES, _TRIES = 60, 5
 
 
 class End(StrEnum):
@@ -117,7 +115,7 @@ def run(
     with _Log(log) as output, ExitStack() as ending:
         if stop is not None and stop.is_set():
             return Ran(End.STOPPED, None, 0.0, log)
-        remains = ending.enter_context(closing(_Remains(grace_seconds)))
+        remains = ending.enter_context(closing(_remains(grace_seconds)))
         try:
             process = _start(command, folder, {**env, MARK: remains.mark}, bool(stdin), keep_out, pass_fds)
         except (OSError, ValueError) as error:
@@ -133,6 +131,11 @@ def run(
         code = process.returncode if end is End.EXITED else None
         out, seconds = bytes(streams.out), time.monotonic() - began
         return Ran(end, code, seconds, log, output.tail(), out, streams.out_cut)
+
+
+def _remains(grace_seconds: float) -> Remains:
+    """All of a command that is about to start. (Process start times are coarse.)"""
+    return Remains(MARK, os.urandom(8).hex(), grace_seconds, since=time.time() - 1.0)
 
 
 def _start(
@@ -246,68 +249,6 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-class _Remains:
-    """All processes of one command: those of its process group, and those that carry its mark.
-
-    The mark finds what left group and session (`setsid`, daemons); only what also cleared its
-    environment escapes. And it finds what has begun when an interruption comes before `process` is set.
-    """
-
-    def __init__(self, grace_seconds: float) -> None:
-        self.mark, self._grace_seconds, self._over = os.urandom(8).hex(), grace_seconds, False
-        self.process: subprocess.Popen[bytes] | None = None
-        self._since = time.time() - 1.0  # process start times are coarse
-
-    def signal(self, number: signal.Signals) -> list[psutil.Process]:
-        """Send a signal to all of them: those that there were."""
-        import psutil
-
-        found = self._find()
-        for member in found:
-            with suppress(psutil.Error):
-                member.send_signal(number)  # which makes sure that the number still is this process
-        return found
-
-    def close(self) -> None:
-        """TERM, a while to comply, then KILL, again for what was started meanwhile. Once done, nothing."""
-        found = [] if self._over else self.signal(signal.SIGTERM)
-        for _ in range(_ROUNDS):  # a process that the kernel will not end is left to it
-            if not found:
-                break
-            deadline = time.monotonic() + self._grace_seconds
-            while not all(map(_is_over, found)) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS / 4)
-            found = self.signal(signal.SIGKILL)
-        self._over = True
-        if self.process is not None:
-            self.process.wait()
-
-    def _find(self) -> list[psutil.Process]:
-        import psutil
-
-        group = self.process and self.process.pid
-        found = []
-        for pid in psutil.pids():  # process_iter keeps a list that threads would share
-            with suppress(psutil.Error, OSError):
-                member = psutil.Process(pid)
-                if pid == os.getpid() or member.create_time() < self._since:
-                    continue
-                ours = os.getpgid(pid) == group or member.environ().get(MARK) == self.mark
-                if ours and not _is_over(member):
-                    found.append(member)
-        return found
-
-
-def _is_over(process: psutil.Process) -> bool:
-    """Whether it is gone or a zombie; not every container has an init that clears those away."""
-    import psutil
-
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 class _Log:
