@@ -20,6 +20,11 @@ def hooks_dir() -> Path:
     return _folder("hooks")
 
 
+def minder() -> Path:
+    """The program that starts an agent and stays with it. It is run by its path: nothing is imported for it."""
+    return _PACKAGE / "minder.py"
+
+
 def schema_names() -> list[str]:
     """Every name `schema` takes, sorted."""
     return sorted(path.name.removesuffix(_SUFFIX) for path in _folder("schemas").glob(f"*{_SUFFIX}"))
