@@ -22,8 +22,10 @@ _KEPT_BYTES = 256 * 1024 * 1024
 _YOUNG_SECONDS = 3600.0  # whoever has just written one may be about to read it
 
 
-class _Log(NamedTuple):
-    written: float  # seconds since the epoch
+class Log(NamedTuple):
+    """A log file, and when it was last written to (Unix seconds)."""
+
+    written: float
     size: int
     path: Path
 
@@ -32,45 +34,46 @@ def sweep(folder: Path) -> None:
     """Remove the logs below that are a week old, and the oldest of more than 256 MiB, but none of the last hour;
     and folders in which nothing is left."""
     now = time.time()
-    logs = sorted(_below(folder))
+    logs = sorted(below(folder))
     surplus = sum(log.size for log in logs) - _KEPT_BYTES
     for log in logs:
         age = now - log.written
         if age < _KEPT_SECONDS and (surplus <= 0 or age < _YOUNG_SECONDS):
             break
-        if _discard(log.path):
+        if discard(log.path):
             surplus -= log.size
-    _prune(folder)
+    prune(folder)
 
 
 def clear(folder: Path) -> None:
     """Remove all logs below, and the folders: what they are about has ended."""
-    for log in _below(folder):
-        _discard(log.path)
-    _prune(folder)
+    for log in below(folder):
+        discard(log.path)
+    prune(folder)
 
 
 def remove(logs: Iterable[Path]) -> None:
     """Remove these logs, whose content is kept elsewhere by now or counts no more, and the folders that they
     leave empty."""
     for log in logs:
-        _discard(log)
+        discard(log)
         names = [folder.name for folder in log.parents]
         for folder in log.parents[: names.index(FOLDER)] if FOLDER in names else ():
             if not _is_removed(folder):
                 break
 
 
-def _below(folder: Path) -> Iterator[_Log]:
+def below(folder: Path) -> Iterator[Log]:
+    """Every file below the folder, however deep."""
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             with suppress(FileNotFoundError):  # somebody else tidies up, too
                 found = path.lstat()
-                yield _Log(found.st_mtime, found.st_size, path)
+                yield Log(found.st_mtime, found.st_size, path)
 
 
-def _discard(path: Path) -> bool:
+def discard(path: Path) -> bool:
     """Remove a log unless it is being written; whether it is gone."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -91,7 +94,8 @@ def _discard(path: Path) -> bool:
         os.close(handle)
 
 
-def _prune(folder: Path) -> None:
+def prune(folder: Path) -> None:
+    """Remove the folders in which nothing is left, this one included."""
     for place, _, _ in os.walk(folder, topdown=False):
         _is_removed(Path(place))
 

@@ -1,0 +1,173 @@
+"""What passes between an agent's minder and everybody else: the files in its folder (minder.py says what is in
+them), and the lock that proves that it lives."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from git_fleet import resources
+
+ALIVE, SPEC, STARTED, EXIT = "alive", "spec", "started.json", "exit.json"
+
+_ROOM = b" " * 512
+_LOCK_SECONDS = 2.0  # a minder that has said how its agent ended holds the lock for a moment still
+_SHORT_SECONDS = 0.005
+_END_SECONDS = 5.0
+_LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+_minders: dict[str, subprocess.Popen[bytes]] = {}
+"""Those that this process has started, by mark: it has to take note of their end."""
+
+
+def read_json(path: Path) -> Mapping[str, Any] | None:
+    """The JSON object in a file; None when there is none, of whatever reason."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def number(found: Mapping[str, Any] | None, name: str) -> int:
+    """A whole number in it; 0 when there is none."""
+    value = (found or {}).get(name)
+    return value if isinstance(value, int) else 0
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the lock on `alive`: its descriptor, which a minder may inherit. Raises OSError, BlockingIOError while
+    somebody else has it."""
+    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_SHORT_SECONDS)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a minder lives there, or one is being started."""
+    try:
+        handle = os.open(folder / ALIVE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def take_back(folder: Path) -> bool:
+    """Take away what a minder would start from, unless one has begun: whether nobody will start it now."""
+    if not (folder / SPEC).exists():
+        return True
+    try:
+        handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:  # all of it is gone
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / SPEC).unlink(missing_ok=True)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def make_room(folder: Path) -> None:
+    """Remove what is left of an earlier start, and have the room on the disk that its minder will need. Raises
+    OSError."""
+    for name in (SPEC, STARTED, EXIT):
+        (folder / name).unlink(missing_ok=True)
+    for name in (STARTED, EXIT):
+        (folder / f"{name}.new").write_bytes(_ROOM)
+
+
+def write_spec(folder: Path, items: Iterable[str]) -> None:
+    """Write what the minder starts from, for nobody else's eyes. Raises OSError, ValueError for a NUL in it."""
+    data = [os.fsencode(item) for item in items]
+    if any(b"\0" in item for item in data):
+        raise ValueError("a NUL in its command or environment")
+    path = folder / f"{SPEC}.new"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(b"".join(item + b"\0" for item in data))
+    path.replace(folder / SPEC)
+
+
+def begin(folder: Path, mark: str, alive: int, env: Mapping[str, str]) -> None:
+    """Start the minder of what `spec` says and hand it the lock. It is no part of any terminal's session, and its
+    own environment is empty but for what Python's loader needs of `env`. Raises OSError."""
+    _minders[mark] = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(resources.minder()), str(folder), str(alive)],
+        cwd="/",
+        env={name: env[name] for name in _LOADER if name in env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=(alive,),
+    )
+
+
+def own(mark: str) -> int:
+    """The process id of a minder that this process has started and not yet reaped; 0 for any other."""
+    minder = _minders.get(mark)
+    return minder.pid if minder is not None else 0
+
+
+def reap(mark: str) -> None:
+    """Take note that a minder of ours has ended: once it has said how its agent did, it does so at once."""
+    minder = _minders.pop(mark, None)
+    if minder is not None:
+        with suppress(subprocess.TimeoutExpired):
+            minder.wait(_END_SECONDS)
+
+
+def remove(folder: Path) -> None:
+    """Remove all these files."""
+    for name in (SPEC, STARTED, EXIT, ALIVE):
+        for path in (folder / name, folder / f"{name}.new"):
+            path.unlink(missing_ok=True)
+
+
+def descriptor(pid: int) -> int | None:
+    """A descriptor of a process, readable once it has ended; None where there are none, or when it is gone."""
+    if not pid or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.ENOSYS, errno.EMFILE, errno.ENFILE, errno.EPERM, errno.ENOMEM):
+            return None
+        raise
+
+
+def start_ticks(pid: int) -> int:
+    """When a process began, in the kernel's ticks since boot; 0 where there is no /proc, or when it is gone."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return 0

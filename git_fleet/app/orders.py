@@ -1,0 +1,56 @@
+"""Orders for whoever supervises an agent, left in its folder by another process: end it, start it again.
+
+`order` is one JSON object, format version 1: {"v":1,"order":"kill","by":"ann","at":"2026-01-01T12:00:00Z"}. A later
+one replaces it. What cannot be understood is no order: agents can write there, too.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from git_fleet.app import minding
+from git_fleet.errors import InvalidInput
+from git_fleet.store import worktree
+
+VERSION = 1
+ORDERS = ("kill", "restart", "fresh")
+
+_FILE = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants the supervisor to do with an agent: one of ORDERS, from whom, when (UTC)."""
+
+    order: str
+    by: str
+    at: datetime
+
+
+def leave_order(folder: Path, order: str, *, by: str, at: datetime) -> None:
+    """Leave an order for the supervisor of the agent in `folder`. Raises InvalidInput, GitFailed."""
+    if order not in ORDERS:
+        raise InvalidInput(f"no such order: {order}", hint=f"one of: {', '.join(ORDERS)}")
+    document = {"v": VERSION, "order": order, "by": by, "at": at.astimezone(UTC).isoformat()}
+    worktree.replace_file(folder / _FILE, json.dumps(document).encode() + b"\n", mode=0o600)
+
+
+def read_order(folder: Path) -> Order | None:
+    """The order that was left there last, and not cleared."""
+    found = minding.read_json(folder / _FILE)
+    if found is None or found.get("v") != VERSION or found.get("order") not in ORDERS:
+        return None
+    try:
+        return Order(
+            str(found["order"]), str(found["by"]), datetime.fromisoformat(found["at"]).astimezone(UTC)
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def clear_order(folder: Path) -> None:
+    """Take the order away: it is carried out, or about nothing any more."""
+    (folder / _FILE).unlink(missing_ok=True)
