@@ -46,6 +46,12 @@ class Ambiguous(InvalidInput):
     code = "ambiguous"
 
 
+class NothingChanged(InvalidInput):
+    """What would be handed in changes nothing."""
+
+    code = "no-changes"
+
+
 class UnknownFormat(InvalidInput):
     """A stored document of a format version this program does not know."""
 

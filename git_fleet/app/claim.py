@@ -28,10 +28,10 @@ from git_fleet.app import placing
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.config import Config
-from git_fleet.core.ids import Oid
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
-from git_fleet.core.ready import claimable_state, first_obstacle, limit, out_of_attempts, reasons
+from git_fleet.core.ready import INTEGRATES, claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, Busy, FleetError, GitFailed, Held, InvalidInput, LostRace, Stale
 from git_fleet.git.objects import parse_commit
@@ -46,11 +46,20 @@ _RETRY_SECONDS = {"limit": 30, "waiting": 60, "paused": 300, "complete": 0}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a worker asks for: one task by name, or any ready one with one of `labels`."""
+    """What a worker asks for: one task by name, or any ready one with one of `labels`, of `plan` where one is
+    named, and none of `but`."""
 
     task: str | None = None
     labels: tuple[str, ...] = ()
     worktree: bool = True
+    plan: str = ""
+    but: frozenset[TaskId] = frozenset()
+
+    def wants(self, record: TaskRecord) -> bool:
+        """Whether the task may be offered to whoever asks so, as far as the request goes."""
+        if self.labels and not set(self.labels) & set(record.task.labels):
+            return False
+        return self.plan in ("", record.id.plan) and record.id not in self.but
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,13 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class NothingReady:
-    """Nothing to claim: why, a sentence, and when asking again may help (0: never)."""
+    """Nothing to claim: why, a sentence, and when asking again may help (0: never). `passes` says that it may
+    help though nobody does anything: a limit that other workers or time will lift."""
 
     reason: str
     text: str
     retry_after_seconds: int
+    passes: bool = False
 
 
 def claim(session: Session, request: Request) -> Claimed | NothingReady:
@@ -98,7 +109,7 @@ def _claim_from(
     config = session.config()
     reached = limit(session.unfinished(snapshot), config, snapshot.at, host=session.around.host)
     if reached is not None:
-        return NothingReady("limit", reached.text, _RETRY_SECONDS["limit"])
+        return NothingReady("limit", reached.text, _RETRY_SECONDS["limit"], passes=reached.fix != INTEGRATES)
     if request.task is not None:
         candidates = iter([_named(session, snapshot, request.task, config)])
     else:
@@ -107,7 +118,8 @@ def _claim_from(
     for record in candidates:
         wait_seconds = 0 if paid else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
         if wait_seconds:
-            return NothingReady("limit", "claims are rate-limited (bucket in fleet.toml)", wait_seconds)
+            text = "claims are rate-limited (bucket in fleet.toml)"
+            return NothingReady("limit", text, wait_seconds, passes=True)
         paid = True
         got = _attempt(session, snapshot, record, request, session.config_of(record.id))
         if isinstance(got, Claimed):
@@ -118,7 +130,7 @@ def _claim_from(
         lost = True
         if session.index(snapshot).overlaps.of(record.id) and not session.long_lived:
             return None  # the guard has moved: what is left of this snapshot proves nothing
-    return None if lost else trouble or _nothing(session, snapshot)
+    return None if lost else trouble or _nothing(session, snapshot, request.plan)
 
 
 def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> TaskRecord:
@@ -147,7 +159,7 @@ def _candidates(
     found = (
         record
         for record in session.unfinished(snapshot)
-        if (not request.labels or set(request.labels) & set(record.task.labels))
+        if request.wants(record)
         and claimable_state(record, snapshot, host)
         and first_obstacle(record, snapshot, index, config, host=host) is None
     )
@@ -347,12 +359,14 @@ def _block_exhausted(session: Session, record: TaskRecord) -> None:
     tasks.append(session.store, record, Event("block", session.now(), session.actor, fields))
 
 
-def _nothing(session: Session, snapshot: Snapshot) -> NothingReady:
-    """Why there is nothing to claim, for a worker that may come again."""
-    left = list(session.unfinished(snapshot))
+def _nothing(session: Session, snapshot: Snapshot, plan: str) -> NothingReady:
+    """Why there is nothing to claim (of `plan`, where one is named), for a worker that may come again."""
+    left = [record for record in session.unfinished(snapshot) if plan in ("", record.id.plan)]
     if not left:
-        return NothingReady("complete", "every task of every open plan has ended", 0)
-    states = {record.state for record in snapshot.plans.values() if record.state.counts}
+        of = f"of plan {plan}" if plan else "of every open plan"
+        return NothingReady("complete", f"every task {of} has ended", 0)
+    plans_meant = [record for record in snapshot.plans.values() if plan in ("", record.id)]
+    states = {record.state for record in plans_meant if record.state.counts}
     if states == {PlanState.PAUSED}:
         return NothingReady("paused", "the plan is paused", _RETRY_SECONDS["paused"])
     soonest = _soonest_expiry(left, snapshot)

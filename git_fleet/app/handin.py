@@ -24,7 +24,7 @@ from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Busy, Denied, FleetError, InvalidInput, LostRace
+from git_fleet.errors import Busy, Denied, FleetError, InvalidInput, LostRace, NothingChanged
 from git_fleet.git import contents, merging
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
@@ -87,7 +87,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     fork = bases[0] if bases else None
     unchanged = _changes_nothing(session, commit, fork)
     if unchanged and not _merged(record, commit, fork):
-        raise InvalidInput(
+        raise NothingChanged(
             f"nothing is changed in what would be handed in for {record.id}",
             hint="git fleet release gives the task back, git fleet block says why it cannot be done"
             ' (a task that needs no change is one with output = "report")',

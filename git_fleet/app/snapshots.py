@@ -67,6 +67,15 @@ def keep(session: Session, record: TaskRecord) -> tuple[str, ...]:
         return (f"the work tree was not saved: {error}",)
 
 
+def written(session: Session, record: TaskRecord) -> bool:
+    """Whether the work tree of the task's claim has changed since it was saved last; it is saved then. Raises
+    nothing that whoever looks could be hindered by."""
+    try:
+        return take(session, record).written
+    except (FleetError, OSError):
+        return False
+
+
 def take(session: Session, record: TaskRecord) -> Taken:
     """Save the worktree of the task's claim, if it has changed since it was saved last.
 

@@ -65,15 +65,17 @@ def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:
     claim, minutes = record.state.claim, session.config_of(record.id).session_minutes
     if claim is None or not lease.acquired_past(claim, session.now(), minutes):
         return ()
-    return (f"this session is longer than {minutes} minutes: hand in (git fleet done) or git fleet release",)
+    return (
+        f"this session is longer than {minutes:g} minutes: hand in (git fleet done) or git fleet release",
+    )
 
 
-def release(session: Session, name: str | None) -> Acted:
+def release(session: Session, name: str | None, reason: str = "") -> Acted:
     """Give the task back; what was done is kept, and the next claim starts from it."""
     record = _held(session, name)
     fence = holder_fence(session, record)
     rescued = placing.rescue(session, record, leave=True)
-    fields = {"fence": fence} | rescued.fields()
+    fields = {"fence": fence} | ({"reason": reason} if reason else {}) | rescued.fields()
     record = act(session, record, "release", lambda _: fields)
     return Acted(record, rescued.notes())
 

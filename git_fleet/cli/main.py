@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "claim": ("claim", "renew", "release"),
         "work": ("progress", "done", "withdraw", "block", "unblock", "shelve", "cancel", "reopen", "accept", "reject"),
     },
+    "Run it": {"run": ("run", "attach", "kill", "restart")},
     "Look": {
         "look": ("status", "ready", "explain", "siblings", "log", "path", "prompt", "worktree"),
         "review": ("review",),
@@ -92,7 +93,8 @@ class Commands(click.Group):
         "git fleet plan import plan.md     a plan: TOML, JSON, or a Markdown table of issues",
         "git fleet plan check              who would collide with whom, before anyone starts",
         "git fleet plan approve            from now on workers may claim",
-        "git fleet claim                   take a task, with a worktree to work in",
+        "git fleet run                     work it with agents, until nothing is left to do",
+        "git fleet claim                   or take a task yourself, with a worktree to work in",
         "git fleet done                    hand in what is committed there",
         "git fleet integrate               gate it, and bring it to main, one commit a task",
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,16 +10,14 @@ import click
 from git_fleet.app import plan as planning
 from git_fleet.app.plan import Imported
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, look, say, write
+from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, write
 from git_fleet.cli.editor import edit as edit_text
-from git_fleet.cli.editor import forget, kept, on_terminal
+from git_fleet.cli.editor import forget, kept
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.views import machine_plans, plans
-from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
-    from git_fleet.app.approve import Preview
     from git_fleet.core.model import Plan
 
 
@@ -276,51 +273,19 @@ def approve(call: Call, plan_id: str | None, yes: bool, dry_run: bool) -> None:
 
     A person's to do. Off a terminal it never asks, and needs --yes.
     """
-    from git_fleet.app import approve as approving
+    from git_fleet.app import approve as approvals
+    from git_fleet.cli import approving
 
     with call.session() as session:
         plan_id = plan_id or planning.only(session)
         session.require_person("approve")
-        found = approving.preview(session, plan_id)
         if dry_run:
-            call.show(lambda: _preview_document(found), lambda how: _preview_text(found, how))
+            found = approvals.preview(session, plan_id)
+            call.show(
+                lambda: approving.preview_document(found), lambda how: approving.preview_text(found, how)
+            )
             return
-        if not call.as_json:
-            say(_preview_text(found, look(sys.stderr)))
-        if not yes:
-            _ask(call, plan_id)
-        _show_state(call, approving.approve(session, plan_id, expected=found.note))
-
-
-def _preview_document(found: Preview) -> Mapping[str, Any]:
-    return machine_plans.preview(
-        found.check,
-        commands=found.commands,
-        worktrees=found.worktrees,
-        disk_bytes=found.disk_bytes,
-        warnings=found.warnings,
-    )
-
-
-def _preview_text(found: Preview, how: Look) -> str:
-    return plans.preview(
-        found.check,
-        how,
-        commands=found.commands,
-        worktrees=found.worktrees,
-        disk_bytes=found.disk_bytes,
-        warnings=found.warnings,
-    )
-
-
-def _ask(call: Call, plan_id: str) -> None:
-    """Raises InvalidInput where nobody can be asked, AnswerIsNo when the answer is no."""
-    if not on_terminal(call):
-        raise InvalidInput(
-            "approving asks a person, and this is no terminal", hint=f"git fleet plan approve {plan_id} --yes"
-        )
-    if not click.confirm(f"Approve plan {plan_id}?", default=False, err=True):
-        raise AnswerIsNo(f"plan {plan_id} is not approved", hint=f"git fleet plan edit {plan_id}")
+        _show_state(call, approving.approve(call, session, plan_id, yes=yes))
 
 
 def _show_state(call: Call, record: PlanRecord) -> None:

@@ -51,7 +51,7 @@ class Generated:
 @dataclass(frozen=True, slots=True)
 class WorkerProfile:
     """How an agent is started; [worker] and [worker.NAME]. `prompt` is the path of a template in the
-    repository, "" for the built-in one."""
+    repository, "" for the built-in one; `retries` how often an agent that failed is started again."""
 
     run: Command = ()
     wrap: tuple[str, ...] = ()
@@ -59,6 +59,7 @@ class WorkerProfile:
     setup: str = ""
     teardown: str = ""
     max_cost_usd: float = 0.0
+    retries: int = 2
     sparse: bool = False
 
 
@@ -89,7 +90,8 @@ class Config:
     branch: str = "feature/{id}-{slug}"
     worktree: str = "../{repo}-{id}-{slug}"
     lease_seconds: int = 3600
-    session_minutes: int = 40
+    session_minutes: float = 40
+    idle_minutes: float = 15.0
     max_active: int = 8
     max_review: int = 8
     max_attempts: int = 3
@@ -133,8 +135,8 @@ class Config:
 
 
 _PLAIN = (
-    "main", "mode", "branch", "worktree", "lease_seconds", "session_minutes", "max_active",
-    "max_review", "max_attempts", "breaker", "refresh_seconds", "ports_per_task", "spawn_seconds",
+    "main", "mode", "branch", "worktree", "lease_seconds", "session_minutes", "idle_minutes",
+    "max_active", "max_review", "max_attempts", "breaker", "refresh_seconds", "ports_per_task", "spawn_seconds",
     "review_minutes", "remote",
 )  # fmt: skip
 _LISTS = ("protected", "park", "touch", "disposable")

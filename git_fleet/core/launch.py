@@ -171,10 +171,10 @@ def _whole(run: Command, wrap: Sequence[str], known: Mapping[str, str], source: 
     return (*prefix, *fill(run, known, source, before=wrap))
 
 
-def require_plain(text: str, source: str) -> None:
+def require_plain(text: str, source: str, names: Sequence[str] = PLACEHOLDERS) -> None:
     """Raises InvalidInput when a shell's text holds one of the placeholders. (`${task}` is the shell's own.)"""
     for match in _BRACES.finditer(text):
-        if match["name"] in PLACEHOLDERS and not match["shell"]:
+        if match["name"] in names and not match["shell"]:
             raise InvalidInput(
                 f"{source}: a command in quotes goes to sh and has no placeholders, but it says {match[0]}",
                 hint=f"write it as a list, such as {_EXAMPLE}; FLEET_CLAIM names a file with all of the claim",
@@ -212,9 +212,9 @@ def _value(match: re.Match[str], known: Mapping[str, str], source: str) -> str:
     if braces == ("{{", "}}"):
         return f"{{{name}}}"
     if name not in known:
-        allowed = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+        allowed = ", ".join(f"{{{each}}}" for each in known)
         raise InvalidInput(
-            f"{source}: unknown placeholder {{{name}}}{nearest(name, PLACEHOLDERS)}; allowed: {allowed}",
+            f"{source}: unknown placeholder {{{name}}}{nearest(name, known)}; allowed: {allowed}",
             hint=f"{{{{{name}}}}} stands for {{{name}}} itself",
         )
     return braces[0][1:] + known[name] + braces[1][1:]

@@ -25,6 +25,6 @@ def expiry(now: datetime, lease_seconds: int) -> datetime:
     return now + timedelta(seconds=lease_seconds)
 
 
-def acquired_past(claim: Claim, now: datetime, session_minutes: int) -> bool:
+def acquired_past(claim: Claim, now: datetime, session_minutes: float) -> bool:
     """Whether the worker has been at it for longer than a session (agents drift)."""
     return now - claim.acquired_at > timedelta(minutes=session_minutes)

@@ -20,6 +20,9 @@ from git_fleet.core.model import Plan, PlanState, Schedule, State
 from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 
+INTEGRATES = "git fleet integrate"
+"""What lifts the limit on proposals that wait: no worker does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -235,7 +238,5 @@ def limit(records: Iterable[TaskRecord], config: Config, at: datetime, *, host: 
             "limit", f"{claimed} tasks are claimed, max_active is {config.max_active}", "git fleet status"
         )
     if waiting >= config.max_review:
-        return Reason(
-            "limit", f"{waiting} proposals wait, max_review is {config.max_review}", "git fleet integrate"
-        )
+        return Reason("limit", f"{waiting} proposals wait, max_review is {config.max_review}", INTEGRATES)
     return None

@@ -23,16 +23,24 @@ _TRIES = 20
 
 def take(store: Store, limits: Bucket | None, actor: str, at: datetime) -> int:
     """Take one token; 0 when there was one (or no limit), else after how many seconds there will be."""
+    return _take(store, limits, actor, at, all_of_them=False)
+
+
+def drain(store: Store, limits: Bucket | None, actor: str, at: datetime) -> None:
+    """Take what there is: somebody was told to come later, and all are to slow down."""
+    _take(store, limits, actor, at, all_of_them=True)
+
+
+def _take(store: Store, limits: Bucket | None, actor: str, at: datetime, *, all_of_them: bool) -> int:
     if limits is None:
         return 0
     for _ in range(_TRIES):
         before, tokens = _level(store, limits, at)
         if tokens < 1:
             return max(1, math.ceil((1 - tokens) / limits.refill_per_minute * 60))
+        left = 0.0 if all_of_them else tokens - 1
         try:
-            store.transact(
-                [Update(names.BUCKET, value(before), _write(store, before, tokens - 1, actor, at))]
-            )
+            store.transact([Update(names.BUCKET, value(before), _write(store, before, left, actor, at))])
             return 0
         except LostRace:
             continue

@@ -208,7 +208,7 @@ def siblings(tasks: Sequence[Sibling], look: Look) -> str:
         return "no task there"
     table = Table(("TASK", "STATE", "WORKER", "CODE", "WHAT"), whole=frozenset({0, 1}))
     for task in tasks:
-        said = task.reason if task.state is State.BLOCKED and task.reason else task.summary
+        said = task.reason.partition("\n")[0] if task.state is State.BLOCKED and task.reason else task.summary
         table.add(str(task.id), Cell(str(task.state), STYLES[task.state]), task.holder, task.code, said)
     return table.render(look)
 

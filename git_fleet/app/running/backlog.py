@@ -1,0 +1,185 @@
+"""What is handed in, verified and integrated beside the agents that work.
+
+Each is a `git fleet verify` or `git fleet integrate` of its own process: it can be ended without ending the run, and
+a run that is killed leaves it to finish what it has begun. One at a time of each kind; what comes meanwhile is for
+the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from git_fleet.app.running.desk import Desk
+from git_fleet.app.session import Session
+from git_fleet.core.config import Config
+from git_fleet.core.model import State
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.verdicts import to_ask, why_not
+from git_fleet.errors import FleetError
+
+_HELD_SECONDS = 1.0
+_HELD_TRIES = 120
+_END_SECONDS = 30.0
+_HELD, _EJECTED = 3, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One call came to its end. `document` is its answer, `trouble` what a person has to know, "" when all is well."""
+
+    what: str
+    document: dict[str, Any]
+    trouble: str = ""
+
+
+class Clerk(threading.Thread):
+    """Calls one command whenever there is something to do for it, until it is told to stop.
+
+    `wanted` says for what: task ids, as things are. `post` hears of each end (of an idle look, too: None). What a call
+    came to nothing with is not called for again before something has changed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        what: str,
+        arguments: Sequence[str],
+        wanted: Callable[[Session, str], list[str]],
+        post: Callable[[str, int, Done | None], None],
+    ) -> None:
+        super().__init__(name=what, daemon=True)
+        self._desk, self._what, self._arguments, self._wanted, self._post = (
+            desk,
+            what,
+            arguments,
+            wanted,
+            post,
+        )
+        self._asked = threading.Condition()
+        self._generation, self._seen = 0, -1
+        self._over = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def look(self, generation: int) -> None:
+        """Something has changed (for the `generation`-th time): look whether there is something to do."""
+        with self._asked:
+            self._generation = generation
+            self._asked.notify()
+
+    def stop(self, *, now: bool) -> None:
+        """Begin nothing more; `now`: end what is going on, in its orderly way."""
+        with self._asked:
+            self._over = True
+            self._asked.notify()
+            if now and self._process is not None:
+                with suppress(ProcessLookupError):
+                    self._process.terminate()
+
+    def run(self) -> None:
+        """The thread."""
+        with self._desk.session() as session:
+            while (generation := self._next()) is not None:
+                self._work(session, generation)
+
+    def _next(self) -> int | None:
+        with self._asked:
+            while not self._over and self._generation <= self._seen:
+                self._asked.wait()
+            return None if self._over else self._generation
+
+    def _work(self, session: Session, generation: int) -> None:
+        done = None
+        try:
+            tasks = self._wanted(session, self._desk.options.plan)
+            if tasks:
+                done = self._call(tasks)
+        except FleetError as error:
+            done = Done(self._what, {}, error.message)
+        except OSError as error:
+            done = Done(self._what, {}, str(error))
+        self._seen = generation
+        self._post(self._what, generation, done)
+
+    def _call(self, tasks: Sequence[str]) -> Done:
+        """Once, or again while somebody else leads or integrates: an earlier run's own process, say."""
+        for _ in range(_HELD_TRIES):
+            code, document = self._once(tasks)
+            error = document.get("error", {})
+            if code != _HELD or self._over:
+                break
+            with self._asked:
+                self._asked.wait(_HELD_SECONDS)
+        said = error.get("message", "")
+        hint = error.get("hint", "")
+        trouble = f"{self._what}: {said} ({hint})" if said and hint else said
+        if not trouble and code not in (0, _EJECTED) and not self._over:
+            trouble = f"git fleet {self._what} ended with exit code {code}"
+        return Done(self._what, document, trouble)
+
+    def _once(self, tasks: Sequence[str]) -> tuple[int, dict[str, Any]]:
+        env = {name: value for name, value in self._desk.around.env.items() if not name.startswith("FLEET_")}
+        command = [*self._desk.options.program, self._what, *self._arguments, "--json", *tasks]
+        with self._asked:
+            if self._over:
+                return 0, {}
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._desk.root,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # the terminal's Ctrl-C is for us to decide about
+            )
+        process = self._process
+        try:
+            out, _ = process.communicate()
+        finally:
+            with self._asked:
+                self._process = None
+        return process.returncode, _document(out)
+
+
+def _document(out: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(out)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _handed_in(session: Session, plan: str) -> list[tuple[TaskRecord, Config]]:
+    found = session.snapshot().of_plan(plan)
+    waiting = (record for record in found if record.state.state in (State.PROPOSED, State.VERIFIED))
+    return [(record, session.config_of(record.id)) for record in waiting]
+
+
+def to_verify(session: Session, plan: str) -> list[str]:
+    """The proposals of the plan that a configured verifier has not answered about."""
+    return [str(record.id) for record, config in _handed_in(session, plan) if _asks(record, config)]
+
+
+def to_integrate(session: Session, plan: str) -> list[str]:
+    """The proposals that may land once those that verifiers are asked about have been."""
+    return [
+        str(record.id)
+        for record, config in _handed_in(session, plan)
+        if not _asks(record, config) and not why_not(record.state, config)
+    ]
+
+
+def to_integrate_unasked(session: Session, plan: str) -> list[str]:
+    """The same, with verifiers left unasked: whatever no policy keeps from landing."""
+    return [
+        str(record.id) for record, config in _handed_in(session, plan) if not why_not(record.state, config)
+    ]
+
+
+def _asks(record: TaskRecord, config: Config) -> bool:
+    return bool(config.verifiers) and record.state.state is State.PROPOSED and to_ask(record.state, config)

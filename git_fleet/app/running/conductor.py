@@ -1,0 +1,385 @@
+"""Who does what, and when the run is over: the one thread that claims.
+
+It waits for what happens (an engagement ended, refs moved, a signal came) and then fills the free seats. Nothing is
+looked at again before something has changed, so a run that waits for long agents does nothing.
+
+A run is over when nothing goes on and nothing will: every seat is free, nothing could be claimed, and verifying and
+integrating found nothing to do, all of it since the last change; and nobody else holds a task of the plan.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from git_fleet.app import claim
+from git_fleet.app.running import backlog, orders
+from git_fleet.app.running.backlog import Clerk, Done
+from git_fleet.app.running.desk import Desk, Seat
+from git_fleet.app.running.engagement import Ended, Engagement, How
+from git_fleet.app.running.notify import notify
+from git_fleet.app.running.recovery import Left
+from git_fleet.app.session import Session
+from git_fleet.core.model import PlanState, State, Usage
+from git_fleet.core.running import Stop, Tally
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import FleetError
+from git_fleet.git.watching import RefWatch
+from git_fleet.store import names
+
+_TICK_SECONDS = 15.0
+_REST_SECONDS = 60.0
+"""So long one waits at the most before looking again whether something can be claimed, without having been told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something has moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person asks for the run to end: gently, or at once."""
+
+    now: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """A seat is free again."""
+
+    seat: Seat
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A clerk has looked, and has done something or has found nothing to do."""
+
+    what: str
+    generation: int
+    done: Done | None
+
+
+Event = Changed | Asked | _Free | _Looked
+
+
+@dataclass
+class Conductor:
+    """One run. `events` may be posted to from any thread, and from signal handlers."""
+
+    desk: Desk
+    session: Session
+    base: str
+    events: queue.SimpleQueue[Event] = field(default_factory=queue.SimpleQueue)
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self._generation, self._idle = 1, {"claim": 0}
+        self._clerks: dict[str, Clerk] = {}
+        self._work: dict[str, queue.SimpleQueue[tuple[Left, bool] | None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._stop: Stop | None = None
+        self._began = time.monotonic()
+        self._spent_before = self._spent(self.session.snapshot())
+        self._last_trouble = ""
+        self._retry_at, self._passes = 0.0, False
+
+    def conduct(self, left: list[Left]) -> Tally:
+        """Work the plan to its end. `left` is what an earlier run has begun."""
+        self._begin(left)
+        threading.Thread(target=self._watch, name="refs", daemon=True).start()
+        threading.Thread(target=self._listen, name="bell", daemon=True).start()
+        try:
+            while True:
+                self._fill()
+                if self._over():
+                    break
+                self._handle(self._next())
+        except BaseException:
+            self._end_all()
+            raise
+        finally:
+            self._finish()
+        self.tally.stop = self._stop or self._why_over()
+        return self.tally
+
+    # --- what happens ----------------------------------------------------------------------------
+
+    def _next(self) -> Event | None:
+        until = _TICK_SECONDS if self._limited() else _REST_SECONDS
+        if self._retry_at and not self._stop:
+            until = min(until, max(0.05, self._retry_at - time.monotonic()))
+        try:
+            return self.events.get(timeout=until)
+        except queue.Empty:
+            return None
+
+    def _handle(self, event: Event | None) -> None:
+        match event:
+            case None:
+                if time.monotonic() >= self._retry_at:
+                    self._idle["claim"] = 0
+            case Changed():
+                self._changed()
+            case Asked(now=now):
+                self._asked(now=now)
+            case _Free(seat, ended):
+                self._freed(seat, ended)
+            case _Looked(what, generation, done):
+                self._looked(what, generation, done)
+        self._check_limits()
+
+    def _changed(self) -> None:
+        self._generation += 1
+        for clerk in self._clerks.values():
+            clerk.look(self._generation)
+
+    def _asked(self, *, now: bool) -> None:
+        if now or self._stop is not None:
+            self.desk.report("ending the agents; what they did is saved, and their tasks are given back")
+            self._stop = Stop("interrupted", "it was interrupted")
+            self._end_all()
+            return
+        self._stop = Stop("interrupted", "it was interrupted")
+        self.desk.report("no new claims; waiting for what goes on (once more ends it and saves the work)")
+        self._changed()
+
+    def _end_all(self) -> None:
+        self.desk.end()
+        for clerk in self._clerks.values():
+            clerk.stop(now=True)
+
+    def _freed(self, seat: Seat, ended: Ended) -> None:
+        seat.record, seat.agent = None, None
+        seat.now("free")
+        said = f": {ended.text.splitlines()[0]}" if ended.text else ""
+        self.desk.report(f"{ended.record.id}: {ended.how}{said}")
+        self.tally.ended(ended.record.id, str(ended.how))
+        if ended.how is How.TROUBLE:
+            self._trouble(f"{ended.record.id}: {ended.text}")
+        if seat.retired:
+            self._work[seat.worker].put(None)
+        self._changed()
+
+    def _looked(self, what: str, generation: int, done: Done | None) -> None:
+        self._idle[what] = generation
+        if done is None:
+            return
+        self._report(done)
+        if done.trouble:
+            if done.trouble != self._last_trouble:
+                self._trouble(done.trouble)
+            return
+        if done.document.get("integrated") or done.document.get("ejected") or done.what == "verify":
+            self._changed()
+
+    def _report(self, done: Done) -> None:
+        for entry in done.document.get("integrated", ()):
+            commit = str(entry.get("commit") or "")[:12]
+            self.tally.integrated += 1
+            self.desk.report(f"{entry['task_id']}: integrated {commit}".rstrip())
+        for entry in done.document.get("ejected", ()):
+            self.tally.ejected += 1
+            self.desk.report(f"{entry['task_id']}: back to rework ({entry['reason']})")
+        for entry in done.document.get("tasks", ()):
+            if done.what == "verify":
+                self.desk.report(f"{entry['task_id']}: {entry.get('state', 'verified')} by its verifiers")
+
+    def _trouble(self, text: str) -> None:
+        self._last_trouble = text
+        self.tally.troubles.append(text)
+        self.desk.report(text)
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        notify(
+            self.desk,
+            self.session.config(self.base).notify,
+            f"git-fleet, plan {self.desk.options.plan}: {text}",
+        )
+
+    # --- limits ----------------------------------------------------------------------------------
+
+    def _limited(self) -> bool:
+        return bool(self.desk.options.max_cost_usd or self.desk.options.max_seconds)
+
+    def _check_limits(self) -> None:
+        options = self.desk.options
+        if self._stop is not None or not self._limited():
+            return
+        if options.max_seconds and time.monotonic() - self._began >= options.max_seconds:
+            self._stop = Stop("time", f"its {options.max_seconds / 60:g} minutes (--max-minutes) are over")
+        elif options.max_cost_usd:
+            spent = self._spent(self.session.snapshot()).cost_usd - self._spent_before.cost_usd
+            if spent >= options.max_cost_usd:
+                said = f"it has cost {spent:.2f} US dollars (--max-cost {options.max_cost_usd:g})"
+                self._stop = Stop("cost", said)
+        if self._stop is not None:
+            self.desk.report(f"{self._stop.text}; ending the agents, their work is saved")
+            self._end_all()
+
+    def _spent(self, snapshot: Snapshot) -> Usage:
+        return sum((record.state.usage for record in snapshot.of_plan(self.desk.options.plan)), Usage())
+
+    # --- claiming --------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Claim for every free seat, until there is nothing; look no more before something has changed."""
+        if self._stop is not None or self._idle["claim"] >= self._generation or self.desk.rests_for:
+            return
+        for seat in self.desk.seats:
+            if seat.record is not None or seat.retired:
+                continue
+            record = self._claim(seat)
+            if record is None:
+                self._idle["claim"] = self._generation
+                return
+            self._engage(seat, Left(record, seat.worker, None), made=False)
+
+    def _claim(self, seat: Seat) -> TaskRecord | None:
+        self.session.actor = seat.worker
+        plan = self.desk.options.plan
+        mine = frozenset(other.record.id for other in self.desk.seats if other.record is not None)
+        try:
+            got = claim.claim(
+                self.session, claim.Request(plan=plan, but=mine | orders.killed(self.desk.folder, plan))
+            )
+        except FleetError as error:
+            if error.message != self._last_trouble:
+                self._trouble(error.message)
+            self._retry_at = time.monotonic() + _REST_SECONDS
+            return None
+        if isinstance(got, claim.NothingReady):
+            self.tally.nothing = got.text
+            after = got.retry_after_seconds
+            self._retry_at = time.monotonic() + min(after or _REST_SECONDS, _REST_SECONDS)
+            self._passes = got.passes
+            return None
+        return got.record
+
+    def _engage(self, seat: Seat, left: Left, *, made: bool) -> None:
+        seat.record, seat.agent = left.record, left.agent
+        seat.now("claimed")
+        self.tally.claims += 1
+        self._work[seat.worker].put((left, made))
+
+    # --- threads ---------------------------------------------------------------------------------
+
+    def _begin(self, left: list[Left]) -> None:
+        for seat in self.desk.seats:
+            self._seat(seat)
+        free = [seat for seat in self.desk.seats if not seat.retired]
+        for one in left:
+            seat = free.pop(0) if free else self._extra()
+            said = "goes on, its agent is still at work" if one.agent is not None else "goes on"
+            self.tally.recovered += 1
+            self.desk.report(f"{one.record.id}: {said}")
+            self._engage(seat, one, made=True)
+        options = self.desk.options
+        if options.verify:
+            self._clerk("verify", (), backlog.to_verify)
+        if options.integrate:
+            wanted = backlog.to_integrate if options.verify else backlog.to_integrate_unasked
+            self._clerk("integrate", ("--jobs", str(options.jobs)), wanted)
+
+    def _extra(self) -> Seat:
+        """A seat beyond those asked for, for an agent that is at work already; it goes when that has ended."""
+        seat = Seat(f"{self.desk.seats[0].worker}-{len(self.desk.seats) + 1}", retired=True)
+        self.desk.seats.append(seat)
+        self._seat(seat)
+        return seat
+
+    def _seat(self, seat: Seat) -> None:
+        self._work[seat.worker] = queue.SimpleQueue()
+        thread = threading.Thread(
+            target=self._sit, args=(seat, self._work[seat.worker]), name=seat.worker, daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def _sit(self, seat: Seat, work: queue.SimpleQueue[tuple[Left, bool] | None]) -> None:
+        """The thread of a worker: one engagement after another."""
+        with self.desk.session() as session:
+            while (given := work.get()) is not None:
+                left, made = given
+                try:
+                    ended = Engagement(self.desk, seat, session, left.record, left.agent, placed=made).work()
+                except Exception as error:  # noqa: BLE001 - a bug in one thread must not stop the others, nor be lost
+                    ended = Ended(
+                        left.record, How.TROUBLE, f"a bug in git-fleet: {type(error).__name__}: {error}"
+                    )
+                self.events.put(_Free(seat, ended))
+
+    def _clerk(
+        self, what: str, arguments: tuple[str, ...], wanted: Callable[[Session, str], list[str]]
+    ) -> None:
+        self._idle[what] = 0
+        clerk = Clerk(self.desk, what, arguments, wanted, lambda *found: self.events.put(_Looked(*found)))
+        self._clerks[what] = clerk
+        clerk.look(self._generation)
+        clerk.start()
+
+    def _watch(self) -> None:
+        """Others may move refs, too."""
+        ours = (names.LEAD, names.SNAPSHOTS)
+        with RefWatch(self.session.repo, (names.FLEET, names.branch(self.base)), ignored=ours) as refs:
+            while True:
+                if refs.wait(_REST_SECONDS):
+                    self.events.put(Changed())
+
+    def _listen(self) -> None:
+        """Another command on this machine may have ordered something."""
+        for _ in orders.rung(self.desk.folder):
+            for seat in self.desk.seats:
+                seat.bell.ring()
+            self.events.put(Changed())
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _over(self) -> bool:
+        if any(seat.record is not None for seat in self.desk.seats):
+            return False
+        if self.desk.ending.is_set():
+            return True
+        if any(self._idle[what] < self._generation for what in self._clerks):
+            return False
+        if self._stop is not None:
+            return True
+        if self._idle["claim"] < self._generation or self.desk.rests_for:
+            return False
+        return not self._passes and not self._others_at_work()
+
+    def _others_at_work(self) -> bool:
+        """Whether tasks of the plan are claimed by workers that are not ours."""
+        records = self.session.snapshot().of_plan(self.desk.options.plan)
+        return any(record.state.state is State.CLAIMED for record in records)
+
+    def _finish(self) -> None:
+        for clerk in self._clerks.values():
+            clerk.stop(now=self.desk.ending.is_set())
+        for seat in self.desk.seats:
+            if not seat.retired:
+                self._work[seat.worker].put(None)
+        for thread in [*self._threads, *self._clerks.values()]:
+            thread.join()
+
+    def _why_over(self) -> Stop:
+        """Why nothing goes on any more."""
+        snapshot = self.session.snapshot()
+        records = snapshot.of_plan(self.desk.options.plan)
+        plan = snapshot.plans[self.desk.options.plan]
+        if all(record.state.state.ended for record in records):
+            return Stop("complete", "every task has ended")
+        if plan.state is PlanState.PAUSED:
+            return Stop(
+                "paused",
+                f"the plan is paused: {plan.log.reason}" if plan.log.reason else "the plan is paused",
+            )
+        counts = Counter(record.state.state.phrase for record in records if not record.state.state.ended)
+        said = ", ".join(f"{number} {phrase}" for phrase, number in counts.items())
+        return Stop("waiting", f"nothing is ready: {said}")

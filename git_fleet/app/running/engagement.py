@@ -1,0 +1,321 @@
+"""One claim of a run: its worktree, its agents, what becomes of what they did.
+
+    claimed ─► worktree, setup ─► agent ─► ended ─► handed in
+                    ▲                        ├─► again, after a pause (it failed, or was told to come later)
+                    └────────────────────────┤
+                                             ├─► blocked, with a code and a reason
+                                             └─► released, what it did saved
+
+An agent may do any of this itself (`git fleet done`): what the task's log says is what counts. Nothing that it wrote
+is deleted here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from git_fleet.app import agents, claim, handin, outputs, placing, prompt, snapshots, work
+from git_fleet.app.agents import Agent
+from git_fleet.app.running import fresh
+from git_fleet.app.running.desk import Desk, Seat, environment
+from git_fleet.app.running.following import GRACE_SECONDS, follow
+from git_fleet.app.running.holding import Holding, Over
+from git_fleet.app.running.patience import FAILED, LIMITED, backoff
+from git_fleet.app.session import Session
+from git_fleet.core import launch, quoting
+from git_fleet.core.model import Output, State
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.supervision import Advice, Outcome, Tries, how_it_ended, limits_of, outcome
+from git_fleet.errors import FleetError, GitFailed, LostRace, NothingChanged
+from git_fleet.git import contents
+
+_REASON_LINES = 20
+_REFUSAL_BYTES = 4_000
+_ENDED = "the run was ended"
+
+
+class How(StrEnum):
+    """How an engagement ended."""
+
+    HANDED_IN = "handed in"
+    BLOCKED = "blocked"
+    RELEASED = "released"
+    KILLED = "killed"
+    LOST = "lost"
+    TROUBLE = "trouble"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of an engagement; `text` says more, for people."""
+
+    record: TaskRecord
+    how: How
+    text: str = ""
+
+
+class Engagement:
+    """A claim worked on from a seat, in the session of that seat's thread."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        seat: Seat,
+        session: Session,
+        record: TaskRecord,
+        agent: Agent | None = None,
+        *,
+        placed: bool = True,
+    ) -> None:
+        """`agent` is one that is found at work; without `placed` the claim was made just now."""
+        self._desk, self._seat = desk, seat
+        self._held = Holding(desk, seat, session, record)
+        self._session = self._held.session
+        config = self._session.config_of(record.id)
+        self._limits = limits_of(config, record.task.worker)
+        self._profile = config.profile(record.task.worker)
+        self._found, self._placed = agent, placed
+        self._number = agent.number if agent else 0
+        self._tries = Tries(failed=max(0, self._number - 1))
+        self._refusal = ""
+
+    def work(self) -> Ended:
+        """Follow the claim to its end. Whatever goes wrong is an end, too."""
+        try:
+            return self._work()
+        except (Over, LostRace):
+            return self._over()
+        except FleetError as error:
+            return self._trouble(error)
+        except OSError as error:
+            return self._trouble(GitFailed(str(error)))
+
+    # --- from one agent to the next --------------------------------------------------------------
+
+    def _work(self) -> Ended:
+        while True:
+            agent = self._found or self._begin()
+            if isinstance(agent, Ended):
+                return agent
+            self._found, self._seat.agent = None, agent
+            self._seat.now("at work")
+            made_to = follow(self._held, agent, self._limits)
+            agent.sweep()
+            self._held.require()
+            ended = self._conclude(agent, made_to)
+            if ended is not None:
+                return ended
+
+    def _conclude(self, agent: Agent, made_to: Advice | None) -> Ended | None:
+        """What follows from the end of an agent; None when another one is to be started."""
+        ordered = self._obey()
+        if ordered is not None:
+            return ordered if isinstance(ordered, Ended) else None
+        if self._desk.ending.is_set():
+            return self._release(_ENDED)
+        ended, words = agent.exit(), agent.tail()
+        code, why = (ended.code, ended.why) if ended else (None, "")
+        said = made_to.reason if made_to else how_it_ended(code, why)
+        match outcome(code, words, self._tries, self._profile.retries, made_to):
+            case Outcome.HAND_IN:
+                return self._hand_in(words)
+            case Outcome.LATER:
+                self._tries = replace(self._tries, limited=self._tries.limited + 1)
+                seconds = backoff(self._tries.limited, LIMITED)
+                self._desk.slow_down(self._session, seconds)
+                return self._rest(
+                    seconds, f"it was told to come later ({said}); all wait for {seconds:.0f} s"
+                )
+            case Outcome.AGAIN:
+                return self._again(said)
+            case Outcome.RELEASE:
+                return self._release(said)
+            case Outcome.BLOCK:
+                return self._block(made_to.code if made_to else "failed", said, words)
+
+    def _again(self, said: str) -> Ended | None:
+        self._tries = replace(self._tries, failed=self._tries.failed + 1)
+        seconds = backoff(self._tries.failed, FAILED)
+        return self._rest(seconds, f"{said}; again in {seconds:.0f} s")
+
+    def _again_or_block(self, said: str, words: str, code: str = "failed") -> Ended | None:
+        if self._tries.failed < self._profile.retries:
+            return self._again(said)
+        return self._block(code, said, words)
+
+    def _obey(self) -> Ended | bool | None:
+        """Do what a person ordered meanwhile: True when another agent is to be started, None without an order."""
+        folder = agents.folder_of(self._desk.fleet, self._held.task)
+        order = agents.read_order(folder)
+        if order is None:
+            return None
+        agents.clear_order(folder)
+        if order.order == "kill":
+            return self._release(f"{order.by} killed it", How.KILLED)
+        if order.order == "fresh":
+            self._seat.now("starting over")
+            fresh.start_over(self._session, self._held.record)
+        self._tries, self._refusal = Tries(), ""
+        self._held.say(f"{order.by} has it started again")
+        return True
+
+    # --- the agent -------------------------------------------------------------------------------
+
+    def _begin(self) -> Agent | Ended:
+        """The worktree, made or found or made again; then the agent in it."""
+        self._seat.now("worktree")
+        if self._placed:
+            placed = placing.place(self._session, self._held.record)
+        else:
+            placed = claim.place(self._session, claim.Claimed(self._held.record))
+            self._placed = True
+        if placed.trouble:
+            return self._block("setup", placed.trouble, "")
+        waited = self._rest(0.0, "")  # while others were told to come later nobody begins
+        if waited is not None:
+            return waited
+        self._number += 1
+        return self._started(self._launch(placed))
+
+    def _started(self, found: launch.Launch) -> Agent:
+        record = self._held.record
+        claimed, attempt = record.state.claim, record.state.attempt
+        start: Callable[..., Agent] = agents.start
+        if self._desk.options.tmux:
+            from git_fleet.app import panes
+
+            start = panes.start
+        if self._number == 1:
+            self._held.say(f"{self._seat.worker} is at work (attempt {attempt})")
+        return start(
+            agents.folder_of(self._desk.fleet, record.id),
+            found,
+            env=environment(self._session.around.env, found.env),
+            task=record.id,
+            fence=str(claimed.fence) if claimed else "",
+            worker=claimed.holder if claimed else self._seat.worker,
+            number=self._number,
+            log=outputs.log_of(self._desk.fleet, record.id, attempt, self._number),
+            now=self._session.now(),
+        )
+
+    def _launch(self, placed: placing.Placed) -> launch.Launch:
+        """How it is started, with a prompt that knows what was found and what siblings met until now."""
+        record, options = self._held.record, self._desk.options
+        claimed = record.state.claim
+        if placed.path is None or claimed is None:
+            raise AssertionError("a claim of a run has a worktree")
+        text = prompt.of(self._session, self._session.snapshot(), record).text
+        place = launch.Place(
+            worktree=str(placed.path),
+            git_dir=str(contents.git_dir_of(placed.path)),
+            branch=claimed.branch,
+            slot=int(placed.env.get("FLEET_SLOT", "0")),
+            env=tuple(placed.env.items()),
+            claim=self._desk.describe(placed),
+        )
+        config = self._session.config_of(record.id)
+        told = text + self._refused_before()
+        return launch.command_for(config, record.task, place, told, options.command, options.agent)
+
+    def _refused_before(self) -> str:
+        """What an agent is told that is to put right what another one left."""
+        if not self._refusal:
+            return ""
+        mark = quoting.mark_for([self._refusal])
+        said = quoting.quote(self._refusal, "git-fleet", mark, most=_REFUSAL_BYTES)
+        return f"\n\nWhat is in this worktree was to be handed in, and that was refused. Put it right:\n\n{said}\n"
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    def _rest(self, seconds: float, said: str) -> Ended | None:
+        """Wait, and keep the claim meanwhile; an end when the run ends, or a person ordered it."""
+        if said:
+            self._held.say(said)
+        until = time.monotonic() + seconds
+        while (left := max(until - time.monotonic(), self._desk.rests_for)) > 0:
+            self._seat.now("waiting")
+            waits = min(left, self._limits.renew)
+            self._seat.bell.wait(waits)
+            self._held.require()
+            if self._desk.ending.is_set():
+                return self._release(_ENDED)
+            order = self._obey()
+            if order is not None:
+                return order if isinstance(order, Ended) else None
+            if waits == self._limits.renew:
+                self._held.renew()
+        return None
+
+    # --- its end ---------------------------------------------------------------------------------
+
+    def _hand_in(self, words: str) -> Ended | None:
+        """The work as a proposal; None when that was refused and another agent is to put it right."""
+        self._seat.now("handing in")
+        record = self._held.record
+        report, claimed = record.task.output is Output.REPORT, record.state.claim
+        if not report and claimed is not None and not Path(claimed.worktree).is_dir():
+            return self._again_or_block("its worktree was deleted", words)
+        if report and not words.strip():
+            return self._block("no-report", "it ended without a report", words)
+        given = handin.Handin(all_changes=not report, result=words if report else "")
+        try:
+            done = handin.done(self._session, str(record.id), given)
+        except NothingChanged:
+            return self._block("no-changes", "it ended well and changed nothing", words)
+        except LostRace:
+            raise
+        except FleetError as refused:
+            self._refusal = f"{refused.message}\n{refused.hint}".strip()
+            return self._again_or_block(f"it cannot be handed in: {refused.message}", words, "hand-in")
+        return Ended(done.record, How.HANDED_IN, "; ".join(done.notes))
+
+    def _block(self, code: str, said: str, words: str) -> Ended:
+        """The task cannot go on; what is in its worktree is saved, too."""
+        snapshots.keep(self._session, self._held.record)
+        last = "\n".join(words.rstrip().splitlines()[-_REASON_LINES:])
+        reason = f"{said}\n\n{last}" if last else said
+        acted = work.block(self._session, str(self._held.task), code, reason)
+        return Ended(acted.record, How.BLOCKED, "; ".join((f"{code}: {said}", *acted.notes)))
+
+    def _release(self, reason: str, how: How = How.RELEASED) -> Ended:
+        acted = work.release(self._session, str(self._held.task), reason)
+        return Ended(acted.record, how, "; ".join((reason, *acted.notes)))
+
+    def _over(self) -> Ended:
+        """The claim has ended without us."""
+        self._end_agent()
+        mine, now = self._held.mine, self._session.reread(self._held.record)
+        folder = agents.folder_of(self._desk.fleet, now.id)
+        order = agents.read_order(folder)
+        agents.clear_order(folder)
+        if order is not None and order.order == "kill":
+            return Ended(now, How.KILLED, f"{order.by} killed it")
+        state, claimed = now.state.state, now.state.claim
+        same = mine is not None and claimed is not None and claimed.fence == mine.fence
+        if same and state in (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED):
+            return Ended(now, How.HANDED_IN)
+        if same and state is State.BLOCKED:
+            return Ended(now, How.BLOCKED, f"{now.state.code}: {now.state.reason}")
+        if same and state is not State.CLAIMED:
+            return Ended(now, How.RELEASED, now.state.reason)
+        return Ended(now, How.LOST, f"it is {state.phrase}, and not {self._seat.worker}'s any more")
+
+    def _trouble(self, error: FleetError) -> Ended:
+        """Something failed that is not the agent's fault, a full disk for instance. The claim is given up."""
+        self._end_agent()
+        said = f"{error.message} ({error.hint})" if error.hint else error.message
+        try:
+            return replace(self._block("trouble", said, ""), how=How.TROUBLE)
+        except LostRace:
+            return Ended(self._held.record, How.TROUBLE, said)
+        except FleetError as also:
+            return Ended(self._held.record, How.TROUBLE, f"{said}; and its log cannot say so: {also.message}")
+
+    def _end_agent(self) -> None:
+        if self._seat.agent is not None:
+            self._seat.agent.end(GRACE_SECONDS)

@@ -1,0 +1,72 @@
+"""Watching one agent until it has ended: what it shows of life, and what is done about it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from git_fleet.app import snapshots
+from git_fleet.app.agents import Agent
+from git_fleet.app.running.holding import Holding, Over
+from git_fleet.core.supervision import Advice, Life, Limits, Step, advise
+
+GRACE_SECONDS = 10.0
+"""An agent that is told to end has so long to do so."""
+
+_LINGERS_SECONDS = 60.0  # one that has handed in by itself may still say goodbye
+ENDING = Advice(Step.END, code="ending", reason="the run was ended")
+
+
+def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
+    """Wait for the end of the agent: None, or why it was made to end. Keeps the lease meanwhile.
+
+    Raises Over when its claim has ended; then the agent has ended, too.
+    """
+    age = max(0.0, (held.session.now() - agent.began).total_seconds())
+    life, printed = Life.beginning(time.monotonic(), age=age), agent.last_output()
+    while True:
+        said = agent.last_output()
+        if said != printed:
+            printed, life = said, life.seen(time.monotonic())
+        life = _heard(held, agent, life)
+        found = advise(life, limits, time.monotonic())
+        match found.step:
+            case Step.WAIT:
+                if agent.wait(found.seconds, wake=held.seat.bell.fileno()) is not None:
+                    return None
+                held.seat.bell.clear()
+                if held.desk.ending.is_set():
+                    return made_to_end(held, agent, ENDING)
+            case Step.RENEW:
+                held.renew()
+                life = replace(life, renewed=time.monotonic())
+            case Step.LOOK:
+                changed = snapshots.written(held.session, held.record)
+                life = replace(life, looked=time.monotonic())
+                life = life.seen(time.monotonic()) if changed else life
+            case Step.TELL:
+                held.say("its session is over: it will be ended unless it hands in soon")
+                life = replace(life, told=True)
+            case Step.END:
+                return made_to_end(held, agent, found)
+
+
+def made_to_end(held: Holding, agent: Agent, why: Advice) -> Advice:
+    """End it, and all that it has started."""
+    held.seat.now("ending")
+    agent.end(GRACE_SECONDS)
+    return why
+
+
+def _heard(held: Holding, agent: Agent, life: Life) -> Life:
+    """With what its task's log tells: words of its own are a sign of life, and say what it has cost."""
+    before = held.record.tip
+    if not held.is_ours():
+        held.seat.now("saying goodbye")
+        if agent.wait(_LINGERS_SECONDS) is None:
+            agent.end(GRACE_SECONDS)
+        agent.sweep()
+        raise Over
+    if held.record.tip != before:
+        life = life.seen(time.monotonic())
+    return replace(life, cost_usd=held.record.state.usage.cost_usd)

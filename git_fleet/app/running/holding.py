@@ -1,0 +1,60 @@
+"""A claim that a run holds: read again, renewed, and known to be over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from git_fleet.app import work
+from git_fleet.app.running.desk import Desk, Seat, held_by
+from git_fleet.app.session import Session
+from git_fleet.core.ids import TaskId
+from git_fleet.core.model import State
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.errors import AnswerIsNo, FleetError, IllegalEvent, StaleClaim
+
+
+class Over(Exception):
+    """The claim has ended without its run: handed in, blocked or released by the agent, or somebody has it now."""
+
+
+@dataclass
+class Holding:
+    """The claim of `record` at `seat`. `session` is that of its thread; here it speaks with the claim's fence."""
+
+    desk: Desk
+    seat: Seat
+    session: Session
+    record: TaskRecord
+
+    def __post_init__(self) -> None:
+        self.session, self.mine = held_by(self.session, self.record), self.record.state.claim
+
+    @property
+    def task(self) -> TaskId:
+        """The task."""
+        return self.record.id
+
+    def say(self, text: str) -> None:
+        """A line about it."""
+        self.desk.report(f"{self.task}: {text}")
+
+    def is_ours(self) -> bool:
+        """Whether the task is claimed as it was; it is read again."""
+        self.record = self.seat.record = self.session.reread(self.record)
+        now = self.record.state.claim
+        claimed = self.record.state.state is State.CLAIMED
+        return claimed and self.mine is not None and now is not None and now.fence == self.mine.fence
+
+    def require(self) -> None:
+        """Raises Over when the claim has ended."""
+        if not self.is_ours():
+            raise Over
+
+    def renew(self) -> None:
+        """Renew the lease, and save the work tree. What hinders it is told, and stops nothing."""
+        try:
+            work.renew(self.session, str(self.task))
+        except (StaleClaim, IllegalEvent, AnswerIsNo):
+            return  # the next look sees it
+        except FleetError as error:
+            self.say(f"its lease was not renewed: {error.message}")

@@ -1,0 +1,112 @@
+"""What an earlier run of the same plan has left: agents that still live, and claims whose agents do not."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from git_fleet.app import agents
+from git_fleet.app.agents import Agent
+from git_fleet.app.session import Session
+from git_fleet.core.model import State
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import GitFailed, Held
+from git_fleet.store import worktree
+
+_LOCK = "lock"
+_WORKERS = "workers.json"
+
+
+class Left(NamedTuple):
+    """A claim that goes on: with the agent that works on it, or without one."""
+
+    record: TaskRecord
+    worker: str
+    agent: Agent | None
+
+
+@contextmanager
+def alone(folder: Path, plan: str) -> Iterator[None]:
+    """Be the only run of the plan on this machine. Raises Held while another one is, GitFailed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise Held(
+                f"another run works on plan {plan} (process {pid})",
+                hint="git fleet status shows it; Ctrl-C in its terminal lets it come to an end",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a run works on the plan whose folder this is."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def workers(folder: Path, now: Sequence[str]) -> list[str]:
+    """The names of the workers that runs of this plan have had here, those of `now` among them from now on."""
+    path = folder / _WORKERS
+    try:
+        known = json.loads(path.read_bytes())["workers"]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = []
+    names = list(dict.fromkeys([*(str(name) for name in known), *now]))
+    worktree.replace_file(path, json.dumps({"v": 1, "workers": names}).encode(), mode=0o600)
+    return names
+
+
+def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) -> list[Left]:
+    """The claims of the plan that workers of earlier runs hold on this machine, in plan order.
+
+    An agent whose claim has ended meanwhile is ended here: what it does now would count for nobody.
+    """
+    records = snapshot.of_plan(plan)
+    held = {record.id: record for record in records if _held_here(session, record)}
+    found: dict[str, Left] = {}
+    for agent in agents.all_in(session.repo.fleet_dir):
+        if agent.task.plan != plan:
+            continue
+        record = held.get(agent.task)
+        claim = record.state.claim if record else None
+        if record is not None and claim is not None and str(claim.fence) == agent.fence:
+            found[agent.task.task] = Left(record, agent.worker, agent)
+        else:
+            agent.end()
+            agent.sweep()
+            agents.forget(agent.folder)
+    for record in held.values():
+        claim = record.state.claim
+        if record.id.task not in found and claim is not None and claim.holder in names and claim.worktree:
+            found[record.id.task] = Left(record, claim.holder, None)
+    return [found[record.id.task] for record in records if record.id.task in found]
+
+
+def _held_here(session: Session, record: TaskRecord) -> bool:
+    claim = record.state.claim
+    return record.state.state is State.CLAIMED and claim is not None and claim.host == session.around.host

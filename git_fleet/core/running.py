@@ -1,0 +1,67 @@
+"""What came of a run, as values (DESIGN section 12, *run*)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from git_fleet.core.ids import TaskId
+from git_fleet.core.model import State, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended. `code`: complete, waiting (for a person), paused, interrupted, time, cost."""
+
+    code: str
+    text: str
+
+
+@dataclass
+class Tally:
+    """What came of a run so far. `nothing` is why the last claim found nothing."""
+
+    claims: int = 0
+    integrated: int = 0
+    ejected: int = 0
+    recovered: int = 0
+    ends: dict[TaskId, str] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    nothing: str = ""
+    stop: Stop | None = None
+
+    def ended(self, task: TaskId, how: str) -> None:
+        """The last engagement of a task ended so."""
+        self.ends[task] = how
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """How a task stands when the run has ended; `reason` says why it goes no further."""
+
+    task: TaskId
+    title: str
+    state: State
+    attempts: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a whole run. `commits` went onto the base branch, `recovered` claims were an earlier run's."""
+
+    plan: str
+    base: str
+    stop: Stop
+    workers: int
+    seconds: float
+    commits: int
+    ejected: int
+    recovered: int
+    usage: Usage
+    tasks: tuple[TaskEnd, ...]
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task has come to an end."""
+        return all(task.state.ended for task in self.tasks)

@@ -1,0 +1,52 @@
+"""What came of a run, as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from git_fleet.core.model import State
+from git_fleet.core.running import RunResult, TaskEnd
+from git_fleet.views.look import Look, age, count, line, wrapped
+
+_MARKS = {State.INTEGRATED: ("✓", "green"), State.BLOCKED: ("✗", "red"), State.CANCELLED: ("-", "dim")}
+_NEXT = {
+    State.BLOCKED: "git fleet unblock {id}",
+    State.PARKED: "git fleet accept {id}",
+    State.PROPOSED: "git fleet verify {id}, or git fleet integrate {id}",
+    State.VERIFIED: "git fleet integrate {id}",
+}
+
+
+def run(value: RunResult, look: Look) -> str:
+    """The summary: what landed, what did not and why, how long it took and what it cost."""
+    text = [_headline(value, look)]
+    for task in value.tasks:
+        if task.state is not State.INTEGRATED:
+            text += _task(task, look)
+    text += [f"{look.paint('note:', 'yellow')} {line(trouble)}" for trouble in value.troubles]
+    text.append(wrapped(f"it ended because {line(value.stop.text)}", look, indent=2))
+    return "\n".join(text)
+
+
+def _headline(value: RunResult, look: Look) -> str:
+    states = Counter(task.state for task in value.tasks)
+    landed = f"{states[State.INTEGRATED]} of {count(len(value.tasks), 'task')} integrated"
+    parts = [f"{count(value.commits, 'commit')} on {line(value.base)} by this run"]
+    if value.ejected:
+        parts.append(f"{value.ejected} sent back to rework")
+    if value.recovered:
+        parts.append(f"{value.recovered} recovered from an earlier run")
+    parts.append(f"{count(value.workers, 'worker')}, {age(value.seconds)}")
+    if value.usage.cost_usd:
+        parts.append(f"{value.usage.cost_usd:.2f} US dollars")
+    style = "bold green" if value.complete else "bold yellow"
+    return f"{look.paint(f'{value.plan}: {landed}', style)}; {', '.join(parts)}"
+
+
+def _task(task: TaskEnd, look: Look) -> list[str]:
+    mark, style = _MARKS.get(task.state, ("…", "yellow"))
+    head = f"{look.paint(mark, style)} {look.paint(str(task.task), 'bold')} is {task.state.phrase}"
+    reason = task.reason.strip().splitlines()
+    text = [f"{head} ({line(reason[0])})" if reason else head]
+    step = _NEXT.get(task.state)
+    return [*text, f"    {look.paint('next:', 'bold')} {step.format(id=task.task)}"] if step else text
