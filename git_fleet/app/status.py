@@ -186,7 +186,8 @@ def _why(state: TaskState) -> str:
     """Why a task stands still: the block's code and reason, why it waits for a person, or what was found
     last, in one line."""
     if state.state is State.BLOCKED:
-        return f"{state.code}: {state.reason}" if state.code and state.reason else state.code or state.reason
+        reason = state.reason.partition("\n")[0]  # below it is what an agent printed last
+        return f"{state.code}: {reason}" if state.code and reason else state.code or reason
     if state.state is State.PARKED:
         return state.reason
     if state.state is not State.REWORK:
