@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
 from git_fleet.errors import FleetError
+from git_fleet.store import names
 
 _HELD_SECONDS = 1.0
 _HELD_TRIES = 120
+_AGAIN_SECONDS = 60.0
 _END_SECONDS = 30.0
 _HELD, _EJECTED = 3, 1
 
@@ -41,8 +44,8 @@ class Done:
 class Clerk(threading.Thread):
     """Calls one command whenever there is something to do for it, until it is told to stop.
 
-    `wanted` says for what: task ids, as things are. `post` hears of each end (of an idle look, too: None). What a call
-    came to nothing with is not called for again before something has changed.
+    `wanted` says for what, as things are. `post` hears of each end (of an idle look, too: None). What a call could not
+    do is tried again once one of its tasks or the base branch has moved, else after a minute.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Clerk(threading.Thread):
         desk: Desk,
         what: str,
         arguments: Sequence[str],
-        wanted: Callable[[Session, str], list[str]],
+        wanted: Callable[[Session, str], list[TaskRecord]],
         post: Callable[[str, int, Done | None], None],
     ) -> None:
         super().__init__(name=what, daemon=True)
@@ -65,6 +68,8 @@ class Clerk(threading.Thread):
         self._generation, self._seen = 0, -1
         self._over = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._failed: tuple[object, ...] = ()
+        self._failed_at = 0.0
 
     def look(self, generation: int) -> None:
         """Something has changed (for the `generation`-th time): look whether there is something to do."""
@@ -97,14 +102,25 @@ class Clerk(threading.Thread):
         done = None
         try:
             tasks = self._wanted(session, self._desk.options.plan)
-            if tasks:
-                done = self._call(tasks)
+            if tasks and not self._in_vain(session, tasks):
+                done = self._call([str(record.id) for record in tasks])
+                if done.trouble:
+                    self._failed, self._failed_at = self._key(session, tasks), time.monotonic()
         except FleetError as error:
             done = Done(self._what, {}, error.message)
         except OSError as error:
             done = Done(self._what, {}, str(error))
         self._seen = generation
         self._post(self._what, generation, done)
+
+    def _key(self, session: Session, tasks: Sequence[TaskRecord]) -> tuple[object, ...]:
+        base = session.base_of(tasks[0].id) or session.main
+        return (session.store.refs.get(names.branch(base)), *((record.id, record.tip) for record in tasks))
+
+    def _in_vain(self, session: Session, tasks: Sequence[TaskRecord]) -> bool:
+        """Whether the same call has failed, a short while ago."""
+        recent = self._failed_at and time.monotonic() - self._failed_at < _AGAIN_SECONDS
+        return bool(recent) and self._key(session, tasks) == self._failed
 
     def _call(self, tasks: Sequence[str]) -> Done:
         """Once, or again while somebody else leads or integrates: an earlier run's own process, say."""
@@ -160,25 +176,22 @@ def _handed_in(session: Session, plan: str) -> list[tuple[TaskRecord, Config]]:
     return [(record, session.config_of(record.id)) for record in waiting]
 
 
-def to_verify(session: Session, plan: str) -> list[str]:
+def to_verify(session: Session, plan: str) -> list[TaskRecord]:
     """The proposals of the plan that a configured verifier has not answered about."""
-    return [str(record.id) for record, config in _handed_in(session, plan) if _asks(record, config)]
+    return [record for record, config in _handed_in(session, plan) if _asks(record, config)]
 
 
-def to_integrate(session: Session, plan: str) -> list[str]:
+def to_integrate(session: Session, plan: str) -> list[TaskRecord]:
     """The proposals that may land once those that verifiers are asked about have been."""
+    found = _handed_in(session, plan)
     return [
-        str(record.id)
-        for record, config in _handed_in(session, plan)
-        if not _asks(record, config) and not why_not(record.state, config)
+        record for record, config in found if not _asks(record, config) and not why_not(record.state, config)
     ]
 
 
-def to_integrate_unasked(session: Session, plan: str) -> list[str]:
+def to_integrate_unasked(session: Session, plan: str) -> list[TaskRecord]:
     """The same, with verifiers left unasked: whatever no policy keeps from landing."""
-    return [
-        str(record.id) for record, config in _handed_in(session, plan) if not why_not(record.state, config)
-    ]
+    return [record for record, config in _handed_in(session, plan) if not why_not(record.state, config)]
 
 
 def _asks(record: TaskRecord, config: Config) -> bool:

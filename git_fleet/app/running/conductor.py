@@ -316,7 +316,7 @@ class Conductor:
                 self.events.put(_Free(seat, ended))
 
     def _clerk(
-        self, what: str, arguments: tuple[str, ...], wanted: Callable[[Session, str], list[str]]
+        self, what: str, arguments: tuple[str, ...], wanted: Callable[[Session, str], list[TaskRecord]]
     ) -> None:
         self._idle[what] = 0
         clerk = Clerk(self.desk, what, arguments, wanted, lambda *found: self.events.put(_Looked(*found)))

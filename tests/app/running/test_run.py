@@ -1,0 +1,97 @@
+"""`git fleet run`: a plan worked to its end by agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import task
+from tests.support.repo import Repo
+from tests.support.runs import Crew, lines
+
+
+@pytest.fixture
+def crew(repo: Repo, tmp_path: Path) -> Crew:
+    return Crew(repo, tmp_path)
+
+
+def test_a_plan_is_worked_to_its_end(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), task("c", needs=["a"]), agents={"b": "commit", "c": "done"})
+    found = crew.run("--workers", "2")
+    assert found["ended"] == "complete"
+    assert found["commits"] == 3
+    assert crew.states() == dict.fromkeys("abc", "integrated")
+    assert crew.repo.run_git("show", "main:a/new") == "made by crew-1"
+    assert not crew.alive()
+    crew.sound()
+
+
+def test_what_fails_is_tried_again_and_then_blocked_with_its_last_words(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), agents={"a": "crash", "b": "nothing"})
+    found = crew.run(code=1)
+    assert found["ended"] == "waiting"
+    reasons = {entry["task_id"]: entry["reason"] for entry in found["tasks"]}
+    assert reasons["p/a"].startswith("failed: it ended with exit code 3")
+    assert "about to fail" in reasons["p/a"]
+    assert reasons["p/b"].startswith("no-changes:")
+    assert [name for name, _, _ in crew.starts()].count("a") == 2
+
+
+def test_what_is_red_goes_back_and_is_done_better(crew: Crew) -> None:
+    better = "mkdir -p a; if [ -e a/new ]; then echo good > a/new; else echo BROKEN > a/new; fi"
+    crew.plan(task("a"), agents={"a": better})
+    found = crew.run()
+    assert (found["commits"], found["ejected"]) == (1, 1)
+    assert crew.repo.run_git("show", "main:a/new") == "good"
+
+
+def test_a_report_is_what_its_agent_prints(crew: Crew) -> None:
+    crew.plan(task("a", output="report"), agents={"a": "echo 'two places swallow errors'"})
+    crew.run()
+    assert "two places swallow errors" in crew.fleet("log", "a")
+
+
+def test_ctrl_c_once_waits_and_claims_nothing_more(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), agents={"a": "wait", "b": "wait"})
+    with crew.running("--workers", "1") as process:
+        crew.until(lambda: crew.starts())
+        first = crew.starts()[0][0]
+        crew.begun(first)
+        process.send_signal(2)
+        crew.go(first)
+        said = lines(process)
+    assert process.returncode == 130
+    assert any("no new claims" in line for line in said)
+    assert crew.states() == {first: "integrated", "ab".replace(first, ""): "pending"}
+
+
+def test_ctrl_c_twice_ends_the_agents_and_saves_their_work(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": "wait"})
+    with crew.running() as process:
+        crew.begun("a")
+        process.send_signal(2)
+        crew.until(lambda: process.stderr is not None and "once more" in process.stderr.readline())
+        process.send_signal(2)
+        lines(process)
+        assert not crew.alive()
+    assert crew.states() == {"a": "rework"}
+    assert "begun" in crew.fleet("salvage", "show", "a", "--patch")
+
+
+def test_a_killed_run_is_gone_on_with_and_its_agents_are_adopted(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), agents={"a": "wait", "b": "wait"})
+    with crew.running("--workers", "2") as process:
+        crew.begun("a")
+        crew.begun("b")
+        process.kill()
+        process.wait()
+        crew.go("a")
+        with crew.running("--workers", "2") as again:
+            crew.until(lambda: crew.states()["a"] == "integrated")
+            crew.go("b")
+            lines(again)
+    assert again.returncode == 0
+    assert len(crew.starts()) == 2  # nobody was started twice
+    assert crew.states() == {"a": "integrated", "b": "integrated"}
+    crew.sound()

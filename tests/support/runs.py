@@ -1,0 +1,204 @@
+"""`git fleet run` on a scratch repository, with agents that do as they are told.
+
+    crew = Crew(repo, tmp_path)
+    crew.plan(task("a"), task("b"), agents={"a": "work", "b": "crash"})
+    found = crew.run("--workers", "2")          # the JSON document, checked against its schema
+    with crew.running() as process: …           # or as a process to be watched and killed
+
+What the agent of a task does is a script for sh, run in the task's worktree; `ACTS` names some. Everything runs
+as it does for people: the program, the minder and the agents are processes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from git_fleet.app.session import AGENT_VARIABLES
+from tests.support.documents import validate
+from tests.support.fleet import Table, plan_toml
+from tests.support.repo import Repo
+
+FLEET = (sys.executable, "-m", "git_fleet")
+CONFIG = """\
+version = 1
+{more}
+[[gate]]
+name = "sound"
+run = "! grep -rqs --include=new BROKEN ."
+
+[worker]
+run = ["sh", "{script}"]
+{worker}
+"""
+ACTS: Mapping[str, str] = {
+    "work": 'echo "working on $T"; mkdir -p "$T" && echo "made by $FLEET_WORKER" > "$T/new"',
+    "commit": 'mkdir -p "$T" && echo new > "$T/new" && git add -A && git commit -qm "Do $T"',
+    "nothing": "echo 'nothing to do'",
+    "crash": "echo 'about to fail' >&2; exit 3",
+    "red": 'mkdir -p "$T" && echo BROKEN > "$T/new"',
+    "done": 'mkdir -p "$T" && echo new > "$T/new" && git add -A && git commit -qm x && git fleet done',
+    "block": "git fleet block --code missing-api 'there is no such thing'",
+    "wait": 'mkdir -p "$T" && echo begun > "$T/new" && touch "$BOX/$T.begun"; while [ ! -e "$BOX/$T.go" ]; do sleep 0.05; done',
+}
+"""What agents do, by name. `$T` is the task, `$BOX` a folder outside of the repository to leave signs in."""
+
+_DISPATCH = """\
+T=$FLEET_TASK; BOX={box}; export T BOX
+echo "$T $FLEET_WORKER $$" >> "$BOX/starts"
+[ -e "$BOX/acts/$T" ] || exit 9
+. "$BOX/acts/$T"
+"""
+_PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Crew:
+    """A repository with hooks, gates and agents; `worker` and `config` are more lines for fleet.toml."""
+
+    repo: Repo
+    folder: Path
+    worker: str = "retries = 1"
+    config: str = ""
+    _planned: list[Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.box = self.folder / "box"
+        (self.box / "acts").mkdir(parents=True)
+        script = self.box / "agent.sh"
+        script.write_text(_DISPATCH.format(box=self.box))
+        text = CONFIG.format(script=script, worker=self.worker, more=self.config)
+        self.repo.commit("Set up", {"fleet.toml": text})
+        self.fleet("init")
+
+    # --- the stage -------------------------------------------------------------------------------
+
+    def act(self, task: str, does: str) -> None:
+        """From now on the agent of this task does that: one of ACTS, or a script."""
+        (self.box / "acts" / task).write_text(ACTS.get(does, does) + "\n")
+
+    def plan(self, *tasks: Table, agents: Mapping[str, str] | None = None, **fields: Any) -> None:
+        """Approve these tasks. Agents `work` unless `agents` says otherwise."""
+        for each in tasks:
+            self.act(each["id"], (agents or {}).get(each["id"], "work"))
+        text = self.box / "plan.toml"
+        text.write_text(plan_toml(*tasks, **fields))
+        self.fleet("plan", "import", str(text))
+        self.fleet("plan", "approve", "--yes")
+
+    # --- the program -----------------------------------------------------------------------------
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a person at a terminal; git finds the program of this checkout."""
+        found = {name: text for name, text in os.environ.items() if name not in AGENT_VARIABLES}
+        found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{found['PATH']}"
+        return found | {"USER": "crew"}
+
+    def fleet(self, *args: str, code: int = 0) -> str:
+        """What `git fleet` prints; it must end with `code`."""
+        done = subprocess.run(
+            [*FLEET, *args], cwd=self.repo.path, env=self.env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
+        return done.stdout
+
+    def run(self, *args: str, code: int = 0) -> dict[str, Any]:
+        """The document of a run that comes to its end by itself."""
+        found: dict[str, Any] = json.loads(self.fleet("run", "--json", *args, code=code))
+        validate(found, "run")
+        return found
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """A run as a process, its lines on standard error."""
+        return subprocess.Popen(
+            [*FLEET, "run", *args],
+            cwd=self.repo.path,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    @contextmanager
+    def running(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """The same; killed with all its agents when the block ends, if it lives then."""
+        process = self.start(*args)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+            self.end_agents()
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def states(self) -> dict[str, str]:
+        """Every task's state, by its short id."""
+        plans = json.loads(self.fleet("status", "--json"))["plans"]
+        return {task["task_id"].partition("/")[2]: task["state"] for plan in plans for task in plan["tasks"]}
+
+    def starts(self) -> list[tuple[str, str, int]]:
+        """Each start of an agent: task, worker, process id."""
+        try:
+            lines = (self.box / "starts").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [(task, worker, int(pid)) for task, worker, pid in map(str.split, lines)]
+
+    def begun(self, task: str) -> None:
+        """Wait until an agent that does `wait` has begun."""
+        self.until((self.box / f"{task}.begun").exists)
+
+    def go(self, task: str) -> None:
+        """Let an agent that does `wait` end."""
+        (self.box / f"{task}.go").touch()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition; fails when it does not come about."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "this does not come about"
+            time.sleep(0.02)
+
+    def alive(self) -> list[int]:
+        """The processes of agents that still run (by their mark), minders left out."""
+        import psutil
+
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                claim = process.environ().get("FLEET_CLAIM", "")  # a file below this repository's git dir
+                if claim.startswith(str(self.folder)) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        return found
+
+    def end_agents(self) -> None:
+        """No process outlives a test."""
+        for pid in self.alive():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def sound(self) -> None:
+        """`doctor` and `git fsck` have nothing to complain about, and main's gate passes on every commit of it."""
+        document = json.loads(self.fleet("doctor", "--json"))
+        assert document["ok"], document
+        self.repo.run_git("fsck", "--no-dangling", "--no-progress")
+
+
+def lines(process: subprocess.Popen[str]) -> Sequence[str]:
+    """What a run that has ended printed for people."""
+    _, err = process.communicate(timeout=_PATIENCE_SECONDS)
+    return err.splitlines()
