@@ -55,7 +55,7 @@ def test_a_report_is_what_its_agent_prints(crew: Crew) -> None:
 def test_ctrl_c_once_waits_and_claims_nothing_more(crew: Crew) -> None:
     crew.plan(task("a"), task("b"), agents={"a": "wait", "b": "wait"})
     with crew.running("--workers", "1") as process:
-        crew.until(lambda: crew.starts())
+        crew.until(crew.starts)
         first = crew.starts()[0][0]
         crew.begun(first)
         process.send_signal(2)
