@@ -1,0 +1,226 @@
+"""One agent that was started: what became of it, what it printed, its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from git_fleet.app import minding, outputs
+from git_fleet.app.orders import Order, leave_order, read_order
+from git_fleet.app.remains import Remains
+from git_fleet.core.ids import TaskId
+
+MARK = "FLEET_AGENT"
+"""A variable with a value of its own for each start, inherited by all that an agent starts."""
+
+GRACE_SECONDS = 10.0
+
+_POLL_SECONDS = 0.25
+_SHORT_SECONDS = 0.01
+_MINDER_SECONDS = 5.0  # what it may take to begin, and to write down the end
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an agent ended: its exit code, or minus the signal that ended it, and when.
+
+    `code` is None when it never began, and when nobody knows, because the minder was killed: `why` says which. In
+    the second case it may still run; `Agent.end` makes sure.
+    """
+
+    code: int | None
+    at: datetime | None
+    why: str = ""
+
+
+@dataclass(eq=False, slots=True)
+class Agent:
+    """One agent that was started, by this process or an earlier one: the `number`-th start of the claim `fence`.
+
+    `began` is when that was asked for (UTC), `program` the first word of its command. `mode` is `process` or
+    `pane`; `socket` is the tmux server's, of a pane.
+    """
+
+    folder: Path
+    task: TaskId
+    fence: str
+    worker: str
+    number: int
+    began: datetime
+    log: Path
+    mark: str
+    program: str
+    mode: str = "process"
+    socket: str = ""
+    _started: Mapping[str, Any] | None = None
+    _exit: Exit | None = None
+
+    @property
+    def pid(self) -> int:
+        """The agent's process id; 0 until it is known."""
+        return minding.number(self._known(), "pid")
+
+    @property
+    def pane(self) -> str:
+        """The tmux pane it works in, as `%3`; "" when it has none, or until that is known."""
+        return str((self._known() or {}).get("pane", ""))
+
+    def wait(self, timeout_seconds: float, wake: int | None = None) -> Exit | None:
+        """Wait for its end: None when `timeout_seconds` pass before, or the descriptor `wake` can be read.
+
+        Costs nothing meanwhile, where there are descriptors of processes (Linux); elsewhere it looks four times a
+        second.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while (found := self.exit()) is None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self._sleep(remaining, wake):
+                return None
+        return found
+
+    def exit(self) -> Exit | None:
+        """How it ended, without waiting; None while it lives.
+
+        An agent whose starter died too early to have it started never will be, once this has said so.
+        """
+        if self._exit is None:
+            self._exit = self._ended() or (None if self._may_live() else self._lost())
+            if self._exit is not None:
+                minding.reap(self.mark)
+        return self._exit
+
+    def last_output(self) -> float | None:
+        """When it last printed something, or began (Unix seconds); None without a log."""
+        return outputs.last_written(self.log)
+
+    def tail(self, lines: int = 60) -> str:
+        """The last lines it printed, harmless for a terminal."""
+        return outputs.tail(self.log, lines)
+
+    def last_line(self) -> str:
+        """The last line it printed, "" when there is none."""
+        return outputs.tail(self.log, 1).strip()
+
+    def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """End it and all it started: TERM, KILL after the grace. Also when its minder was killed; twice does no harm.
+
+        How it ended is known afterwards, if it can be.
+        """
+        deadline = time.monotonic() + _MINDER_SECONDS
+        while self._known() is None and self.exit() is None and time.monotonic() < deadline:
+            time.sleep(_SHORT_SECONDS)
+        self._remains(grace_seconds).end()
+        if self.wait(_MINDER_SECONDS) is None:  # the minder was stopped, or cannot get on
+            self._kill_minder()
+            self._remains(grace_seconds).end()
+            self.wait(_MINDER_SECONDS)
+
+    def sweep(self, grace_seconds: float = 2.0) -> int:
+        """End what it left running when it exited: how many processes that were. Nothing while it lives."""
+        return self._remains(grace_seconds).end() if self.exit() is not None else 0
+
+    def order(self) -> Order | None:
+        """What somebody wants done with it."""
+        return read_order(self.folder)
+
+    def set_order(self, order: str, *, by: str, at: datetime) -> None:
+        """Leave an order for its supervisor. Raises InvalidInput, GitFailed."""
+        leave_order(self.folder, order, by=by, at=at)
+
+    # --- what the files say ----------------------------------------------------------------------
+
+    def _known(self) -> Mapping[str, Any] | None:
+        if self._started is None:
+            self._started = self._said(minding.STARTED)
+        return self._started
+
+    def _said(self, name: str) -> Mapping[str, Any] | None:
+        """What the minder of this very start wrote."""
+        found = minding.read_json(self.folder / name)
+        return found if found is not None and found.get("mark") == self.mark else None
+
+    def _ended(self) -> Exit | None:
+        found = self._said(minding.EXIT)
+        if found is None:
+            return None
+        code, at = found.get("code"), found.get("at")
+        moment = datetime.fromtimestamp(at, UTC) if isinstance(at, float) else None
+        if isinstance(code, int):
+            return Exit(code, moment)
+        number = minding.number(found, "errno")
+        if found.get("step") == "folder" and number in (errno.ENOENT, errno.ENOTDIR):
+            return Exit(None, moment, "its worktree is gone")
+        what = "its worktree" if found.get("step") == "folder" else self.program
+        return Exit(None, moment, f"cannot be started: {what}: {os.strerror(number)}")
+
+    def _may_live(self) -> bool:
+        """Whether it lives or may still begin. Not from now on, if nobody is there who would start it."""
+        return self._is_minded() or not minding.take_back(self.folder)
+
+    def _is_minded(self) -> bool:
+        return minding.is_locked(self.folder)
+
+    def _lost(self) -> Exit:
+        """Nobody is with it any more. What the minder wrote as its last act counts."""
+        found = self._ended()
+        if found is not None:
+            return found
+        return Exit(None, None, "it never began" if self._known() is None else "its minder was killed")
+
+    # --- its processes ---------------------------------------------------------------------------
+
+    def _minder(self) -> int:
+        """The minder's process id; 0 until it is known."""
+        return minding.own(self.mark) or minding.number(self._known(), "minder")
+
+    def _sleep(self, seconds: float, wake: int | None) -> bool:
+        """Until the minder ends, at most so long: whether `wake` was the reason to go on."""
+        poll = select.poll()
+        if wake is not None:
+            poll.register(wake, select.POLLIN)
+        minder = self._minder()
+        handle = minding.descriptor(minder)
+        try:
+            if handle is not None and self._is_minded():  # then this number still is the minder's
+                poll.register(handle, select.POLLIN)
+            else:
+                seconds = min(seconds, _POLL_SECONDS if minder and handle is None else _SHORT_SECONDS)
+            return any(ready == wake for ready, _ in poll.poll(seconds * 1000))
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def _kill_minder(self) -> None:
+        minder = self._minder()
+        if minder and self._is_minded():
+            with suppress(ProcessLookupError):
+                os.kill(minder, signal.SIGKILL)
+
+    def _remains(self, grace_seconds: float) -> Remains:
+        minder = self._minder()
+        group = minder if self.mode == "pane" else self.pid
+        ours = group and ((self.mode == "pane" and self._is_minded()) or self._heads(group))
+        return Remains(MARK, self.mark, grace_seconds, group=group if ours else None, spared=[minder])
+
+    def _heads(self, group: int) -> bool:
+        """Whether this number, where it is in use, still is the agent's: it is given again after a while."""
+        import psutil
+
+        known = self._known() or {}
+        try:
+            began = psutil.Process(group).create_time()
+        except psutil.NoSuchProcess:
+            return self.mode == "process"  # a group may outlive its head, and then keeps the number
+        ticks = minding.number(known, "start")
+        if ticks:
+            return minding.start_ticks(group) == ticks
+        return abs(began - float(known.get("at", 0.0))) < 2.0
