@@ -205,6 +205,7 @@ def _start(spec: Spec, folder: bytes, printing: int | None) -> int:
         os.close(go)  # else it would wait for itself, should its parent die
         _become(spec, printing, going, failed)
     os.close(failed)
+    os.read(failing, 1)  # it has a session of its own by now, and can be ended
     start, pane = _start_ticks(pid), os.environb.get(b"TMUX_PANE", b"").decode("ascii", "replace")
     known = '"pid":%d,"start":%d,"minder":%d,"pane":"%s"' % (pid, start, os.getpid(), _plain(pane))
     if _say(folder, b"started.json", spec, known):
@@ -228,6 +229,7 @@ def _become(spec: Spec, printing: int | None, going: int, failed: int) -> None:
             os.setsid()
             os.dup2(printing, 1)
             os.dup2(printing, 2)
+        os.write(failed, b".")
         os.chdir(spec.cwd)
         if os.read(going, 1) == b"g":
             step = b"program"

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.005
 _ROUNDS = 5
+_PASSES = 10
+_PROC = Path("/proc/self/environ").exists()
 
 
 class Remains:
-    """All processes of one command: those of its process group, and those that carry its mark.
+    """All processes of one command: those of its process group and session, and those that carry its mark.
 
     The mark is a value of its own for the environment variable `name`. It finds what left group and session
     (`setsid`, daemons); only what also cleared its environment escapes. And it finds what has begun when an
@@ -75,19 +78,51 @@ class Remains:
         return len(first)
 
     def _find(self) -> Iterator[psutil.Process]:
+        """Look at all processes, then at those that have begun meanwhile, until there are no more of these."""
         import psutil
 
-        for pid in psutil.pids():  # process_iter keeps a list that threads would share
-            with suppress(psutil.Error, OSError):
-                member = psutil.Process(pid)
-                if pid in self._spared or member.create_time() < self._since:
-                    continue
-                if self._is_ours(member) and not is_over(member):
-                    yield member
+        seen = set(self._spared)
+        for _ in range(_PASSES):
+            fresh = [pid for pid in psutil.pids() if pid not in seen]
+            for pid in reversed(fresh):
+                if self._is_ours(pid):
+                    with suppress(psutil.Error):
+                        member = psutil.Process(pid)
+                        if member.create_time() >= self._since and self._is_ours(pid) and not is_over(member):
+                            yield member
+            if not fresh:
+                break
+            seen.update(fresh)
 
-    def _is_ours(self, member: psutil.Process) -> bool:
+    def _is_ours(self, pid: int) -> bool:
         group = self.process.pid if self.process is not None else self.group
-        return os.getpgid(member.pid) == group or member.environ().get(self._name) == self.mark
+        try:
+            return _belongs(pid, group) or _carries(pid, self._name, self.mark)
+        except OSError:  # gone, or another user's
+            return False
+
+
+def _belongs(pid: int, group: int | None) -> bool:
+    """Whether a process is in the group, or in the session: shells with job control give each job its own group."""
+    if os.getpgid(pid) == group:
+        return True
+    try:
+        return os.getsid(pid) == group
+    except PermissionError:  # some systems tell one session nothing about another
+        return False
+
+
+def _carries(pid: int, name: str, mark: str) -> bool:
+    """Whether a process was started with this value in its environment. Raises OSError."""
+    if _PROC:  # psutil looks at much more, and what forks on and on would be gone by then
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            return f"{name}={mark}".encode() in file.read().split(b"\0")
+    import psutil
+
+    try:
+        return psutil.Process(pid).environ().get(name) == mark
+    except psutil.Error:
+        return False
 
 
 def is_over(process: psutil.Process) -> bool:
