@@ -1,8 +1,7 @@
 """Starts one agent, keeps what it prints and how it ended, and outlives whoever asked for that.
 
     python -I -S minder.py FOLDER FD     starts what FOLDER/spec says; FD is the lock on FOLDER/alive, handed over
-    python -I -S minder.py FOLDER        the same at a terminal, which becomes the agent's (app/panes.py)
-    python -I -S minder.py --copy LOG CAP    copies standard input to a log
+    python -I -S minder.py FOLDER        the same at a terminal, such as a pane of tmux (app/panes.py)
 
 FOLDER is made by app/agents.py. `alive` is locked (flock) for as long as this runs: proof of life that no number
 given twice can fake. `spec` is bytes, each item ended by NUL: "1", the mark, the log, its cap in bytes, the
@@ -20,6 +19,9 @@ it could not be started: then `step` (`folder` or `program`) and `errno` say why
 A log of CAP bytes is a file with the first half of them as they came, and beside it `LOG.<offset>`: at most two
 pieces of a quarter each, named after the place of their first byte in all that was printed. So the end is on disk
 at any moment, and what is missing can be counted. A write that fails (a full disk) costs output, never the agent.
+
+At a terminal the agent gets one of its own: what it prints goes to both, the log and the terminal, what is typed
+goes to the agent. So it has a session of its own there, too, and outlives the terminal.
 
 Standard library, and little of it: `_signal` instead of `signal`, no json, no pathlib, since starting an agent
 pays for each import.
@@ -67,14 +69,17 @@ class Log:
         if rest:
             self._leave_out(len(rest))
 
-    def take(self, pipe: int) -> bool | None:
-        """Copy a chunk of what stands in `pipe`; False at its end, None when there is nothing now."""
+    def take(self, pipe: int, screen: int | None = None) -> bool | None:
+        """Copy a chunk of what stands in `pipe`, to `screen` as well; False at its end, None when there is nothing
+        now."""
         try:
             data = os.read(pipe, _CHUNK)
         except BlockingIOError:
             return None
         except OSError:  # a terminal that went away
             return False
+        if screen is not None:
+            _show(screen, data)
         self.write(data)
         return bool(data)
 
@@ -135,33 +140,10 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if argv[0] == "--copy":
-        log = Log(os.fsencode(argv[1]), int(argv[2]))
-        while log.take(0):
-            pass
-        log.finish()
-        return 0
     folder = os.fsencode(argv[0])
-    return _mind(folder, int(argv[1])) if len(argv) > 1 else _mind_at_terminal(folder)
-
-
-def _mind(folder: bytes, alive: int) -> int:
-    os.set_inheritable(alive, False)
-    spec = _read(folder)
-    woken = _wake_on_child()
-    out, printing = os.pipe()
-    os.set_blocking(out, False)
-    log = Log(spec.log, spec.cap)
-    pid = _start(spec, folder, printing)
-    os.close(printing)
-    code = _follow(pid, out, woken, log) if pid else None
-    log.finish()
-    if code is not None:
-        _say_exit(folder, spec, code)
-    return 0
-
-
-def _mind_at_terminal(folder: bytes) -> int:
+    if len(argv) > 1:
+        os.set_inheritable(int(argv[1]), False)
+        return _mind(folder, _read(folder), None)
     alive = os.open(folder + b"/alive", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(alive, fcntl.LOCK_EX)  # until then whoever starts this may still take it back
     try:
@@ -169,12 +151,52 @@ def _mind_at_terminal(folder: bytes) -> int:
     except FileNotFoundError:
         return _CANNOT
     spec.env[b"TERM"] = os.environb.get(b"TERM", b"dumb")
-    pid = _start(spec, folder, None)
-    if not pid:
+    return _mind(folder, spec, 0)
+
+
+def _mind(folder: bytes, spec: Spec, screen: int | None) -> int:
+    """From the agent's start to its end. With `screen`, the descriptor of this terminal, it gets one of its own."""
+    woken = _wake_on_child()
+    out, printing = os.pipe() if screen is None else _terminal(screen)
+    os.set_blocking(out, False)
+    log = Log(spec.log, spec.cap)
+    pid = _start(spec, folder, printing, screen is not None)
+    os.close(printing)
+    code = _follow(pid, out, woken, log, screen) if pid else None
+    log.finish()
+    if code is None:
         return _CANNOT
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    _say_exit(folder, spec, code)
+    _say(folder, b"exit.json", spec, '"code":%d,"step":"","errno":0' % code)
     return code if code >= 0 else 128 - code
+
+
+def _terminal(screen: int) -> tuple[int, int]:
+    """A terminal for the agent, as this one is, and as large whenever that changes; this one passes all on as it is."""
+    import termios
+
+    ours, its = os.openpty()
+    attributes = termios.tcgetattr(screen)
+    termios.tcsetattr(its, termios.TCSANOW, attributes)
+    attributes[0:2] = [0, 0]  # nothing is made of what comes in and goes out
+    attributes[3] = 0  # neither echo, nor lines, nor signals
+    termios.tcsetattr(screen, termios.TCSANOW, attributes)
+
+    def fit(*_: object) -> None:
+        size = fcntl.ioctl(screen, termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, size)
+
+    fit()
+    signal.signal(signal.SIGWINCH, fit)
+    return ours, its
+
+
+def _show(screen: int, data: bytes) -> None:
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(screen, rest) :]
+    except OSError:  # the terminal is gone: the log is not
+        pass
 
 
 def _read(folder: bytes) -> Spec:
@@ -195,15 +217,14 @@ def _wake_on_child() -> int:
     return woken
 
 
-def _start(spec: Spec, folder: bytes, printing: int | None) -> int:
-    """The agent's process id, 0 when it did not begin: then exit.json says why. With no `printing` it has this
-    terminal and stays in its session."""
+def _start(spec: Spec, folder: bytes, printing: int, at_terminal: bool) -> int:
+    """The agent's process id, 0 when it did not begin: then exit.json says why."""
     going, go = os.pipe()
     failing, failed = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go)  # else it would wait for itself, should its parent die
-        _become(spec, printing, going, failed)
+        _become(spec, printing, at_terminal, going, failed)
     os.close(failed)
     os.read(failing, 1)  # it has a session of its own by now, and can be ended
     start, pane = _start_ticks(pid), os.environb.get(b"TMUX_PANE", b"").decode("ascii", "replace")
@@ -219,16 +240,19 @@ def _start(spec: Spec, folder: bytes, printing: int | None) -> int:
     return 0
 
 
-def _become(spec: Spec, printing: int | None, going: int, failed: int) -> None:
+def _become(spec: Spec, printing: int, at_terminal: bool, going: int, failed: int) -> None:
     """In the new process: never returns. It begins once it is on record, or not at all."""
     step = b"folder"
     try:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        if printing is not None:
-            os.setsid()
-            os.dup2(printing, 1)
-            os.dup2(printing, 2)
+        os.setsid()
+        if at_terminal:
+            import termios
+
+            fcntl.ioctl(printing, termios.TIOCSCTTY, 0)
+        for number in (0, 1, 2) if at_terminal else (1, 2):
+            os.dup2(printing, number)
         os.write(failed, b".")
         os.chdir(spec.cwd)
         if os.read(going, 1) == b"g":
@@ -241,28 +265,39 @@ def _become(spec: Spec, printing: int | None, going: int, failed: int) -> None:
         os._exit(_CANNOT)
 
 
-def _follow(pid: int, out: int, woken: int, log: Log) -> int:
+def _follow(pid: int, out: int, woken: int, log: Log, screen: int | None) -> int:
     """Copy what it prints until it has ended: its exit code. It may close its output and go on, and what it leaves
     running may hold it open."""
     poll = select.poll()
-    poll.register(out, select.POLLIN)
-    poll.register(woken, select.POLLIN)
+    for each in (out, woken) if screen is None else (out, woken, screen):
+        poll.register(each, select.POLLIN)
     while True:
         for ready, _ in poll.poll():
             if ready == woken:
                 os.read(woken, _CHUNK)
-            elif log.take(out) is False:
-                poll.unregister(out)
+            elif ready == out:
+                if log.take(out, screen) is False:
+                    poll.unregister(out)
+            elif not _type(ready, out):
+                poll.unregister(ready)
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             for _ in range(_DRAINED):
-                if not log.take(out):
+                if not log.take(out, screen):
                     break
             return os.waitstatus_to_exitcode(status)
 
 
-def _say_exit(folder: bytes, spec: Spec, code: int) -> None:
-    _say(folder, b"exit.json", spec, '"code":%d,"step":"","errno":0' % code)
+def _type(screen: int, agent: int) -> bool:
+    """Hand on what was typed, as far as the agent takes it; False when nothing more will come."""
+    try:
+        data = os.read(screen, _CHUNK)
+        os.write(agent, data)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return bool(data)
 
 
 def _say(folder: bytes, name: bytes, spec: Spec, known: str) -> bool:

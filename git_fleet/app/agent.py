@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app import minding, outputs
+from git_fleet.app import minding, outputs, tmux
 from git_fleet.app.orders import Order, leave_order, read_order
 from git_fleet.app.remains import Remains
 from git_fleet.core.ids import TaskId
@@ -22,6 +22,7 @@ from git_fleet.core.ids import TaskId
 MARK = "FLEET_AGENT"
 """A variable with a value of its own for each start, inherited by all that an agent starts."""
 
+PROCESS, PANE = "process", "pane"
 GRACE_SECONDS = 10.0
 
 _POLL_SECONDS = 0.25
@@ -59,7 +60,7 @@ class Agent:
     log: Path
     mark: str
     program: str
-    mode: str = "process"
+    mode: str = PROCESS
     socket: str = ""
     _started: Mapping[str, Any] | None = None
     _exit: Exit | None = None
@@ -123,6 +124,12 @@ class Agent:
             self._kill_minder()
             self._remains(grace_seconds).end()
             self.wait(_MINDER_SECONDS)
+        self.close_pane()
+
+    def close_pane(self) -> None:
+        """Close the pane it worked in, if it still has one."""
+        if self.pane:
+            tmux.kill_pane(self.socket, self.pane, minding.number(self._known(), "minder"))
 
     def sweep(self, grace_seconds: float = 2.0) -> int:
         """End what it left running when it exited: how many processes that were. Nothing while it lives."""
@@ -164,7 +171,8 @@ class Agent:
 
     def _may_live(self) -> bool:
         """Whether it lives or may still begin. Not from now on, if nobody is there who would start it."""
-        return self._is_minded() or not minding.take_back(self.folder)
+        patience = 0.0 if self.mode == PROCESS else _MINDER_SECONDS  # tmux starts that one, in its own time
+        return self._is_minded() or not minding.take_back(self.folder, patience)
 
     def _is_minded(self) -> bool:
         return minding.is_locked(self.folder)
@@ -206,10 +214,8 @@ class Agent:
                 os.kill(minder, signal.SIGKILL)
 
     def _remains(self, grace_seconds: float) -> Remains:
-        minder = self._minder()
-        group = minder if self.mode == "pane" else self.pid
-        ours = group and ((self.mode == "pane" and self._is_minded()) or self._heads(group))
-        return Remains(MARK, self.mark, grace_seconds, group=group if ours else None, spared=[minder])
+        group = self.pid if self.pid and self._heads(self.pid) else None
+        return Remains(MARK, self.mark, grace_seconds, group=group, spared=[self._minder()])
 
     def _heads(self, group: int) -> bool:
         """Whether this number, where it is in use, still is the agent's: it is given again after a while."""
@@ -219,7 +225,7 @@ class Agent:
         try:
             began = psutil.Process(group).create_time()
         except psutil.NoSuchProcess:
-            return self.mode == "process"  # a group may outlive its head, and then keeps the number
+            return True  # a group may outlive its head, and then keeps the number
         ticks = minding.number(known, "start")
         if ticks:
             return minding.start_ticks(group) == ticks

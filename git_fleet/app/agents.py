@@ -68,22 +68,29 @@ def start(
     `sweep` before. Raises GitFailed when folder or log cannot be written, Busy when an agent runs there,
     InvalidInput for a command that no program can be given.
     """
-    program = "/bin/sh" if isinstance(launch.command, str) else launch.command[0]
-    agent = Agent(
-        folder.absolute(),
-        task,
-        fence,
-        worker,
-        number,
-        now.astimezone(UTC),
-        log.absolute(),
-        _new_mark(),
-        program,
-    )
+    agent = new(folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now)
     with starting(agent, launch) as alive:
         write_spec(agent, launch, env, log_bytes)
         minding.begin(agent.folder, agent.mark, alive, env)
     return agent
+
+
+def new(
+    folder: Path,
+    launch: Launch,
+    *,
+    task: TaskId,
+    fence: str,
+    worker: str,
+    number: int,
+    log: Path,
+    now: datetime,
+) -> Agent:
+    """An agent that is about to be started, with a mark of its own."""
+    program = "/bin/sh" if isinstance(launch.command, str) else launch.command[0]
+    mark = os.urandom(8).hex()
+    began = now.astimezone(UTC)
+    return Agent(folder.absolute(), task, fence, worker, number, began, log.absolute(), mark, program)
 
 
 @contextmanager
@@ -163,6 +170,7 @@ def forget(folder: Path) -> None:
         return
     if agent.exit() is None:
         raise Busy(f"the agent of {agent.task} still runs", hint=f"git fleet status {agent.task}")
+    agent.close_pane()
     (folder / _RECORD).unlink(missing_ok=True)
     clear_order(folder)
     minding.remove(folder)
@@ -174,10 +182,6 @@ def all_in(root: Path) -> list[Agent]:
     """All agents on record, by task; `root` is the fleet's folder in the common dir. Raises as `find`."""
     found = (find(path.parent) for path in sorted((root / FOLDER).glob(f"*/*/{_RECORD}")))
     return [agent for agent in found if agent is not None]
-
-
-def _new_mark() -> str:
-    return os.urandom(8).hex()
 
 
 def _record(agent: Agent) -> bytes:

@@ -79,11 +79,13 @@ def is_locked(folder: Path) -> bool:
         os.close(handle)
 
 
-def take_back(folder: Path) -> bool:
-    """Take away what a minder would start from, unless one has begun: whether nobody will start it now."""
-    if not (folder / SPEC).exists():
-        return True
+def take_back(folder: Path, patience_seconds: float) -> bool:
+    """Take away what a minder would start from, unless one has begun, or has not had its time yet: whether nobody
+    will start it now."""
     try:
+        age = time.time() - (folder / SPEC).stat().st_mtime
+        if 0 <= age < patience_seconds:
+            return False
         handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:  # all of it is gone
         return True
