@@ -3,8 +3,8 @@ each plan, a window for each task (DESIGN section 17).
 
 What is said in agents.py holds here, too. The minder runs in the pane, and the agent at a terminal that the minder
 made for it: so its output is in the log by the time its end is known, its exit code does not depend on tmux, and it
-outlives a tmux that was killed. The pane stays until the agent is forgotten or started again. `#{pane_dead_status}`
-is the agent's exit code as well.
+outlives a tmux that was killed. The pane stays until the agent is ended, forgotten or started again. Its
+`#{pane_dead_status}` is the exit code, too, when tmux has not lost it: under load 3.3a sometimes does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from git_fleet import resources
-from git_fleet.app import agents, minding, tmux
+from git_fleet.app import agents, tmux
 from git_fleet.app.agent import PANE
 from git_fleet.app.agents import LOG_BYTES, Agent
 from git_fleet.core.ids import TaskId
@@ -91,7 +91,7 @@ def start(
     ):  # now: with its last pane the server would go, and whoever is attached
         earlier.close_pane()
     deadline = time.monotonic() + _BEGIN_SECONDS
-    while (folder / minding.SPEC).exists() and time.monotonic() < deadline:
+    while not agent.pid and agent.exit() is None and time.monotonic() < deadline:
         time.sleep(_SHORT_SECONDS)
     return agent
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+from git_fleet import resources
 from tests.project.imports import third_party
 
 
 def test_the_hook_brings_in_nothing_but_the_standard_library() -> None:
     assert third_party("git_fleet.hook") == set()
+
+
+def test_the_minder_is_started_from_its_file_alone_and_brings_in_little() -> None:
+    """Every agent waits for it: json, signal and pathlib take longer to import than Python to start."""
+    command = [sys.executable, "-I", "-S", "-X", "importtime", str(resources.minder()), "nowhere", "99"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    loaded = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    assert {"os", "fcntl", "select"} <= loaded
+    assert loaded.isdisjoint({"json", "signal", "enum", "re", "pathlib", "subprocess", "typing", "git_fleet"})
 
 
 def test_the_probe_sees_what_a_module_brings_in() -> None:

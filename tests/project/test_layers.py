@@ -36,6 +36,7 @@ def test_every_contract_is_kept() -> None:
         ("app/__init__.py", "import click", "click lives in cli"),
         ("store/__init__.py", "import pygit2", "pygit2 lives in git"),
         ("hook.py", "import rich", "hooks know the standard library"),
+        ("minder.py", "import git_fleet.errors", "the minder knows nothing of ours"),
     ],
 )
 def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, broken: str) -> None:

@@ -26,6 +26,7 @@ print(json.dumps({
     "hooks": str(resources.hooks_dir()),
     "schemas": {name: resources.schema(name) for name in resources.schema_names()},
     "prompt": resources.template("prompt"),
+    "minder": str(resources.minder()),
 }))
 """
 
@@ -68,6 +69,7 @@ def test_an_installation_finds_its_hooks_and_schemas(kind: str, wheel: Path, tmp
     assert Path(found["module"]).is_relative_to(home)
     assert Path(found["hooks"]).is_relative_to(home)
     assert found["schemas"] == {name: resources.schema(name) for name in resources.schema_names()}
+    assert Path(found["minder"]).read_bytes() == resources.minder().read_bytes()
     assert found["prompt"] == resources.template("prompt")
     ours = [path for path in resources.hooks_dir().iterdir() if path.is_file()]
     assert ours
