@@ -170,7 +170,7 @@ def test_nothing_survives_its_end(staff: Paned, first: str) -> None:
     assert found is not None
     found.end(1.0)
     assert carriers(agent.mark) == []
-    assert is_gone(minder)
+    until(lambda: is_gone(minder))
     assert is_gone(agent.pid)
     assert staff.windows() == []
 
