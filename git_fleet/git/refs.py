@@ -46,6 +46,8 @@ _CLEARINGS = 3  # a passing `git pack-refs` may keep us from removing a lock for
 # How long git itself waits for a lock, in ms. Short, because it holds the writers' flock meanwhile; the
 # longer waiting is done here, without the flock.
 _SHORT_WAITS = ("-c", "core.filesRefLockTimeout=20", "-c", "core.packedRefsTimeout=100")
+# Else git looks for a ref that has the name of an object id, under six folders, for each value that it is given.
+_PLAIN_IDS = ("-c", "core.warnAmbiguousRefs=false")
 _LOCKED = ".lock': File exists"  # how git says so; it decides how long we try, never who has won
 _TOO_LITTLE = 65_536  # bytes free on a disk that counts as full
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
@@ -235,6 +237,7 @@ class Refs:
         return Child(
             self._git,
             *_SHORT_WAITS,
+            *_PLAIN_IDS,
             *(("-c", "core.fsync=none") if flushed_here else ()),
             *("update-ref", "--no-deref", "-m", message or "git-fleet", "--stdin", "-z"),
             pass_fds=(self._writers.fd,),
