@@ -73,7 +73,7 @@ def _evidence(session: Session, layer: Layer, found: Judgement, now: datetime) -
     if claim is not None:
         document["claimed_at"] = codec.format_time(claim.acquired_at)
     if state.usage.input_tokens or state.usage.output_tokens or state.usage.cost_usd:
-        document["usage"] = codec.encode_fields({"usage": state.usage})["usage"]
+        document["usage"] = codec.encode(state.usage)
     document["gate"] = [_gate(result) for result in found.results]
     document["verdict"] = [
         {"lens": verdict.lens, "verifier": verdict.verifier, "verdict": verdict.verdict}

@@ -11,7 +11,8 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from git_fleet.core.ids import Oid, TaskId
@@ -37,8 +38,10 @@ from git_fleet.errors import UnknownFormat
 VERSION = 1
 T = TypeVar("T")
 Decoder = Callable[[Any], Any]
+_SOME = 64  # of what many events in a row have in common
 
 
+@lru_cache(maxsize=_SOME)
 def format_time(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds: 2026-11-20T18:50:05.123Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -54,7 +57,19 @@ def canonical(document: Mapping[str, Any]) -> str:
     return _JSON.encode(document)
 
 
+def canonical_value(value: object) -> str:
+    """The canonical JSON of a typed value, written without the data in between: thousands are in a row."""
+    write = _WRITERS.get(type(value))
+    return write(value) if write is not None else _JSON.encode(_plain(value))
+
+
+def canonical_object(parts: Mapping[str, str]) -> str:
+    """The JSON object with these values, which are canonical JSON by their keys."""
+    return "{" + ",".join([f"{_quoted(key)}:{parts[key]}" for key in sorted(parts)]) + "}"
+
+
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+_quoted = json.encoder.encode_basestring_ascii
 _AS_IS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -72,6 +87,38 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def _write_fields(value: Any) -> str:
+    """A dataclass as `_plain` has it, as JSON."""
+    cls: Any = type(value)
+    values, fields = _in_order(cls)
+    parts = [
+        f"{key}:{canonical_value(one)}"
+        for one, (key, default) in zip(values(value), fields, strict=True)
+        if one is not default and one != default
+    ]
+    return "{" + ",".join(parts) + "}"
+
+
+@cache
+def _in_order(cls: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]:
+    """What reads all fields of a dataclass, sorted by name, and for each its name in quotes and its default."""
+    known = dict(_fields(cls))
+    return attrgetter(*sorted(known)), tuple((_quoted(name), known[name]) for name in sorted(known))
+
+
+_write_again = lru_cache(maxsize=_SOME)(_write_fields)  # the same in a task's next event
+_WRITERS: dict[type[Any], Callable[[Any], str]] = {
+    str: _quoted,
+    State: _quoted,
+    int: int.__repr__,
+    datetime: lambda moment: _quoted(format_time(moment)),
+    TaskState: _write_fields,
+    Usage: _write_fields,
+    Claim: _write_again,
+    Proposal: _write_again,
+}
 
 
 @cache
@@ -128,9 +175,9 @@ _FIELDS: dict[type[Any], frozenset[str]] = {
 }
 
 
-def encode_state(state: TaskState | PlanLog | LeadState) -> dict[str, Any]:
-    """A state as it stands in an event."""
-    encoded: dict[str, Any] = _plain(state)
+def encode(value: Any) -> dict[str, Any]:
+    """A typed value with fields as data: what `canonical_value` is the JSON of."""
+    encoded: dict[str, Any] = _plain(value)
     return encoded
 
 
@@ -154,11 +201,6 @@ def decode_lead_state(document: Mapping[str, Any], event: str, event_oid: Oid) -
     if event == "intent":
         return dataclasses.replace(state, intent=event_oid)
     return state
-
-
-def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An event's own fields as JSON-able data."""
-    return {key: _plain(value) for key, value in fields.items()}
 
 
 _RESERVED = frozenset({"v", "event", "at", "actor", "nonce", "state"})

@@ -18,7 +18,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from functools import lru_cache
 from typing import Any
 
 from git_fleet.core import codec
@@ -60,8 +60,13 @@ class Entry:
 
 def signature(event: Event) -> Signature:
     """Who an event is by: the actor, with an address that is plainly not one."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", event.actor).strip("-.") or "someone"
-    return Signature(event.actor, f"{plain}@fleet.invalid", int(event.at.astimezone(UTC).timestamp()), 0)
+    return Signature(event.actor, _address(event.actor), int(event.at.timestamp()), 0)
+
+
+@lru_cache(maxsize=64)  # thousands of events in a row are by the same few
+def _address(actor: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", actor).strip("-.") or "someone"
+    return f"{plain}@fleet.invalid"
 
 
 def write(
@@ -79,17 +84,9 @@ def write(
     `texts` are stored in its tree by name, cut to 64 KiB in all; a cut is said in the text.
     `attached` are blobs that stand beside them whole.
     """
-    document = {
-        **codec.encode_fields(event.fields),
-        "v": codec.VERSION,
-        "event": event.name,
-        "at": codec.format_time(event.at),
-        "actor": event.actor,
-        "nonce": secrets.token_hex(8),
-        "state": codec.encode_state(state),
-    }
-    line = codec.canonical(document)
-    if len(line) > MAX_STATE_BYTES and len(codec.canonical(document["state"])) > MAX_STATE_BYTES:
+    after = codec.canonical_value(state)
+    line = _line(event, after)
+    if len(after) > MAX_STATE_BYTES:
         raise AssertionError("an event's state may have at most 16 KiB; core/lifecycle.py cuts its texts")
     who = signature(event)
     blobs = {name: objects.write("blob", data) for name, data in cut_texts(texts or {}).items()}
@@ -101,6 +98,19 @@ def write(
         committer=who,
         message=f"{one_line(subject)}\n\n{line}\n",
     )
+
+
+def _line(event: Event, state: str) -> str:
+    """An event as canonical JSON; `state`, after it, is that already."""
+    parts = {
+        "v": codec.VERSION,
+        "event": event.name,
+        "at": event.at,
+        "actor": event.actor,
+        "nonce": secrets.token_hex(8),
+    }
+    written = {key: codec.canonical_value(value) for key, value in (*event.fields.items(), *parts.items())}
+    return codec.canonical_object({**written, "state": state})
 
 
 def _tree(objects: Objects, blobs: Mapping[str, Oid]) -> Oid:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,22 +57,48 @@ STATES = st.builds(
 
 @given(STATES)
 def test_a_task_state_survives_the_way_through_json(state: TaskState) -> None:
-    line = codec.canonical({"v": 1, **codec.encode_state(state)})
+    line = codec.canonical({"v": 1, **codec.encode(state)})
     document = codec.parse_document(line, "test")
     del document["v"]
     assert codec.decode_task_state(document, OID) == state
 
 
+PARTS = st.builds(Finding, TEXT, TEXT) | st.builds(Usage, st.integers(0, 9)) | TIMES | TEXT | st.booleans()
+
+
+@given(
+    STATES
+    | PARTS
+    | st.none()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.lists(PARTS)
+    | st.dictionaries(TEXT, PARTS)
+    | st.builds(PlanLog, st.sampled_from(PlanState), st.none() | OIDS)
+    | st.builds(LeadState, TEXT, st.none() | OIDS, TEXT, TIMES)
+)
+def test_a_value_is_written_as_its_data_would_be(value: Any) -> None:
+    data = {"it": value}
+    plain = json.dumps(codec.encode(data), sort_keys=True, separators=(",", ":"))
+    assert codec.canonical_object({"it": codec.canonical_value(value)}) == plain
+
+
+@given(st.dictionaries(TEXT, TEXT))
+def test_an_object_of_written_values_is_canonical(document: dict[str, str]) -> None:
+    parts = {key: codec.canonical_value(value) for key, value in document.items()}
+    assert codec.canonical_object(parts) == codec.canonical(document)
+
+
 def test_a_claim_event_is_its_own_fence() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     state = TaskState(State.CLAIMED, 1, claim=Claim("w", None, now, now, 1))
-    read = codec.decode_task_state(codec.encode_state(state), OID)
+    read = codec.decode_task_state(codec.encode(state), OID)
     assert read.claim is not None
     assert read.claim.fence == OID
 
 
 def test_an_acquire_event_is_the_leads_fence_and_an_intent_event_its_intent() -> None:
-    stored = codec.encode_state(LeadState("ann", None, "/r/.git"))
+    stored = codec.encode(LeadState("ann", None, "/r/.git"))
     assert codec.decode_lead_state(stored, "acquire", OID).fence == OID
     assert codec.decode_lead_state(stored, "intent", OID).intent == OID
     assert codec.decode_lead_state(stored, "renew", OID) == LeadState("ann", None, "/r/.git")
@@ -78,7 +106,7 @@ def test_an_acquire_event_is_the_leads_fence_and_an_intent_event_its_intent() ->
 
 def test_plan_logs_survive() -> None:
     log = PlanLog(PlanState.APPROVING, OID, Oid("b" * 40), "why")
-    assert codec.decode_plan_log(codec.encode_state(log)) == log
+    assert codec.decode_plan_log(codec.encode(log)) == log
 
 
 def test_a_parsed_plan_survives() -> None:
@@ -110,7 +138,7 @@ def test_a_state_from_before_verdicts_were_bound_and_findings_labelled_is_read()
     read = codec.decode_task_state(stored, OID)
     assert read.verdicts == (Verdict("l", "v", "upheld", 1),)
     assert read.findings == (Finding("t", "s"),)
-    assert codec.encode_state(read) == stored  # and nobody notices that it was
+    assert codec.encode(read) == stored  # and nobody notices that it was
 
 
 def test_a_field_that_is_not_known_is_refused() -> None:

@@ -83,7 +83,7 @@ def test_a_random_walk_follows_the_table_or_changes_nothing(steps: list[tuple[st
         assert name in TABLE[state.state]
         assert following.attempt == state.attempt + (name == "claim")
         assert following.attempts_used >= 0
-        stored = codec.encode_state(following)
+        stored = codec.encode(following)
         assert codec.decode_task_state(stored, FENCE) == following
         assert len(codec.canonical(stored)) < 16 * 1024
         state = following
@@ -231,8 +231,8 @@ def test_a_flood_of_verdicts_and_findings_leaves_a_state_small() -> None:
         state = given_verdict(state, verdict, *[Finding(wide * 500, verdict.source)] * 9)
     assert state.verdicts[-1].lens.startswith("99")
     assert state.findings[-1].text.startswith(wide)
-    assert len(codec.canonical(codec.encode_state(state))) < 12 * 1024
-    assert codec.decode_task_state(codec.encode_state(state), FENCE) == state
+    assert len(codec.canonical(codec.encode(state))) < 12 * 1024
+    assert codec.decode_task_state(codec.encode(state), FENCE) == state
 
 
 def test_usage_is_summed_and_long_texts_are_cut() -> None:
