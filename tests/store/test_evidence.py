@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
 
 from git_fleet.core.ids import Oid
 from git_fleet.store import evidence, names
@@ -58,3 +62,16 @@ def test_no_note_on_nothing(store: Store) -> None:
 def test_the_text_is_toml_of_version_one() -> None:
     document = {"plan": "p", "gate": [{"name": "tests", "seconds": 1.5}]}
     assert tomllib.loads(evidence.text(document)) == {"version": 1, **document}
+
+
+PARTS = st.text(max_size=8) | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.just([])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["plan", "task", "worker", "gate"]),
+        PARTS | st.lists(st.dictionaries(st.just("a"), PARTS)),
+    )
+)
+def test_the_text_is_what_tomli_w_writes(document: dict[str, Any]) -> None:
+    assert evidence.text(document) == tomli_w.dumps({"version": 1, **document})
