@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from git_fleet.core.ids import Oid
 from git_fleet.git.formats import Change, Kind, Object, in_order, parse_commit
@@ -44,6 +45,7 @@ class Drafts(Objects):
         self._adopted = False  # whether git has made some of them
         self._quarantine: Quarantine | None = None
         self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[self.repo.object_format]
+        self._kinds = {kind: kind.encode() for kind in get_args(Kind)}
 
     def close(self) -> None:
         """Forget what is not saved."""
@@ -57,7 +59,7 @@ class Drafts(Objects):
         A saved object is a draft again when it is written again: nobody knows whether a `git gc` has
         removed it since.
         """
-        stored = b"%b %d\0%b" % (kind.encode(), len(data), data)
+        stored = b"%b %d\0%b" % (self._kinds[kind], len(data), data)
         oid = Oid(self._hash(stored, usedforsecurity=False).hexdigest())
         if oid not in self._new:
             self._new[oid] = Object(oid, kind, data)
@@ -65,7 +67,8 @@ class Drafts(Objects):
 
     def write_empty_tree(self) -> Oid:
         """The empty tree, as a draft."""
-        return self.write("tree", b"")
+        empty = self.repo.empty_tree
+        return empty if empty in self._new else self.write("tree", b"")
 
     def save(self) -> int:
         """Store every draft in the repository; the number of objects. Raises GitFailed, and has them still.

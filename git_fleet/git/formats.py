@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
 from git_fleet.core.ids import Oid
@@ -66,10 +67,7 @@ class Signature:
 
     def stored(self) -> bytes:
         """As it stands in a commit; `<`, `>` and control characters, which git forbids there, are left out."""
-        sign = "-" if self.offset_minutes < 0 else "+"
-        hours, minutes = divmod(abs(self.offset_minutes), 60)
-        name, email = (_FORBIDDEN.sub("", word).strip() for word in (self.name, self.email))
-        return _encode(f"{name} <{email}> {self.seconds} {sign}{hours:02}{minutes:02}")
+        return _stored(self)
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,14 @@ class Commit:
     author: Signature
     committer: Signature
     message: str
+
+
+@lru_cache(maxsize=64)  # many commits in a row are by the same few, within one second
+def _stored(who: Signature) -> bytes:
+    sign = "-" if who.offset_minutes < 0 else "+"
+    hours, minutes = divmod(abs(who.offset_minutes), 60)
+    name, email = (_FORBIDDEN.sub("", word).strip() for word in (who.name, who.email))
+    return _encode(f"{name} <{email}> {who.seconds} {sign}{hours:02}{minutes:02}")
 
 
 def parse_commit(oid: Oid, data: bytes) -> Commit:
@@ -108,10 +114,9 @@ def format_commit(
     tree: Oid, parents: Sequence[Oid], author: Signature, committer: Signature, message: str | bytes
 ) -> bytes:
     """The stored form of a commit; the message stands in it as it is."""
-    lines = [f"tree {tree}".encode(), *(f"parent {parent}".encode() for parent in parents)]
-    by = author.stored()  # often both are the same
-    lines += [b"author " + by, b"committer " + (by if committer is author else committer.stored()), b""]
-    return b"\n".join([*lines, message if isinstance(message, bytes) else _encode(message)])
+    above = "".join([f"tree {tree}\n", *(f"parent {parent}\n" for parent in parents)]).encode()
+    text = message if isinstance(message, bytes) else _encode(message)
+    return b"%bauthor %b\ncommitter %b\n\n%b" % (above, author.stored(), committer.stored(), text)
 
 
 def parse_signature(line: bytes, charset: bytes = b"utf-8") -> Signature:

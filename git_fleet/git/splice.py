@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from git_fleet.core.ids import Oid
@@ -185,7 +186,11 @@ class _Folder:
         self.entries.insert(at, entry)
 
 
-def _above(path: str) -> Iterator[str]:
+def _above(path: str) -> tuple[str, ...]:
     """The folders that a path is in."""
-    while path := path.rpartition("/")[0]:
-        yield path
+    return _with_above(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=4096)  # many paths are in few folders
+def _with_above(folder: str) -> tuple[str, ...]:
+    return (folder, *_above(folder)) if folder else ()
