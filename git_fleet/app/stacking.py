@@ -165,7 +165,8 @@ class Stack:
         Raises GitFailed, also when the commit has to be signed and cannot be, and NeedsPerson when generated
         files cannot be made.
         """
-        self.learn([record])
+        if not self._knows(record):
+            self.learn([record])
         source, below = self._sources[record.id], self._top
         if source.proposal.commit is None:
             return Layer(record, source.proposal, below.commit, None, below.tree)
