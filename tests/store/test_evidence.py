@@ -64,7 +64,9 @@ def test_the_text_is_toml_of_version_one() -> None:
     assert tomllib.loads(evidence.text(document)) == {"version": 1, **document}
 
 
-PARTS = st.text(max_size=8) | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.just([])
+PARTS: st.SearchStrategy[Any] = (
+    st.text(max_size=8) | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.just([])
+)
 
 
 @given(
