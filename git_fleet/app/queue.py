@@ -280,6 +280,7 @@ class Queue:
             return
         for entry, _, _ in landing:
             self._keep_logs(entry.record, entry.outcome)
+        self.drafts.begin_saving()
         landings = [prepare(self.session, layer, found) for _, layer, found in landing]
         land(self.lead, self.ref, self.main, landings[-1].commit, landings, self._rests_on(known))
         self.main = landings[-1].commit

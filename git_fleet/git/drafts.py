@@ -15,21 +15,25 @@ younger than `gc.pruneExpire`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from git_fleet.core.ids import Oid
+from git_fleet.errors import GitFailed
 from git_fleet.git.formats import Change, Kind, Object, in_order, parse_commit
 from git_fleet.git.objects import Objects
-from git_fleet.git.packs import store_loose, store_pack
+from git_fleet.git.packs import Storing, store_loose, store_pack
 from git_fleet.git.process import Git
 from git_fleet.git.quarantine import Quarantine
 
 # Up to so many are stored one by one. That takes little longer than a pack, and where each save left one, a
 # long run would leave a thousand, which every git has to open from then on (10 ms, measured).
 _ONE_BY_ONE = 10
+# From so many on it pays to store them while others are made: a git more, and a pack more.
+_WORTH_A_PACK = 200
 
 
 class Drafts(Objects):
@@ -44,11 +48,14 @@ class Drafts(Objects):
         self._new: dict[Oid, Object] = {}
         self._adopted = False  # whether git has made some of them
         self._quarantine: Quarantine | None = None
+        self._storing: tuple[Storing, tuple[Oid, ...]] | None = None
         self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[self.repo.object_format]
         self._kinds = {kind: kind.encode() for kind in get_args(Kind)}
 
     def close(self) -> None:
         """Forget what is not saved."""
+        with contextlib.suppress(GitFailed):
+            self._stored()
         self._new.clear()
         self._end_quarantine()
         super().close()
@@ -76,9 +83,10 @@ class Drafts(Objects):
         Afterwards any git sees them, and there are no drafts.
         """
         self.adopt()
+        stored = self._stored()
         objects = tuple(self._new.values())
         if not objects:
-            return 0
+            return stored
         # One by one they have to come in such an order that each finds what it names. Ours do; what git has
         # written is listed in any.
         store = store_pack if self._adopted or len(objects) > _ONE_BY_ONE else store_loose
@@ -86,7 +94,23 @@ class Drafts(Objects):
         self._new.clear()
         self._adopted = False
         self._end_quarantine()
-        return len(objects)
+        return stored + len(objects)
+
+    def begin_saving(self) -> None:
+        """Begin to store what is there, if it is much; `save` waits for it. Until then these are drafts still."""
+        if self._storing is None and len(self._new) >= _WORTH_A_PACK:
+            storing = Storing(self._git, self._new.values(), self.repo.object_format)
+            self._storing = storing, tuple(self._new)
+
+    def _stored(self) -> int:
+        """Wait until what `begin_saving` began is stored, and forget these drafts; how many. Raises GitFailed."""
+        if self._storing is None:
+            return 0
+        (storing, oids), self._storing = self._storing, None
+        storing.finish()
+        for oid in oids:
+            del self._new[oid]
+        return len(oids)
 
     def git(self, directory: Path | None = None, git_dir: Path | None = None) -> Git:
         """git that sees the drafts: each process those there are when it starts. What it writes are drafts.

@@ -97,6 +97,50 @@ def test_a_small_save_makes_no_pack(repo: Repo, drafts: Drafts) -> None:
     assert all(has(repo, oid) for oid in few)
 
 
+def test_much_is_stored_while_more_is_made(repo: Repo, drafts: Drafts) -> None:
+    made = commit(drafts, repo.rev("main"), a="1\n")
+    first = blobs(drafts, 300)
+    drafts.begin_saving()
+    drafts.begin_saving()  # it has begun
+    assert [drafts.read(oid)[1] for oid in first] == [b"blob %d\n" % number for number in range(300)]
+    later = commit(drafts, made, a="2\n")
+    assert blobs(drafts, 300) == first
+    assert drafts.is_ancestor(made, later)
+    assert drafts.save() == 306
+    assert drafts.save() == 0
+    assert all(has(repo, oid) for oid in (first[0], first[-1], made, later))
+    repo.run_git("fsck", "--strict")
+
+
+def test_little_waits_for_save(repo: Repo, drafts: Drafts) -> None:
+    before = stored(repo)
+    blobs(drafts, 100)
+    drafts.begin_saving()
+    assert stored(repo) == before
+    assert drafts.save() == 100
+
+
+def test_drafts_that_cannot_be_stored_are_kept(repo: Repo, drafts: Drafts) -> None:
+    pack = repo.path / ".git/objects/pack"
+    first = blobs(drafts, 300)
+    pack.rmdir()
+    pack.write_text("in the way\n")
+    drafts.begin_saving()
+    with pytest.raises(GitFailed):
+        drafts.save()
+    pack.unlink()
+    assert drafts.save() == 300
+    assert has(repo, first[0])
+
+
+def test_what_is_given_up_while_it_is_stored_ends_before_us(repo: Repo, objects: Objects) -> None:
+    with Drafts(objects) as drafts:
+        blobs(drafts, 3000)
+        drafts.begin_saving()
+    assert not list((repo.path / ".git/objects/pack").glob("tmp_*"))
+    repo.run_git("fsck", "--strict")
+
+
 def test_a_draft_written_again_costs_nothing_and_is_saved_once(drafts: Drafts) -> None:
     assert blobs(drafts, 5) == blobs(drafts, 5)
     assert drafts.write_empty_tree() == drafts.write_empty_tree() == drafts.repo.empty_tree
@@ -122,6 +166,8 @@ def test_ids_and_contents_are_gits_own(tmp_path: Path, object_format: str) -> No
     contents = [os.urandom(size) for size in sizes] + [b"same" * size for size in sizes]
     with open_objects(discover(repo.path)) as objects, Drafts(objects) as drafts:
         written = [drafts.write("blob", content) for content in contents]
+        big = {f"{number:04}": b"x" for number in range(3000)}  # more than a block of zlib's holds
+        assert len(drafts.read(drafts.write_files(big))[1]) > 65_535
         tip = commit(drafts, repo.rev("main"), a="1\n", b__c="2\n")
         tag = drafts.write(
             "tag", f"object {tip}\ntype commit\ntag x\ntagger {WHO.stored().decode()}\n\nx\n".encode()
