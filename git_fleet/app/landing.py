@@ -17,6 +17,7 @@ main and voids one whose are not, so a process may die anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,8 +29,9 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import Busy, LostRace, NeedsPerson, Stale
+from git_fleet.errors import Busy, FleetError, LostRace, NeedsPerson, Stale
 from git_fleet.git import contents, moves, worktrees
+from git_fleet.git.along import Along
 from git_fleet.git.refs import Absent, Refs, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
@@ -54,62 +56,109 @@ def land(
     when the lead was lost; nothing has moved in these cases.
     """
     session = leading.work
-    person, now = session.person(), session.now()
-    notes = evidence.prepare(session.store, _notes(landings), actor=person, at=now)
+    notes = evidence.prepare(session.store, _notes(landings), actor=session.person(), at=session.now())
     session.store.objects.save()  # all but the intent itself, which says what is there by now
-    way = require_way(session, ref, old, new)
-    intent = Intent(ref, old, new, str(way.worktree) if way else "", tuple(landings))
-    leading.write(lambda record: log.begin(session.store, record, intent, actor=person, now=now))
-    fence = leading.record.tip
-    if fence is None:
-        raise AssertionError("an intent is an event of the lead's log")
+    move = _Move(leading, ref, old, new, tuple(landings), unmoved)
     try:
-        recorded = _move(session, intent, {**unmoved, names.LEAD: fence})
+        move.make()
     except LostRace:
-        if tip(session.store.refs.get(names.LEAD)) != fence:
+        if move.intent is None:
+            raise  # nobody was told of it
+        if tip(session.store.refs.get(names.LEAD)) != leading.record.tip:
             raise lost_lead() from None
         settle(leading)
         raise
-    if way is not None and not _is_there(session, intent):
+    if move.trouble is not None:
+        raise move.trouble
+    if move.elsewhere:
         settle(leading, notes)  # the worktree was moved at the same moment: look closely
         return
-    if way is not None:
-        way.follow()
-        _refuse_undone(session, intent, session.store.refs.get(ref))  # a commit may have come in between
-    if not recorded:
+    if move.way is not None and move.intent is not None:
+        _refuse_undone(session, move.intent, session.store.refs.get(ref))  # a commit may have come in between
+    if not move.recorded:
         _finish_tasks(leading, landings)
     _close(leading, landings, notes)
 
 
-def _move(session: Session, intent: Intent, unmoved: Mapping[str, Oid]) -> bool:
-    """Move the branch, and the tasks' logs right after it. False when the events are still to be written.
+@dataclass
+class _Move:
+    """A branch on its way from `old` to `new`, and what is known of it by now.
 
-    Raises LostRace when the branch, the lead or a task had moved; nothing has then.
+    `intent` is None until it is written, `moved` says that the branch has its new value, `recorded` that the tasks'
+    events are in their logs. `elsewhere`: the worktree that was to follow by `way` has left the branch or has moved
+    itself; `trouble` is why it did not follow.
     """
-    moved: list[Oid] = []
 
-    def main(*others: Update) -> None:
-        who = ", ".join(str(landing.task) for landing in intent.landings[:3])
-        same = (Update(each, at, at) for each, at in unmoved.items())
-        updates = [Update(intent.ref, intent.old, intent.new), *same, *others]
-        session.store.transact(updates, message=f"git-fleet: integrate {who}")
-        moved.append(intent.new)
+    leading: Leading
+    ref: str
+    old: Oid
+    new: Oid
+    landings: tuple[Landing, ...]
+    unmoved: Mapping[str, Oid]
+    way: moves.Way | None = None
+    intent: Intent | None = None
+    moved: bool = False
+    recorded: bool = False
+    elsewhere: bool = False
+    trouble: FleetError | None = None
 
-    logs = [(names.task_log(landing.task), landing) for landing in intent.landings]
-    if session.store.refs.locks_each:
+    def make(self) -> None:
+        """Move the branch, the tasks' logs right after it, and the worktree while these move.
+
+        Raises LostRace when the branch, the lead or a task had moved; nothing has then.
+        """
+        repo, refs = self.leading.work.repo, self.leading.work.store.refs
+        logs = [(names.task_log(landing.task), landing) for landing in self.landings]
+        if refs.locks_each:
+            along = Along(asked=self._announce, locked=self._move, moving=self._follow)
+            try:
+                with Refs(repo, durable=True) as others:
+                    others.transact([Update(log, each.tip, each.event) for log, each in logs], along=along)
+                self.recorded = True
+                return
+            except Busy:
+                if self.moved:
+                    raise  # else: no lock that a killed git left can be cleared while we hold some ourselves
+            except LostRace:
+                if not self.moved:
+                    raise
+                return
+        if self.intent is None:
+            self._announce()
+        self._move(*(Update(log, each.tip, each.tip) for log, each in logs))
+        self._follow()
+
+    def _announce(self) -> None:
+        """See that the worktree could follow, and write the intent."""
+        session = self.leading.work
+        self.way = require_way(session, self.ref, self.old, self.new)
+        checkout = str(self.way.worktree) if self.way else ""
+        intent = Intent(self.ref, self.old, self.new, checkout, self.landings)
+        person, now = session.person(), session.now()
+        self.leading.write(lambda record: log.begin(session.store, record, intent, actor=person, now=now))
+        self.intent = intent
+
+    def _move(self, *others: Update) -> None:
+        """Move the branch, while `others`, the lead's log and what must not move are as they were."""
+        fence = self.leading.record.tip
+        if fence is None:
+            raise AssertionError("an intent is an event of the lead's log")
+        who = ", ".join(str(landing.task) for landing in self.landings[:3])
+        same = (Update(each, at, at) for each, at in {**self.unmoved, names.LEAD: fence}.items())
+        updates = [Update(self.ref, self.old, self.new), *same, *others]
+        self.leading.work.store.transact(updates, message=f"git-fleet: integrate {who}")
+        self.moved = True
+
+    def _follow(self) -> None:
+        """Bring the worktree along. What keeps it is told when the tasks' events are written."""
+        if self.way is None or self.intent is None:
+            return
         try:
-            with Refs(session.repo, durable=True) as others:
-                others.transact([Update(log, each.tip, each.event) for log, each in logs], between=main)
-            return True
-        except Busy:
-            if moved:
-                raise  # else: no lock that a killed git left can be cleared while we hold some ourselves
-        except LostRace:
-            if not moved:
-                raise
-            return False
-    main(*(Update(log, each.tip, each.tip) for log, each in logs))
-    return False
+            self.elsewhere = not _is_there(self.leading.work, self.intent)
+            if not self.elsewhere:
+                self.way.follow()
+        except FleetError as trouble:
+            self.trouble = trouble
 
 
 def _notes(landings: Sequence[Landing]) -> dict[Oid, str]:

@@ -21,7 +21,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -167,14 +167,14 @@ def flush(paths: Sequence[Path]) -> bool:
     path = None
     try:
         for path in paths:
-            with _opened(path) as fd:
-                if sys.platform == "linux":  # there it begins to write what it is not to keep in memory
-                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            if sys.platform == "linux":  # there it begins to write what it is not to keep in memory
+                _with_open(path, lambda fd: os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED))
         for path in paths:
-            with _opened(path) as fd:
-                os.fsync(fd)
-                if sys.platform == "darwin" and path is paths[-1]:
-                    fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # macOS: out of the disk's own cache, too
+            _with_open(path, os.fsync)
+        if sys.platform == "darwin" and path is not None:
+            _with_open(
+                path, lambda fd: fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            )  # macOS: out of the disk's own cache, too
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -184,11 +184,10 @@ def flush(paths: Sequence[Path]) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _with_open(path: Path, use: Callable[[int], object]) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield fd
+        use(fd)
     finally:
         os.close(fd)
 

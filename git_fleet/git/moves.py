@@ -264,11 +264,10 @@ def _in_the_way(
     """`submodules` are those of `added` that take over the folder that is there, as it is."""
     paths = list(added)
     folders = {above for path in paths for above in _above(path)}
-    found = {path for path in folders.union(paths) - tracked if _is_file(worktree / path)}
+    found = {path for path in folders.union(paths) - tracked if _is_file(worktree, path)}
     for path in paths:
-        place = worktree / path
-        if path not in submodules and place.is_dir() and not place.is_symlink():
-            found |= {f"{path}/{name}" for name in torn.files_below(place)} - tracked
+        if path not in submodules and _is_there(worktree, path) and not _is_file(worktree, path):
+            found |= {f"{path}/{name}" for name in torn.files_below(worktree / path)} - tracked
     return sorted(found)
 
 
@@ -278,9 +277,16 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _is_file(place: Path) -> bool:
-    """Whether there is anything at `place` but a folder."""
-    return place.is_symlink() or (place.exists() and not place.is_dir())
+def _is_file(worktree: Path, path: str) -> bool:
+    """Whether there is anything at `path` but a folder."""
+    if not _is_there(worktree, path):
+        return False
+    return (place := worktree / path).is_symlink() or not place.is_dir()
+
+
+def _is_there(worktree: Path, path: str) -> bool:
+    """Whether there is anything. Mostly nothing is, of thousands, so no Path is made to find out."""
+    return os.path.lexists(f"{worktree}/{path}")
 
 
 def _changes(git: Git, old: Oid, new: Oid) -> list[_Change]:
@@ -301,7 +307,7 @@ def _is_at(worktree: Path, path: str, mode: int, differing: Iterable[str]) -> bo
 
 def _exists(worktree: Path, path: str) -> bool:
     """Whether there is a file at exactly `path`. A folder there belongs to other paths."""
-    return torn.real_folders(worktree, path) and _is_file(worktree / path)
+    return torn.real_folders(worktree, path) and _is_file(worktree, path)
 
 
 def _rewrite(git: Git, paths: Sequence[str]) -> None:

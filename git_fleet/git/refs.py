@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, Self
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
 from git_fleet.git import locks
+from git_fleet.git.along import Along
 from git_fleet.git.process import Child, no_space
 from git_fleet.git.repository import PackedRefs, Repository
 
@@ -149,12 +150,11 @@ class Refs:
         updates: Sequence[Update],
         *,
         message: str = "git-fleet",
-        between: Callable[[], None] | None = None,
+        along: Along | None = None,
     ) -> None:
         """Make all changes, or none against competitors; `message` goes to reflogs.
 
-        `between` is done once, when all locks are held and all old values were right, before the first ref
-        moves; when it raises, none does. Where `locks_each` it may move other refs, through other `Refs`.
+        `along` is what is done meanwhile. Where `locks_each` it may move other refs, through other `Refs`.
 
         Against a *crash* it is not all or nothing: a git killed while it renames leaves some refs moved
         (DESIGN section 3, commit point); that is reported as GitFailed with the names of both kinds.
@@ -170,9 +170,9 @@ class Refs:
         self._refuse_symbolic(batch)
         seen: dict[Path, locks.Identity] = {}
         unexplained = stuck = 0
-        first = [between] if between else []
+        along = along or Along()
         for attempt in itertools.count(1):
-            refusal = self._attempt(batch, message, first)
+            refusal = self._attempt(batch, message, along)
             if refusal is None or self._has_happened(batch, refusal):
                 return
             met = self._locks_met(batch)
@@ -189,11 +189,8 @@ class Refs:
             jitter = os.urandom(1)[0] / 255
             time.sleep(jitter * _FIRST_PAUSE * 2 ** min(attempt, 4))
 
-    def _attempt(
-        self, batch: Sequence[Update], message: str, first: list[Callable[[], None]]
-    ) -> _Refusal | None:
+    def _attempt(self, batch: Sequence[Update], message: str, along: Along) -> _Refusal | None:
         """One transaction; None when git confirmed it. Afterwards no git of ours is still at it.
-        What is to be done `first`, before anything moves, is taken off that list as it is begun.
 
         It is begun again when packed-refs was replaced after its git had started: git may then have checked
         the old values against a file that is no more (see PackedRefs). What is asked while the locks are held
@@ -207,11 +204,9 @@ class Refs:
                 if any(outdated):
                     self._end_child()
                 child = self._child = self._child or self._start(*purpose)
-                prepared = (
-                    child.send(self._script(batch))
-                    and child.line() == b"start: ok"
-                    and child.line() == b"prepare: ok"
-                )
+                asked = child.send(self._script(batch))
+                along.asked()
+                prepared = asked and child.line() == b"start: ok" and child.line() == b"prepare: ok"
                 if not prepared:
                     break
                 if purpose[1] and not locks.flush(self._written(batch)):
@@ -220,9 +215,11 @@ class Refs:
                     break
                 self._end_child()
                 self._writers.leave()  # who clears locks may be waiting for us, at a gate that we pass again
-            while prepared and first:
-                first.pop()()
-            done = prepared and child.send(b"commit\0") and child.line() == b"commit: ok"
+            if prepared:
+                along.locked()
+                told = child.send(b"commit\0")
+                along.moving()
+                done = told and child.line() == b"commit: ok"
             if done:
                 return None
             self._end_child()

@@ -24,7 +24,6 @@ from git_fleet.core.trailers import read_stamp
 from git_fleet.errors import Busy, Held, InvalidInput, NeedsPerson
 from git_fleet.git.refs import Refs
 from git_fleet.store import evidence, fleet, log, names, tasks
-from git_fleet.store import lead as intents
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     accepted,
@@ -650,17 +649,17 @@ def test_a_task_rejected_at_the_last_moment_does_not_land(
     monkeypatch.setattr(Refs, "locks_each", not one_lock)  # as with files, and as with a reftable
     approved(session, task("a"))
     ready(session, "a")
-    before, begin, left = repo.rev("main"), intents.begin, [True]
+    before, prepare, left = repo.rev("main"), evidence.prepare, [True]
 
     def rejected(*args: Any, **kwargs: Any) -> Any:
-        record = begin(*args, **kwargs)
+        notes = prepare(*args, **kwargs)
         if left:
             left.pop()
             with open_fleet(repo, "w2", clock) as other:
                 work.reject(other, "a", ("wait",))
-        return record
+        return notes
 
-    monkeypatch.setattr(intents, "begin", rejected)
+    monkeypatch.setattr(evidence, "prepare", rejected)
     found = run(session)
     assert (landed(found), repo.rev("main")) == ("", before)
     assert not lead.show(session).intent_open
@@ -693,6 +692,22 @@ def test_locks_that_a_killed_git_left_do_not_stop_main(session: Session, repo: R
     (repo.path / ".git" / lock).touch()
     assert landed(run(session)) == "a"
     assert not (repo.path / ".git" / lock).exists()
+
+
+def test_nor_does_one_of_the_leads_log_though_we_hold_locks_ourselves(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"))
+    ready(session, "a")
+    prepare, lock = evidence.prepare, repo.path / ".git/refs/fleet/lead.lock"
+
+    def killed(*args: Any, **kwargs: Any) -> Any:
+        lock.touch()
+        return prepare(*args, **kwargs)
+
+    monkeypatch.setattr(evidence, "prepare", killed)
+    assert landed(run(session)) == "a"
+    assert not lock.exists()
 
 
 def test_only_the_lead_integrates(session: Session, repo: Repo, clock: FakeClock) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
+from git_fleet.git.along import Along
 from git_fleet.git.objects import open_objects
 from git_fleet.git.refs import ABSENT, Refs, Update, is_ref_name
 from git_fleet.git.repository import discover
@@ -201,7 +202,7 @@ def test_what_is_done_between_sees_every_lock_and_nothing_moved(repo: Repo, refs
             with pytest.raises(Busy):
                 others.transact([Update(REF, one, two)])
 
-    refs.transact([Update(REF, one, two)], between=between)
+    refs.transact([Update(REF, one, two)], along=Along(locked=between))
     assert (refs.get(REF), refs.get("refs/heads/other")) == (two, one)
 
 
@@ -212,7 +213,7 @@ def test_nothing_moves_when_what_is_done_between_fails(repo: Repo, refs: Refs) -
         raise Stale("another ref had moved")
 
     with pytest.raises(Stale, match="another ref"):
-        refs.transact([Update(REF, ABSENT, one)], between=between)
+        refs.transact([Update(REF, ABSENT, one)], along=Along(locked=between))
     assert repo.refs("refs/fleet") == {}
     refs.transact([Update(REF, ABSENT, two)])
     assert refs.get(REF) == two
@@ -223,8 +224,36 @@ def test_nothing_is_done_between_for_one_who_has_lost(repo: Repo, refs: Refs) ->
     refs.transact([Update(REF, ABSENT, one)])
     done: list[str] = []
     with pytest.raises(Stale):
-        refs.transact([Update(REF, two, one)], between=lambda: done.append("between"))
+        refs.transact([Update(REF, two, one)], along=Along(locked=lambda: done.append("between")))
     assert done == []
+
+
+def test_git_locks_while_something_else_is_done_and_moves_refs_while_another(repo: Repo, refs: Refs) -> None:
+    one, seen = make_commit(repo, "one"), list[object]()
+
+    def look(step: str) -> None:
+        seen.append((step, refs.get("refs/fleet/lead")))
+
+    along = Along(
+        asked=lambda: look("asked"), locked=lambda: look("locked"), moving=lambda: seen.append("moving")
+    )
+    refs.transact([Update(REF, ABSENT, one)], along=along)
+    assert seen == [("asked", ABSENT), ("locked", ABSENT), "moving"]
+    assert refs.get(REF) == one
+
+
+def test_nothing_moves_when_what_is_done_while_git_locks_fails(repo: Repo, refs: Refs) -> None:
+    one, done = make_commit(repo, "one"), []
+
+    def asked() -> None:
+        raise NeedsPerson("the worktree is in the way")
+
+    with pytest.raises(NeedsPerson):
+        refs.transact(
+            [Update(REF, ABSENT, one)], along=Along(asked=asked, moving=lambda: done.append("moving"))
+        )
+    assert (repo.refs("refs/fleet"), done) == ({}, [])
+    assert not list((repo.path / ".git" / "refs").rglob("*.lock"))
 
 
 # --- a git that is kept --------------------------------------------------------------------------
@@ -468,7 +497,7 @@ def test_what_is_done_between_is_done_once_though_the_git_is_replaced(
 ) -> None:
     one, done = make_commit(repo, "one"), []
     broken("kill()")
-    refs.transact([Update(REF, ABSENT, one)], between=lambda: done.append("between"))
+    refs.transact([Update(REF, ABSENT, one)], along=Along(locked=lambda: done.append("between")))
     assert (refs.get(REF), done) == (one, ["between"])
 
 
