@@ -188,6 +188,7 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         queue = Queue(session, snapshot, config, base, main, drafts, stack, gating, report, task.watch, lead)
         queue.stop_on_conflict = order.stop_on_conflict
         first = choosing.still(snapshot, order.first, chosen) if task.begun else order.first
+        stack.expect(chosen)
         queue.waiting.extend(choosing.in_order(session, snapshot, chosen, first))
         gone = [task_id for task_id in task.left if all(record.id != task_id for record in chosen)]
         queue.tally.skipped += _moved_on(snapshot, gone) if task.begun else skipped

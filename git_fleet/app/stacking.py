@@ -7,7 +7,7 @@ a ref, and until `Drafts.save` nothing is even written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -25,12 +25,12 @@ from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.trailers import Contribution, message_for
 from git_fleet.errors import InvalidInput
-from git_fleet.git import ancestry, contents, replay, splice
-from git_fleet.git.ancestry import History
+from git_fleet.git import ancestry, contents, replay
+from git_fleet.git.ancestry import History, Walk
 from git_fleet.git.drafts import Drafts
 from git_fleet.git.formats import Change, Signature, parse_signature
 from git_fleet.git.process import Git
-from git_fleet.git.splice import Footprint, Splicer
+from git_fleet.git.splice import Comparing, Footprint, Splicer
 from git_fleet.store import proposals
 
 _ATTRIBUTES = ".gitattributes"
@@ -74,6 +74,17 @@ class _Source:
 
 
 @dataclass(frozen=True, slots=True)
+class _Expected:
+    """What is being read: whose proposals, what main lacks of them, the bases among that nobody has compared with
+    main before, and what git is asked, first on each proposal that has a base, then on these bases."""
+
+    proposals: Mapping[TaskId, Proposal]
+    walk: Walk
+    since: Sequence[Oid]
+    comparing: Comparing
+
+
+@dataclass(frozen=True, slots=True)
 class _Level:
     """A commit of the stack. `attributes` is the commit whose `.gitattributes` are still the same here."""
 
@@ -103,6 +114,7 @@ class Stack:
         self._levels: list[_Level] = []
         self._sources: dict[TaskId, _Source] = {}
         self._since: dict[Oid, Footprint] = {}
+        self._expected: _Expected | None = None
         self._above = Footprint()
 
     def __enter__(self) -> Self:
@@ -112,6 +124,8 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._held.close()
+        if self._expected is not None:
+            self._expected.comparing.close()
 
     @property
     def top(self) -> Oid:
@@ -130,27 +144,54 @@ class Stack:
         for level in self._levels:
             self._above.add(level.changes)
 
-    def learn(self, records: Iterable[TaskRecord]) -> None:
-        """Read what these tasks handed in, all at once: two processes, however many they are."""
+    def expect(self, records: Iterable[TaskRecord]) -> None:
+        """Begin to read what these tasks handed in: git finds out what it changes while we go on."""
+        if self._expected is not None:
+            return
         found = {
             record.id: proposals.whole(self._session.store, record.state.proposal)
             for record in records
             if record.state.proposal is not None and not self._knows(record)
         }
-        commits = [proposal.commit for proposal in found.values() if proposal.commit is not None]
         if not found:
             return
         git, main = self._session.repo.git(), self._floor.commit
-        histories = ancestry.histories(git, self._drafts, commits, main) if commits else {}
-        bases = {oid: history.base for oid, history in histories.items() if history.base is not None}
-        news = [base for base in dict.fromkeys(bases.values()) if base not in self._since]
-        pairs = [(base, oid) for oid, base in bases.items()] + [(base, main) for base in news]
-        changed = iter(splice.changes_between(git, pairs) if pairs else ())
-        changes = {oid: next(changed) for oid in bases}
-        for base in news:
-            self._since[base] = Footprint()
-            self._since[base].add(next(changed))
-        for task_id, proposal in found.items():
+        commits = [proposal.commit for proposal in found.values() if proposal.commit is not None]
+        walk = ancestry.walk(git, commits, main)
+        since = [
+            base
+            for base in dict.fromkeys(base for _, base in walk.lines.values())
+            if base is not None and base not in self._since
+        ]
+        trees = self._trees(walk, since)
+        pairs = [(trees[base], trees[oid]) for oid, (_, base) in walk.lines.items() if base is not None]
+        pairs += [(trees[base], self._floor.tree) for base in since]
+        self._expected = _Expected(found, walk, since, Comparing(git, pairs))
+
+    def _trees(self, walk: Walk, since: Iterable[Oid]) -> dict[Oid, Oid]:
+        """The trees of the proposals that have a base, and of the bases."""
+        based = [(oid, base) for oid, (_, base) in walk.lines.items() if base is not None]
+        wanted = dict.fromkeys([*since, *(oid for pair in based for oid in pair)])
+        return {oid: walk.trees.get(oid) or self._drafts.read_commit(oid).tree for oid in wanted}
+
+    def learn(self, records: Iterable[TaskRecord]) -> None:
+        """Read what these tasks handed in, all at once: three processes, however many they are."""
+        self._take()
+        self.expect(records)
+        self._take()
+
+    def _take(self) -> None:
+        """Take in what is expected."""
+        expected, self._expected = self._expected, None
+        if expected is None:
+            return
+        with expected.comparing as comparing:
+            histories = expected.walk.histories(self._drafts)
+            changed = iter(comparing.changes())
+        changes = {oid: next(changed) for oid, history in histories.items() if history.base is not None}
+        for base in expected.since:
+            self._since[base] = Footprint(next(changed))
+        for task_id, proposal in expected.proposals.items():
             history = histories[proposal.commit] if proposal.commit is not None else History((), None)
             known = changes.get(proposal.commit) if proposal.commit is not None else ()
             self._sources[task_id] = _Source(proposal, history, known)

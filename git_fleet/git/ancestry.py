@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from git_fleet.core import trailers
@@ -11,8 +12,6 @@ from git_fleet.errors import GitFailed
 from git_fleet.git.formats import Commit, parse_commit
 from git_fleet.git.objects import Objects
 from git_fleet.git.process import Git
-
-_Parents = Mapping[Oid, tuple[Oid, ...]]
 
 
 class History(NamedTuple):
@@ -27,37 +26,62 @@ class History(NamedTuple):
     base: Oid | None
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What of these proposals `onto` lacks. `lines` are the commits of each, newest first, and its base as in
+    History; `trees` those of all commits walked."""
+
+    lines: Mapping[Oid, tuple[tuple[Oid, ...], Oid | None]]
+    trees: Mapping[Oid, Oid]
+    _merges: frozenset[Oid]
+
+    def histories(self, objects: Objects) -> dict[Oid, History]:
+        """What each of them brings. Raises GitFailed when a commit is missing."""
+        wanted = {oid for walked, _ in self.lines.values() for oid in walked} - self._merges
+        commits = _read(objects, wanted)
+        return {
+            proposal: History(tuple(commits[oid] for oid in reversed(walked) if oid in commits), base)
+            for proposal, (walked, base) in self.lines.items()
+        }
+
+
 def histories(git: Git, objects: Objects, proposals: Sequence[Oid], onto: Oid) -> dict[Oid, History]:
-    """What each of these commits brings to `onto`.
+    """What each of these commits brings to `onto`. Raises GitFailed when a commit is missing."""
+    return walk(git, proposals, onto).histories(objects)
+
+
+def walk(git: Git, proposals: Sequence[Oid], onto: Oid) -> Walk:
+    """Walk from each of these commits to what `onto` has.
 
     One process for all of them, and one more for each whose history branches. Raises GitFailed when a
     commit is missing.
     """
     if not proposals:
-        return {}
-    parents = _walk(git, proposals, onto)
-    found = {proposal: _line(parents, proposal) for proposal in proposals}
-    for proposal, line in found.items():
-        if line is None:  # how side branches are put in a line depends on where else the walk goes
-            found[proposal] = (tuple(_walk(git, [proposal], onto)), None)
-    lines = {proposal: line for proposal, line in found.items() if line is not None}
-    wanted = {oid for walked, _ in lines.values() for oid in walked if len(parents[oid]) < 2}
-    commits = _read(objects, wanted)
-    return {
-        proposal: History(tuple(commits[oid] for oid in reversed(walked) if oid in commits), base)
-        for proposal, (walked, base) in lines.items()
-    }
+        return Walk({}, {}, frozenset())
+    nodes = _listed(git, proposals, onto)
+    parents = {oid: node.parents for oid, node in nodes.items()}
+    lines: dict[Oid, tuple[tuple[Oid, ...], Oid | None]] = {}
+    for proposal in dict.fromkeys(proposals):
+        # How side branches are put in a line depends on where else the walk goes.
+        lines[proposal] = _line(parents, proposal) or (tuple(_listed(git, [proposal], onto)), None)
+    merges = frozenset(oid for oid, above in parents.items() if len(above) > 1)
+    return Walk(lines, {oid: node.tree for oid, node in nodes.items()}, merges)
 
 
-def _walk(git: Git, proposals: Sequence[Oid], onto: Oid) -> dict[Oid, tuple[Oid, ...]]:
-    """The commits that any of these has and `onto` lacks, newest first, with their parents."""
+class _Node(NamedTuple):
+    tree: Oid
+    parents: tuple[Oid, ...]
+
+
+def _listed(git: Git, proposals: Sequence[Oid], onto: Oid) -> dict[Oid, _Node]:
+    """The commits that any of these has and `onto` lacks, newest first."""
     asked = "".join(f"{oid}\n" for oid in (*proposals, f"^{onto}")).encode()
-    listed = git.text("rev-list", "--topo-order", "--parents", "--stdin", input=asked)
-    lines = (list(map(Oid, line.split())) for line in listed.splitlines())
-    return {oid: tuple(parents) for oid, *parents in lines}
+    how = ("--topo-order", "--no-commit-header", "--format=%H %T %P", "--stdin")
+    lines = (line.split() for line in git.text("rev-list", *how, input=asked).splitlines())
+    return {Oid(oid): _Node(Oid(tree), tuple(map(Oid, above))) for oid, tree, *above in lines}
 
 
-def _line(parents: _Parents, tip: Oid) -> tuple[tuple[Oid, ...], Oid | None] | None:
+def _line(parents: Mapping[Oid, tuple[Oid, ...]], tip: Oid) -> tuple[tuple[Oid, ...], Oid | None] | None:
     """The commits from `tip` down to what main has, newest first, and the merge base; None when they branch.
 
     If each has one parent, every common ancestor is the last one's parent or one of its ancestors: the

@@ -201,7 +201,7 @@ def _encode(text: str) -> bytes:
 
 def _decode(data: bytes, charset: bytes) -> str:
     try:
-        if codecs.lookup(charset.decode("ascii", "replace")).name != "utf-8":
+        if charset != b"utf-8" and codecs.lookup(charset.decode("ascii", "replace")).name != "utf-8":
             return data.decode(charset.decode("ascii"))
     except (LookupError, UnicodeError):
         pass  # an unknown or wrong `encoding` header: keep the bytes

@@ -12,13 +12,15 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.formats import Change, canonical_mode, in_order, parse_change
 from git_fleet.git.objects import RAW_DIFF, Objects
 from git_fleet.git.process import Git
+from git_fleet.git.running import Running
 
 _Node: TypeAlias = "dict[bytes, _Node | Change]"  # what changes in a folder, by name
 
@@ -26,24 +28,37 @@ _FOLDER = b"40000"
 _USUAL = frozenset({b"100644", b"100755", b"120000", b"160000", _FOLDER})
 
 
-def changes_between(git: Git, pairs: Sequence[tuple[Oid, Oid]]) -> list[tuple[Change, ...]]:
-    """For each pair (old, new) of trees or commits the paths that differ, as `Objects.changed_paths`.
+class Comparing:
+    """One git that finds the paths that differ in each of these pairs (old, new) of trees, while we go on.
 
-    Two processes in all. Raises GitFailed when one is missing.
+    Use it as a context manager.
     """
-    if not pairs:
-        return []
-    asked = [f"{oid}^{{tree}}" for pair in pairs for oid in pair]
-    question = "\n".join(asked).encode() + b"\n"
-    trees = git.run("cat-file", "--batch-check=%(objectname)", input=question).out.split(b"\n")[:-1]
-    lost = next((name for name, tree in zip(asked, trees, strict=True) if b" " in tree), None)
-    if lost is not None:
-        raise GitFailed(f"there is no tree {lost}", hint="git fsck")
-    question = b"".join(b"%b %b\n" % pair for pair in zip(trees[::2], trees[1::2], strict=True))
-    found = [tuple(in_order(each)) for each in _groups(git.run(*RAW_DIFF, "--stdin", input=question).out)]
-    if len(found) != len(pairs):
-        raise GitFailed("git diff-tree --stdin gave too few answers", hint="git fsck")
-    return found
+
+    def __init__(self, git: Git, pairs: Sequence[tuple[Oid, Oid]]) -> None:
+        self._size = len(pairs)
+        question = "".join([f"{old} {new}\n" for old, new in pairs]).encode()
+        self._running = Running(git, *RAW_DIFF, "--stdin", input=question) if pairs else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget about it."""
+        if self._running is not None:
+            self._running.close()
+
+    def changes(self) -> list[tuple[Change, ...]]:
+        """Those of each pair, as `Objects.changed_paths`. Raises GitFailed when one of them is no tree."""
+        out = self._running.answer() if self._running is not None else b""
+        found = [tuple(in_order(each)) for each in _groups(out)]
+        if len(found) != self._size:
+            raise GitFailed("git diff-tree --stdin gave too few answers", hint="git fsck")
+        return found
 
 
 def _groups(out: bytes) -> list[list[Change]]:

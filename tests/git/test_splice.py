@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from git_fleet.git.formats import Change, Signature, status_of
 from git_fleet.git.objects import EXECUTABLE, FILE, LINK, SUBMODULE, Objects, open_objects
 from git_fleet.git.replay import merge
 from git_fleet.git.repository import discover
-from git_fleet.git.splice import Footprint, Splicer, changes_between
+from git_fleet.git.splice import Comparing, Footprint, Splicer
 from tests.git.histories import History, by_hand, gentle_histories, histories, write
 from tests.support.repo import Repo, make_repo
 
@@ -93,29 +93,44 @@ def test_whoever_deletes_is_merged() -> None:
 # --- the changes of many pairs --------------------------------------------------------------------
 
 
+def compared(repo: Repo, pairs: Sequence[tuple[Oid, Oid]]) -> list[tuple[Change, ...]]:
+    """What differs between each of these pairs of commits."""
+    trees = [(tree_of(repo, old), tree_of(repo, new)) for old, new in pairs]
+    with Comparing(discover(repo.path).git(), trees) as comparing:
+        return comparing.changes()
+
+
 def test_changes_of_many_pairs_are_those_of_each(repo: Repo, objects: Objects) -> None:
     odd = os.fsdecode(b'a/\xe9 \n:100644 "')
     one = repo.commit("one", {odd: "1\n", "b": "1\n"})
     two = repo.commit("two", {odd: "2\n", "c/d": "1\n", "b": None})
     start = repo.rev("main~2")
-    pairs = [(one, two), (two, two), (start, two), (tree_of(repo, two), one), (two, start), (one, one)]
-    found = changes_between(objects.repo.git(), pairs)
+    pairs = [(one, two), (two, two), (start, two), (two, one), (two, start), (one, one)]
+    found = compared(repo, pairs)
     assert found == [tuple(objects.changed_paths(*pair)) for pair in pairs]
     assert [len(changes) for changes in found] == [3, 0, 2, 3, 2, 0]
-    assert changes_between(objects.repo.git(), []) == []
+    assert compared(repo, []) == []
 
 
 def test_a_missing_side_is_an_error(repo: Repo, objects: Objects) -> None:
     for lost in (Oid("1" * 40), blob(repo)):
-        with pytest.raises(GitFailed, match=lost):
-            changes_between(objects.repo.git(), [(repo.rev("main"), lost)])
+        pair = (tree_of(repo, "main"), lost)
+        with Comparing(objects.repo.git(), [pair]) as comparing, pytest.raises(GitFailed):
+            comparing.changes()
+
+
+def test_a_comparison_that_is_not_wanted_any_more_is_ended(repo: Repo, objects: Objects) -> None:
+    main = tree_of(repo, "main")
+    Comparing(objects.repo.git(), [(main, main)]).close()
+    Comparing(objects.repo.git(), []).close()
 
 
 def test_a_submodule_cannot_ask_to_be_ignored(repo: Repo, objects: Objects) -> None:
     start = repo.commit("one", {".gitmodules": '[submodule "s"]\n\tpath = s\n\turl = x\n\tignore = all\n'})
     trees = [with_index(repo, start, [put("s", oid, SUBMODULE)]) for oid in (ONE, TWO)]
     expected = Change("M", "s", SUBMODULE, SUBMODULE, ONE, TWO)
-    assert changes_between(objects.repo.git(), [(trees[0], trees[1])]) == [(expected,)]
+    with Comparing(objects.repo.git(), [(trees[0], trees[1])]) as comparing:
+        assert comparing.changes() == [(expected,)]
     assert objects.changed_paths(*trees) == [expected]
 
 
@@ -253,7 +268,7 @@ def check(repo: Repo, history: History) -> int:
             assert (merged.conflicts, merged.tree or tree) == (conflicts, squashed)
             base = found[tip].base
             if base is not None:
-                brought, since = changes_between(git, [(base, tip), (base, main)])
+                brought, since = compared(repo, [(base, tip), (base, main)])
                 if Footprint(since).allows(brought) and above.allows(brought):
                     assert splicer.splice(tree, brought) == squashed
                     spliced += 1
