@@ -8,7 +8,6 @@ after seconds. `git fleet doctor` must find nothing wrong with such a fleet; ben
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from git_fleet.store import log, names, proposals, tasks
 
 PLAN = "p"
 LEASE_SECONDS = 3600
+_COPIES = count()
 _BEGAN = 1_800_000_000  # when the workers committed: their own times are kept on main
 
 
@@ -151,9 +151,11 @@ def _event(session: Session, record: TaskRecord, event: Event) -> TaskRecord:
 
 def fresh_copy(made: Box) -> Path:
     """The repository copied, so that it can be integrated once more. Its index knows the copied files, and
-    the disk has written everything: neither is a cost of what comes."""
-    copy = made.folder / "copy"
-    shutil.rmtree(copy, ignore_errors=True)
+    the disk has written everything: neither is a cost of what comes.
+
+    Each copy has a name of its own: nothing is deleted before or between what is measured (see `box`).
+    """
+    copy = made.disk / f"copy-{next(_COPIES)}"
     made.run("cp", "-a", str(made.repo), str(copy))
     made.git("update-index", "-q", "--refresh", cwd=copy)
     made.run("sync")

@@ -55,12 +55,12 @@ class Raced:
 def rebase_and_retry(made: Box, changes: Sequence[Change], *, seconds: float = math.inf) -> Raced:
     """Each worker has a clone and lands its changes one after another: fetch, rebase, push, and once more
     while others were faster. All workers at once, against one bare repository; `seconds` ends it early."""
-    server = made.folder / "server.git"
+    server = made.disk / "server.git"
     made.git("clone", "--quiet", "--bare", str(made.repo), str(server))
     mine: dict[str, list[Change]] = {}
     for each in changes:
         mine.setdefault(each.worker, []).append(each)
-    clones = {name: made.folder / f"client-{name}" for name in mine}
+    clones = {name: made.disk / f"client-{name}" for name in mine}
     for clone in clones.values():
         made.git("clone", "--quiet", "--shared", str(server), str(clone))
     made.run("sync")
