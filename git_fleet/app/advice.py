@@ -14,7 +14,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.git import moves, worktrees
+from git_fleet.git import worktrees
 from git_fleet.git.contents import listing
 from git_fleet.store import names
 from git_fleet.store.worktree import Placement
@@ -67,6 +67,8 @@ def submodules(session: Session, base: str, before: Oid, after: Oid) -> str:
     another commit now: a sentence, "" for nothing."""
     if before == after or next(session.store.objects.read_many([f"{after}:.gitmodules"])) is None:
         return ""
+    from git_fleet.git import moves
+
     for place in worktrees.occupied(session.repo, names.branch(base)):
         behind = moves.left_behind(place, before, after)
         if behind:

@@ -18,7 +18,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,6 +214,8 @@ def _hides_changes(git: Git) -> bool:
 
 def _delete(path: Path) -> None:
     """Remove a checkout's folder, whatever a gate made of it; links are not followed."""
+    import shutil
+
     for place in (path.parent, path):
         if place.is_symlink() or place.is_file():
             place.unlink()

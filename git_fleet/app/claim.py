@@ -17,7 +17,6 @@ Each step writes one ref by its exact old value, objects first. Losing a candida
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -155,6 +154,8 @@ def _candidates(
     """The ready tasks in order, and those whose attempts are used up. Begun at a random one of the
     first few that are equally good, so that workers who ask at the same moment do not all race for
     the first."""
+    import random
+
     index, host = session.index(snapshot), session.around.host
     found = (
         record

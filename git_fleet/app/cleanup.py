@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 from git_fleet.app import includes, slots
-from git_fleet.app.isolation import is_fleet_lock
 from git_fleet.app.salvage import Salvage, proposed_trees, salvage_worktree, salvaged_trees
 from git_fleet.core import patterns
 from git_fleet.core.config import Config
@@ -112,7 +111,7 @@ def removable(
     and salvages hold: a lead may commit what its workers never do."""
     if not state.ended:
         return Kept("active", f"the task is {state}")
-    if tree.locked and not is_fleet_lock(tree.lock_reason):
+    if tree.locked and not worktree.is_fleet_lock(tree.lock_reason):
         return Kept("locked", f"it is locked: {tree.lock_reason or 'no reason given'}")
     git_dir = worktrees.git_dir_for(store.repo, tree.path)
     if git_dir is None:

@@ -14,7 +14,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -275,6 +274,8 @@ class _Log:
 
     def _begun(self) -> IO[bytes]:
         """The file, locked for as long as it is open: app/oldlogs.py leaves it alone."""
+        import tempfile
+
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix="log-", dir=self._path.parent)
         file = os.fdopen(handle, "w+b")

@@ -32,7 +32,8 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
     if not began:
         return ()
     upstream = git.text("for-each-ref", "--format=%(upstream)", ref)
-    known = [oid for oid in dict.fromkeys(began) if session.store.objects.exists(oid)]
+    there = session.store.objects.read_many(dict.fromkeys(began))
+    known = [commit.oid for commit in there if commit is not None]
     first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if len(known) > 1 else known
     excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
     out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out

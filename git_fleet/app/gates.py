@@ -16,10 +16,9 @@ from pathlib import Path
 from git_fleet.app import commands
 from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.commands import End, Ran
-from git_fleet.app.isolation import PLACEHOLDER
 from git_fleet.app.passes import Passes
 from git_fleet.core import allowlist
-from git_fleet.core.config import Gate
+from git_fleet.core.config import PLACEHOLDER, Gate
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Task
 

@@ -7,7 +7,6 @@ match, and that git ignores in both worktrees (such as `.env`), are copied; noth
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -45,6 +44,8 @@ def _ignored(worktree: Path, paths: list[str]) -> list[str]:
 
 def _copy(main: Path, worktree: Path, path: str) -> bool:
     """Copy one file or link; False when there is something already or it is neither."""
+    import shutil
+
     source, target = main / path, worktree / path
     if os.path.lexists(target):
         return False

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from git_fleet.app import choosing, foreign
-from git_fleet.app.bisection import bisect
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gating import Gating
 from git_fleet.app.landing import settle
@@ -28,9 +27,7 @@ from git_fleet.core.results import Integration, Skipped
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import InvalidInput, NeedsPerson
 from git_fleet.git.drafts import Drafts
-from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
-from git_fleet.store.base import tip
 
 _REST_SECONDS = 60.0
 _IDLE_ROUNDS = 20  # in which others were always faster
@@ -87,6 +84,8 @@ def keep_integrating(
     """Integrate what is handed in, and go on as more is, until all tasks asked for have ended: what came of it
     each time that something did. It leads all the time. Raises as `integrate`; InvalidInput, too, when what is
     asked for goes onto different branches."""
+    from git_fleet.git.watching import RefWatch
+
     base = choosing.only_base(session, session.snapshot(), order.targets)
     task = _Task(order, report, watch, base)
     task.seen = _look(session, task)
@@ -175,9 +174,10 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         if order.targets and not targets:
             chosen = []  # all that was asked for is gone
         base = task.base or choosing.base_of(session, snapshot, targets, chosen)
-        main = tip(session.store.refs.get(names.branch(base)))
-        if main is None:
+        found = session.store.objects.read_ref(names.branch(base))
+        if found is None:
             raise InvalidInput(f"there is no branch {base}", hint=f"git branch {base}")
+        main = found[0]
         config = session.config_in(main)
         if chosen:
             choosing.require_gates(config, chosen)
@@ -229,6 +229,8 @@ def _drain(queue: Queue, order: Order) -> None:
     if order.dry_run:
         queue.rehearse()
     elif order.batch:
+        from git_fleet.app.bisection import bisect
+
         bisect(queue)
     else:
         speculate(queue, order.jobs)

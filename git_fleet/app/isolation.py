@@ -16,7 +16,7 @@ from pathlib import Path
 from git_fleet.app import includes, slots
 from git_fleet.app.salvage import salvage_worktree
 from git_fleet.app.slots import Slot
-from git_fleet.core.config import Config
+from git_fleet.core.config import PLACEHOLDER, Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, UnknownFormat
 from git_fleet.git import contents, worktrees
@@ -28,10 +28,8 @@ from git_fleet.store.worktree import Placement
 GIT_CONFIG = (("rebase.autoStash", "false"), ("merge.autoStash", "false"))
 """The stash is shared by all worktrees: git must not fill it behind a worker's back."""
 
-PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
 """What `[env]` of fleet.toml may say of the place where a task is worked on."""
 
-_LOCK_REASON = "git-fleet: "
 _COMPOSE_LENGTH = 63  # as long as a host name's part
 
 
@@ -85,7 +83,7 @@ def prepare(
             found = salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
             kept = found.ref if found else ""
         branch = names.branch(placement.branch)
-        worktrees.ensure(repo, path, branch=branch, start=start, reason=lock_reason(task))
+        worktrees.ensure(repo, path, branch=branch, start=start, reason=worktree.lock_reason(task))
     git_dir = worktrees.git_dir_for(repo, path)
     if git_dir is None or not worktrees.is_intact(git_dir, path):
         raise NeedsPerson(
@@ -126,16 +124,6 @@ def _placed(store: Store, path: Path) -> Placement | None:
         raise
     except InvalidInput:  # it is about to be written anew
         return None
-
-
-def lock_reason(task: TaskId) -> str:
-    """Why git must not prune a task's worktree; also how a half-made one is known as the task's."""
-    return f"{_LOCK_REASON}{task}"
-
-
-def is_fleet_lock(reason: str) -> bool:
-    """Whether a worktree's lock is the fleet's, not a person's."""
-    return reason.startswith(_LOCK_REASON)
 
 
 def reusable(repo: Repository, path: Path, branch: str, markers: Iterable[str]) -> bool:

@@ -22,7 +22,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from git_fleet.app import placing
 from git_fleet.app.lead import Leading, lost_lead
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -298,6 +297,8 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
             return
         fields: dict[str, Any] = {"commit": landing.commit, "number": landing.proposal}
         if not landing.reverts:
+            from git_fleet.app import placing
+
             fields |= {"completing": True} | placing.rescue(session, record, leave=True).fields()
         name = "revert" if landing.reverts else "integrate"
         try:

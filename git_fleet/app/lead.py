@@ -7,7 +7,7 @@ compare that file with the lead's log.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LeadView
 from git_fleet.errors import Busy, Denied, Held, IllegalEvent, InvalidInput, LostRace, Stale, StaleClaim
+from git_fleet.git.locks import alone
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 
@@ -150,14 +151,11 @@ def leading(session: Session) -> Iterator[Leading]:
 
     One block at a time in one worktree. Raises Held.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(session.repo.git_dir / _LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as busy:
-        raise Held("another integration is running in this worktree", hint="git fleet status") from busy
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(session.repo.git_dir / _LOCK_FILE, wait=False))
+        except BlockingIOError as busy:
+            raise Held("another integration is running in this worktree", hint="git fleet status") from busy
         view = show(session)
         held = Leading(session, acquire(session))
         try:
@@ -167,5 +165,3 @@ def leading(session: Session) -> Iterator[Leading]:
             if not view.mine:
                 with suppress(LostRace, IllegalEvent):  # taken over, or an intent is left for the next one
                     release(session)
-    finally:
-        lock.release()

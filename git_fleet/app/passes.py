@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +89,8 @@ class Passes:
         return self._folder / (hashlib.sha256(canonical(question).encode()).hexdigest()[:40] + _SUFFIX)
 
     def _write(self, place: Path, document: Mapping[str, Any]) -> None:
+        import tempfile
+
         self._folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix="new-", dir=self._folder)
         try:

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_fleet.app.isolation import is_fleet_lock
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.model import TaskState
@@ -59,7 +58,7 @@ def _place(tree: Worktree, git_dir: Path) -> Place | None:
 
 def _locked_for(tree: Worktree) -> TaskId | None:
     """The task that a worktree's lock names; None for the lock of a person, or of a gate's checkout."""
-    if not is_fleet_lock(tree.lock_reason):
+    if not worktree.is_fleet_lock(tree.lock_reason):
         return None
     try:
         return parse_task_id(tree.lock_reason.partition(": ")[2])

@@ -151,7 +151,7 @@ def _is_own_place(session: Session, task: TaskId, claim: Claim) -> bool:
     except InvalidInput:
         placed = None
     if placed is None:
-        return torn.lock_reason(git_dir) in (isolation.lock_reason(task), None)
+        return torn.lock_reason(git_dir) in (worktree.lock_reason(task), None)
     here = claim.host == session.around.host
     return placed.fence == claim.fence or (here and TaskId(placed.plan, placed.task) == task)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from git_fleet.app import verdicts
 from git_fleet.app.acting import act, same_proposal
@@ -35,6 +34,9 @@ from git_fleet.errors import IllegalEvent, Stale
 from git_fleet.git import contents
 from git_fleet.git.drafts import Drafts
 from git_fleet.store import gatelogs, names
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -175,6 +177,8 @@ class Queue:
 
     def attend(self, gates: Collection[Future[T]]) -> set[Future[T]]:
         """Wait until one of them has ended, and keep the lead meanwhile: those that have ended."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         while True:
             done, _ = wait(gates, timeout=_KEEP_SECONDS, return_when=FIRST_COMPLETED)
             if done:
@@ -184,6 +188,8 @@ class Queue:
 
     def attended(self, gates: Callable[[threading.Event], R]) -> R:
         """What these gates say, in a thread of their own: the lead is kept meanwhile, and they end with us."""
+        from concurrent.futures import ThreadPoolExecutor  # it brings in logging, and is not always needed
+
         stop = threading.Event()
         with ThreadPoolExecutor(1, thread_name_prefix="gates") as pool:
             try:

@@ -13,11 +13,10 @@ from git_fleet.app import plan as planning
 from git_fleet.app.inspecting import GATED, Inspected, gate_logs
 from git_fleet.app.session import Session
 from git_fleet.core import followups
-from git_fleet.core.answers import Ruling
 from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence, Work, divergences
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import PENDING, Finding, Plan, PlanState, State, Verdict
+from git_fleet.core.model import PENDING, Finding, Plan, PlanState, Ruling, State, Verdict
 from git_fleet.core.recommending import recommendations
 from git_fleet.core.reviewing import (
     ChangedPath,

@@ -6,6 +6,7 @@ long-lived session keeps git children, parsed plans and the last snapshot; a one
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Denied, InvalidInput, StaleClaim
 from git_fleet.git.objects import Object, open_objects
-from git_fleet.git.refs import Refs
+from git_fleet.git.refs import Refs, is_ref_name
 from git_fleet.git.repository import Repository, discover
 from git_fleet.store import fleet, names, tasks, worktree
 from git_fleet.store.base import Store
@@ -28,6 +29,7 @@ from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
 
 CONFIG_FILE = "fleet.toml"
+_SETTINGS = ("fleet.worker", "fleet.main", "user.name")
 
 AGENT_VARIABLES = (
     "FLEET_TASK", "FLEET_GATE", "FLEET_VERIFIER", "FLEET_ROLE", "FLEET_LENS", "AI_AGENT", "CLAUDECODE",
@@ -163,13 +165,34 @@ class Session:
             self._asked["main"] = self._base()
         return self._asked["main"]
 
+    def _setting(self, name: str) -> str:
+        """What git's configuration says of one of `_SETTINGS`; "" when nothing. All are read at once."""
+        if name not in self._asked:
+            self._asked |= _settings(self.repo)
+        return self._asked[name]
+
     def _base(self) -> str:
-        found = _main_branch(self.repo)
+        found = self._main_branch()
         try:
             named = self.config(found).main
         except InvalidInput:
             return found
         return named if named and self.store.objects.read_ref(names.branch(named)) else found
+
+    def _main_branch(self) -> str:
+        configured = self._setting("fleet.main")
+        for name in [configured] if configured else ["main", "master"]:
+            ref = names.branch(name)
+            if is_ref_name(ref) and self.store.objects.read_ref(ref):
+                return name
+        git = self.repo.git()
+        head = git.text("symbolic-ref", "-q", "HEAD", ok=(0, 1))
+        if not configured and head and git.run("rev-parse", "-q", "--verify", head, ok=(0, 1)).code == 0:
+            return head.removeprefix("refs/heads/")
+        raise InvalidInput(
+            f"there is no branch {configured or 'main'} with a commit yet",
+            hint='make a first commit (git commit --allow-empty -m "First commit"), or name the branch: git config fleet.main BRANCH',
+        )
 
     def config(self, base: str | None = None) -> Config:
         """fleet.toml as the tip of `base` (default: main) has it; defaults where there is none.
@@ -292,7 +315,7 @@ class Session:
     def person(self) -> str:
         """The person's name, as git knows it, for what a person does."""
         if "person" not in self._asked:
-            self._asked["person"] = self.repo.git().text("config", "user.name", ok=(0, 1)) or self.actor
+            self._asked["person"] = self._setting("user.name") or self.actor
         return self._asked["person"]
 
     def record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:
@@ -327,31 +350,16 @@ def open_session(
     )
     placement = worktree.read(repo.git_dir)
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
-    actor = actor or repo.git().text("config", "fleet.worker", ok=(0, 1)) or _generated(around)
+    asked = {} if actor else _settings(repo)
+    actor = actor or asked["fleet.worker"] or _generated(around)
     if not actor.isprintable() or len(actor) > 100:
         raise InvalidInput(f"worker name {actor!r}: printable characters, at most 100")
-    return Session(store, around, actor, placement, long_lived)
+    return Session(store, around, actor, placement, long_lived, _asked=asked)
 
 
 def _generated(around: Surroundings) -> str:
-    import secrets
-
-    return f"{around.env.get('USER', 'worker')}-{secrets.token_hex(3)}"
+    return f"{around.env.get('USER', 'worker')}-{os.urandom(3).hex()}"
 
 
-def _main_branch(repo: Repository) -> str:
-    git = repo.git()
-    configured = git.text("config", "fleet.main", ok=(0, 1))
-    candidates = [configured] if configured else ["main", "master"]
-    refs = [names.branch(name) for name in candidates]
-    found = git.text("for-each-ref", "--format=%(refname)", *refs).splitlines()
-    for name, ref in zip(candidates, refs, strict=True):
-        if ref in found:
-            return name
-    head = git.text("symbolic-ref", "-q", "HEAD", ok=(0, 1))
-    if not configured and head and git.run("rev-parse", "-q", "--verify", head, ok=(0, 1)).code == 0:
-        return head.removeprefix("refs/heads/")
-    raise InvalidInput(
-        f"there is no branch {configured or 'main'} with a commit yet",
-        hint='make a first commit (git commit --allow-empty -m "First commit"), or name the branch: git config fleet.main BRANCH',
-    )
+def _settings(repo: Repository) -> dict[str, str]:
+    return dict.fromkeys(_SETTINGS, "") | repo.settings(*_SETTINGS)

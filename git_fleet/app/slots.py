@@ -20,9 +20,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import count
@@ -38,7 +35,6 @@ PORTS = range(20_000, 32_000)
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _ROOM = 1_000  # a range with fewer ports is not worth keeping away from the system's
-_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,7 @@ def allocate(
         number = next(n for n in count(1) if not (folder / str(n)).exists())
         slot = Slot(
             number=number,
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             common_dir=str(common_dir),
             worktree=str(worktree),
             task=str(task),
@@ -147,6 +143,8 @@ def _read(place: Path) -> Slot | None:
 
 
 def _write(folder: Path, slot: Slot) -> None:
+    import tempfile
+
     document = {"v": VERSION, **asdict(slot)}
     del document["number"]
     handle, name = tempfile.mkstemp(prefix="new-", dir=folder)
@@ -165,11 +163,13 @@ def _same_place(slot: Slot, common_dir: Path, worktree: Path) -> bool:
 def _abandoned(slot: Slot) -> bool:
     """Whether nobody can be using it: its worktree is gone. Of another machine (a home folder on the
     network) that cannot be seen from here."""
-    return slot.host == socket.gethostname() and not Path(slot.worktree).is_dir()
+    return slot.host == os.uname().nodename and not Path(slot.worktree).is_dir()
 
 
 def _give_back(folder: Path, slot: Slot) -> None:
     """The scratch folder goes first: after a crash in between, the slot is still the old one's."""
+    import shutil
+
     shutil.rmtree(slot.scratch, ignore_errors=True)
     (folder / str(slot.number)).unlink()
 
@@ -205,6 +205,9 @@ def _scratch(cache_dir: Path, common_dir: Path, number: int) -> Path:
 
     What cannot be cleared away (files of a container's root) is left, and another name taken.
     """
+    import shutil
+    import tempfile
+
     above = cache_of(cache_dir, common_dir) / "scratch"
     above.mkdir(parents=True, exist_ok=True)
     folder = above / str(number)
@@ -270,7 +273,9 @@ def _ephemeral() -> range:
 
 def _port_is_free(port: int) -> bool:
     """Whether nobody listens there, on either loopback address."""
-    for family, host in _LOOPBACK:
+    import socket
+
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 if family == socket.AF_INET6:

@@ -7,12 +7,14 @@ decided; those above it are laid anew without it at once, since it will hardly t
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.queue import Entry, Queue
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 def speculate(queue: Queue, jobs: int) -> None:
@@ -39,7 +41,8 @@ class _Workers:
 
     def __init__(self, gating: Gating, jobs: int) -> None:
         self._gating = gating
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="gates")
+        self._jobs = jobs
+        self._pool: ThreadPoolExecutor | None = None
         self._running: dict[Future[Judgement], _Running] = {}
 
     def __enter__(self) -> Self:
@@ -50,7 +53,8 @@ class _Workers:
     ) -> None:
         for running in self._running.values():
             running.stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def begin(self, queue: Queue) -> None:
         """Gate what nobody gates yet, and stop what no longer counts."""
@@ -62,8 +66,15 @@ class _Workers:
         for entry in queue.undecided:
             if id(entry) not in at_work and entry.layer is not None:
                 stop = threading.Event()
-                future = self._pool.submit(self._gating.judge, entry.layer, stop)
+                future = self._threads().submit(self._gating.judge, entry.layer, stop)
                 self._running[future] = _Running(entry, stop)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """Not before a gate runs: where none is declared the import (4 ms, with logging) is for nothing."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._pool = self._pool or ThreadPoolExecutor(self._jobs, thread_name_prefix="gates")
+        return self._pool
 
     def collect(self, queue: Queue) -> None:
         """Wait until a gate has answered, and take what it says into the queue."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from git_fleet.app import advice, includes, install, places
+from git_fleet.app import advice, includes, places
 from git_fleet.app.session import Session
 from git_fleet.core import graph
 from git_fleet.core import ready as readiness
@@ -33,7 +33,6 @@ from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.git import contents, worktrees
 from git_fleet.store import names, plans
-from git_fleet.store.base import tip
 
 _AT_WORK = frozenset(
     {State.CLAIMED, State.REWORK, State.BLOCKED, State.PROPOSED, State.VERIFIED, State.PARKED}
@@ -79,6 +78,8 @@ def _set_up(session: Session) -> bool:
     """Whether `git fleet init` has nothing to do here; it cannot do anything without a work tree."""
     if session.repo.worktree is None:
         return True
+    from git_fleet.app import install
+
     return all(problem.code != "hooks-missing" for problem in install.inspect(session.repo))
 
 
@@ -112,9 +113,10 @@ def _without_ended(snapshot: Snapshot, record: PlanRecord) -> PlanRecord:
 def _main(session: Session) -> Oid | None:
     """The tip of the default base; None when there is no commit yet."""
     try:
-        return tip(session.store.refs.get(names.branch(session.main)))
+        found = session.store.objects.read_ref(names.branch(session.main))
     except InvalidInput:
         return None
+    return found[0] if found else None
 
 
 def _lead(snapshot: Snapshot) -> str:

@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from git_fleet.app.acting import act, same_proposal
 from git_fleet.app.session import AGENT_VARIABLES, Session
-from git_fleet.core.answers import Answer, Ruling
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event, cut
-from git_fleet.core.model import Finding, State, Verdict
+from git_fleet.core.model import Finding, Ruling, State, Verdict
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.results import Given
 from git_fleet.core.snapshot import TaskRecord
@@ -26,6 +25,9 @@ from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lense
 from git_fleet.errors import Denied, IllegalEvent, InvalidInput
 from git_fleet.store import log, names
 from git_fleet.store.base import tip
+
+if TYPE_CHECKING:
+    from git_fleet.core.answers import Answer
 
 _TRIES = 20
 _NAMED = 5  # paths in one sentence
@@ -98,6 +100,8 @@ def give(
     Raises Denied for an agent and for whoever made the proposal, IllegalEvent when nothing is handed in,
     InvalidInput for a lens that is no word or that nobody asks for, and a refutation that says nothing.
     """
+    from git_fleet.core.answers import Answer  # what it needs to read a verifier's is not needed to land
+
     record = session.record(session.snapshot(), name)
     session.require_person("verdict", record.id)
     if not _LENS.fullmatch(lens):

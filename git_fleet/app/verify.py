@@ -28,9 +28,9 @@ from git_fleet.app.commands import End, Ran
 from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer
-from git_fleet.core.answers import Answer, Question, Ruling, inconclusive, read_answer
+from git_fleet.core.answers import Answer, Question, inconclusive, read_answer
 from git_fleet.core.config import Command, Config, Verifier
-from git_fleet.core.model import State
+from git_fleet.core.model import Ruling, State
 from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Ejected, Skipped, Verification, Verified
 from git_fleet.core.scope import outside

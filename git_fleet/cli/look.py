@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from git_fleet.app import history as telling
 from git_fleet.app import status as looking
 from git_fleet.cli.call import Call, Group, command, examples, write_path
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
-from git_fleet.views import machine, text, upkeep
+from git_fleet.views import machine, text
 
 
 def overview(call: Call) -> None:
@@ -69,6 +68,8 @@ def siblings(call: Call, name: str | None) -> None:
 @command
 def log(call: Call, name: str | None, event: str | None) -> None:
     """A task's story so far (or a plan's), oldest first."""
+    from git_fleet.app import history as telling
+
     with call.session() as session:
         found = telling.history(session, name)
         if event is not None:
@@ -136,6 +137,8 @@ def worktree() -> None:
 @command
 def worktree_list(call: Call) -> None:
     """Every worktree of a task here, and what is in it."""
+    from git_fleet.views import upkeep
+
     with call.session() as session:
         found = looking.list_worktrees(session)
     call.show(lambda: machine.worktree_list(found), lambda look: upkeep.worktrees(found, look))

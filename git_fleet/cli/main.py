@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from git_fleet import __version__
-from git_fleet.cli.call import APP, Call, examples, look, say, short_help, tolerant, write_json
+from git_fleet.cli.call import APP, Call, examples, folders, look, say, short_help, tolerant, write_json
 from git_fleet.cli.interrupts import Interrupts
 from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
@@ -202,12 +202,10 @@ def bug(error: Exception) -> FleetError:
     import tempfile
     import traceback
 
-    from platformdirs import user_cache_path
-
     text = "".join(traceback.format_exception(error))
     about = json.dumps({"version": __version__, "python": sys.version, "arguments": sys.argv[1:]})
     try:
-        folder = user_cache_path(APP) / "crashes"
+        folder = folders()[1] / "crashes"
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=folder)
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -9,7 +9,7 @@ from git_fleet.app.verify import Asked, outcome
 from git_fleet.app.verify import verify as ask
 from git_fleet.cli.call import Call, command, examples
 from git_fleet.cli.progress import progress
-from git_fleet.core.answers import Ruling
+from git_fleet.core.model import Ruling
 from git_fleet.core.results import Verification
 from git_fleet.views import verification
 from git_fleet.views.look import line

@@ -16,11 +16,10 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import Finding
+from git_fleet.core.model import Finding, Ruling
 from git_fleet.core.problems import found, show
 from git_fleet.core.trailers import clean, one_line
 
@@ -35,14 +34,6 @@ _DEPTH = 4  # of texts that hold JSON whose texts hold JSON …
 _HTML = re.compile(r"[\s\ufeff]*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
 _SAID = 80  # characters of what a program says of itself
 _HEX = re.compile(r"[0-9a-f]{7,64}")
-
-
-class Ruling(StrEnum):
-    """What a verifier said of a proposal. Inconclusive counts as refuted."""
-
-    UPHELD = "upheld"
-    REFUTED = "refuted"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ accepted; it only gives it types.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ DEFAULT_DISPOSABLE = (
 
 Command = str | tuple[str, ...]
 """A string goes to sh (the user's own shell command); a list is executed as it is."""
+
+
+PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
+"""What a value of [env] may hold; known in a task's worktree alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,14 @@ class Finding:
     outside: bool = False
 
 
+class Ruling(StrEnum):
+    """What a verifier said of a proposal. Inconclusive counts as refuted."""
+
+    UPHELD = "upheld"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """An answer on one proposal, under one lens: upheld, refuted or inconclusive (counts as refuted).

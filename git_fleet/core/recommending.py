@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from git_fleet.core.answers import Ruling
 from git_fleet.core.divergence import Divergence
 from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import same_text
-from git_fleet.core.model import Finding, PlanState, State
+from git_fleet.core.model import Finding, PlanState, Ruling, State
 from git_fleet.core.reviewing import Opinion, Recommendation, Refused, TaskReview, Waiting, count
 
 _NAMED = 5  # tasks named in one sentence or command

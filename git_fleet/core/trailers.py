@@ -33,7 +33,7 @@ _TRAILER = re.compile(r"([A-Za-z0-9-]+)[ \t]*:[ \t]*(.*)")
 _OURS = re.compile(r"\s*fleet-[a-z0-9-]*[ \t]*:", re.IGNORECASE)
 _SIGNED = "Signed-off-by: "
 _PICKED = "(cherry picked from commit "
-_SCISSORS = re.compile(r"\S{0,8} ?-{4,} >8 -{4,}\s*")
+_SCISSORS = r"\S{0,8} ?-{4,} >8 -{4,}\s*"
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KEPT = re.compile(rf"Work on (\S+) that was (?:staged|not committed)\n\n{TASK}: \1\n")
@@ -201,7 +201,7 @@ def _trusted(message: str) -> Message:
     for line in lines:
         dropping = bool(_OURS.match(line)) or (dropping and line[:1] in (" ", "\t") and bool(line.strip()))
         # git looks for trailers only above a scissors line, so one in the text would hide ours.
-        if not dropping and not _SCISSORS.fullmatch(line):
+        if not dropping and not (">8" in line and re.fullmatch(_SCISSORS, line)):
             kept.append(line)
     return parse("\n".join(kept))
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from git_fleet.core.answers import Ruling
 from git_fleet.core.config import Config, Policy
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import State, TaskState, Verdict
+from git_fleet.core.model import Ruling, State, TaskState, Verdict
 
 
 class Decision(StrEnum):

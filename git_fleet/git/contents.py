@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -314,6 +312,9 @@ def _index_copy(git_dir: Path) -> Iterator[dict[str, str]]:
     It stands in the git dir, where a split index finds its other half, and keeps the time of the original:
     by it git knows which files may have changed after they were looked at, within the clock's last tick.
     """
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
         copy = Path(folder) / "index"
         with suppress(FileNotFoundError), (git_dir / "index").open("rb") as index, copy.open("wb") as file:

@@ -192,6 +192,20 @@ def _with_open(path: Path, use: Callable[[int], object]) -> None:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def alone(place: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `place`, which no child inherits, while the block runs.
+
+    Without `wait` raises BlockingIOError when another has it. (An older git-fleet locks such a file the same way.)
+    """
+    fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(fd)
+
+
 class Obstacle(NamedTuple):
     """A git process that may own a ref lock of this repository, and what is known of it."""
 

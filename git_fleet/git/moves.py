@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
@@ -164,6 +163,8 @@ def _part_way(repo: Repository, old: Oid, there: bytes) -> Oid:
     From here, not from `old`: read-tree would take a new file for an untracked one where it has replaced
     a folder.
     """
+    import tempfile
+
     git = repo.git()
     with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=repo.git_dir) as folder:
         env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}

@@ -14,8 +14,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -101,7 +99,7 @@ class Quarantine:
 def _make(home: Path) -> tuple[Path, int]:
     """A new directory, and the descriptor that holds its lock."""
     while True:
-        path = home / secrets.token_hex(8)
+        path = home / os.urandom(8).hex()
         lock = _locked(path.with_suffix(".lock"), os.O_CREAT | os.O_EXCL)
         if lock is not None:
             path.mkdir()
@@ -120,6 +118,8 @@ def _sweep(home: Path) -> None:
 
 def _remove(path: Path) -> None:
     """Remove the directory, then its lock; what cannot be removed now is left for the next sweep."""
+    import shutil
+
     shutil.rmtree(path, ignore_errors=True)
     if not path.exists():
         with contextlib.suppress(OSError):

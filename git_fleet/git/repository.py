@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -75,6 +76,14 @@ class Repository:
         if directory is None:
             return Git(self.common_dir, hooks=hooks, durable=durable, git_dir=self.common_dir)
         return Git(directory, hooks=hooks, durable=durable)
+
+    def settings(self, *names: str) -> dict[str, str]:
+        """What git's configuration says of these (`section.name`, lower case), one process for all; those
+        that are not set are not in it."""
+        pattern = f"^({'|'.join(re.escape(name) for name in names)})$"
+        out = self.git().run("config", "-z", "--get-regexp", pattern, ok=(0, 1)).out
+        entries = (entry.partition("\n") for entry in os.fsdecode(out).split("\0") if entry)
+        return {name: value.strip() for name, _, value in entries}  # the last of several counts
 
     def head_branch(self) -> str | None:
         """The full name of the branch checked out here (`refs/heads/…`, maybe unborn); None if detached."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -17,6 +16,8 @@ class Running:
     """
 
     def __init__(self, git: Git, *args: Argument, input: bytes) -> None:  # noqa: A002 - as in Git.run
+        import tempfile  # slow to import
+
         self._args = args
         self._files = ExitStack()  # what it says, until it is closed
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - see `close`

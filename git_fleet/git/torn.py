@@ -7,9 +7,7 @@ what may be overwritten is decided by content alone.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +23,9 @@ def differing(git_dir: Path, worktree: Path, tree: Oid) -> set[str]:
 
     `git_dir` is the worktree's own; its folder's `.git` need not be written yet. Filters are applied.
     """
+    import shutil
+    import tempfile
+
     git = Git(worktree, git_dir=git_dir)
     with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
         copy = Path(folder) / "index"
@@ -89,6 +90,8 @@ def take_down(git_dir: Path, path: Path) -> None:
     By hand, since git refuses to touch what it has not finished. Raises NeedsPerson, before anything is
     removed, when there is a file that git did not write.
     """
+    import shutil
+
     found = files_below(path)
     head = Git(git_dir, git_dir=git_dir).text(
         "rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128)
@@ -109,6 +112,8 @@ def take_down(git_dir: Path, path: Path) -> None:
 
 def sweep_beginnings(repo: Repository, reason: str) -> None:
     """Remove what a killed add of ours left before it had written where its folder is."""
+    import shutil
+
     for lock in (repo.common_dir / "worktrees").glob("*/locked"):
         git_dir = lock.parent
         if not (git_dir / "gitdir").exists() and lock_reason(git_dir) == reason:

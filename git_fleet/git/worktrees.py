@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -267,6 +266,8 @@ def one_at_a_time(repo: Repository, timeout_seconds: float = LOCK_TIMEOUT_SECOND
 
 
 def _wait_for(fd: int, place: Path, timeout_seconds: float) -> None:
+    import random
+
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:

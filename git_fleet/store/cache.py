@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ class Cache:
 
     def save(self, kind: str, oid: Oid, document: Mapping[str, Any]) -> None:
         """Keep the document; a failure is harmless and ignored (it is only a cache)."""
+        import tempfile
+
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._folder)

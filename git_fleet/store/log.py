@@ -14,8 +14,8 @@ counts as success on both sides of a race.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,7 +107,7 @@ def _line(event: Event, state: str) -> str:
         "event": event.name,
         "at": event.at,
         "actor": event.actor,
-        "nonce": secrets.token_hex(8),
+        "nonce": os.urandom(8).hex(),
     }
     written = {key: codec.canonical_value(value) for key, value in (*event.fields.items(), *parts.items())}
     return codec.canonical_object({**written, "state": state})

@@ -18,6 +18,7 @@ from git_fleet.core.model import Plan, PlanLog
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import IllegalEvent, UnknownFormat
 from git_fleet.git import notes
+from git_fleet.git.locks import alone
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
 from git_fleet.store import log, names
@@ -133,11 +134,9 @@ def refresh_open_file(store: Store, *, besides: Iterable[tuple[str, str]] = ()) 
 
     The logs are read under the lock, so that of two processes the later one sees both plans.
     """
-    from filelock import FileLock
-
     folder = store.repo.fleet_dir
     folder.mkdir(exist_ok=True)
-    with FileLock(folder / "open.lock"):
+    with alone(folder / "open.lock"):
         lines = {f"{plan} {names.branch(base)}\n" for plan, base in besides}
         for ref, tip in store.refs.read(names.PLAN_LOGS).items():
             state = read_log(store, tip)

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from git_fleet.core.ids import TaskId
 from git_fleet.errors import GitFailed, InvalidInput, UnknownFormat
 
 VERSION = 1
 FILE = "fleet.json"
 BRANCH_FILE = "fleet-branch"
 TASK_FILE = "fleet-task"
+_LOCK_REASON = "git-fleet: "
 _LISTS = ("files", "reads", "regexes", "generated_regexes")
 
 
@@ -52,6 +53,16 @@ class Placement:
     generated_regexes: tuple[str, ...]
     output: str
     claimed_at: str
+
+
+def lock_reason(task: TaskId) -> str:
+    """Why git must not prune a task's worktree; also how a half-made one is known as the task's."""
+    return f"{_LOCK_REASON}{task}"
+
+
+def is_fleet_lock(reason: str) -> bool:
+    """Whether a worktree's lock is the fleet's, not a person's."""
+    return reason.startswith(_LOCK_REASON)
 
 
 def read(git_dir: Path) -> Placement | None:
@@ -116,6 +127,8 @@ def replace_file(place: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def _replace(place: Path, data: bytes, mode: int) -> None:
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f"{place.name}.", dir=place.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -13,9 +13,8 @@ from git_fleet.app.handin import Handin
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
-from git_fleet.core.answers import Ruling
 from git_fleet.core.ids import Oid
-from git_fleet.core.model import Finding, State, TaskState
+from git_fleet.core.model import Finding, Ruling, State, TaskState
 from git_fleet.core.results import Integration
 from git_fleet.errors import Denied, IllegalEvent, NeedsPerson
 from git_fleet.store import gatelogs

@@ -6,9 +6,9 @@ import pytest
 
 from git_fleet.app import verdicts, work
 from git_fleet.app.session import Session, open_session
-from git_fleet.core.answers import Answer, Ruling
+from git_fleet.core.answers import Answer
 from git_fleet.core.ids import Oid
-from git_fleet.core.model import Finding, State, Verdict
+from git_fleet.core.model import Finding, Ruling, State, Verdict
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import Denied, FleetError, IllegalEvent, InvalidInput, Stale
 from tests.support.clock import FakeClock

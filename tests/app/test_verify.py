@@ -15,10 +15,10 @@ import tomli_w
 from git_fleet.app import handin, history, verdicts
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.verify import Asked, verify
-from git_fleet.core.answers import Answer, Ruling
+from git_fleet.core.answers import Answer
 from git_fleet.core.config import Command
 from git_fleet.core.ids import Oid
-from git_fleet.core.model import Finding, State
+from git_fleet.core.model import Finding, Ruling, State
 from git_fleet.core.results import Verification
 from git_fleet.errors import AnswerIsNo, Denied, InvalidInput, NeedsPerson
 from git_fleet.store import gatelogs, names

@@ -21,7 +21,16 @@ from git_fleet.cli.main import run
 code = run(sys.argv[1:])
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
 """
-NEVER = {"pygit2", "rich", "jsonschema", "psutil", "filelock", "pathspec", "asyncio"}
+NEVER = {
+    "pygit2",
+    "rich",
+    "jsonschema",
+    "psutil",
+    "platformdirs",
+    "pathspec",
+    "asyncio",
+    "logging",
+}
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -84,7 +93,15 @@ def test_what_a_refusal_calls_possible_is_a_command(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["claim", "--no-worktree", "--json"], ["status", "--json"], ["ready", "--json"], []]
+    "arguments",
+    [
+        ["claim", "--no-worktree", "--json"],
+        ["status", "--json"],
+        ["ready", "--json"],
+        ["lead", "show"],
+        ["integrate", "--json"],
+        [],
+    ],
 )
 def test_a_one_shot_command_imports_nothing_slow(approved: Fleet, arguments: list[str]) -> None:
     done = subprocess.run(

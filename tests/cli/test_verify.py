@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app.documents import load_config
-from git_fleet.core.answers import Ruling, candidates
+from git_fleet.core.answers import candidates
+from git_fleet.core.model import Ruling
 from tests.cli.conftest import Fleet
 from tests.project.source import ROOT
 from tests.support.repo import Repo

@@ -18,13 +18,12 @@ from git_fleet.core.answers import (
     MAX_FINDINGS,
     Answer,
     Question,
-    Ruling,
     candidates,
     problems,
     read_answer,
 )
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import Finding
+from git_fleet.core.model import Finding, Ruling
 
 COMMIT = Oid("c0ffee" + "0" * 34)
 OTHER = "deadbeef" + "0" * 32

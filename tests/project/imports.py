@@ -11,13 +11,19 @@ _PROBE = """
 import importlib, sys
 before = set(sys.modules)
 importlib.import_module(sys.argv[1])
-print("\\n".join({name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names))
+print("\\n".join(set(sys.modules) - before))
 """
+
+
+def brought_in(module: str) -> set[str]:
+    """Full names of all modules that come in with `module`, beyond what an interpreter has anyway."""
+    command = [sys.executable, "-c", _PROBE, module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
 
 
 def third_party(module: str) -> set[str]:
     """Top-level packages that come in with `module`, without git_fleet and the standard library."""
-    command = [sys.executable, "-c", _PROBE, module]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split()) - {"git_fleet"}
+    packages = {name.partition(".")[0] for name in brought_in(module)}
+    return packages - sys.stdlib_module_names - {"git_fleet"}
