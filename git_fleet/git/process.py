@@ -59,6 +59,7 @@ _NOT_WRITTEN = ("unable to write", "couldn't write", "write error", "Could not r
 """What git says when a write fails half-way, mostly without saying why."""
 _READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
 _KEPT_STDERR = 16_384
+_LISTENS_EACH = 32  # lines: their complaints fit into the pipe of standard error many times over
 
 
 class Result(NamedTuple):
@@ -215,6 +216,7 @@ class Child:
         self._process = git.spawn(*args, pass_fds=pass_fds)
         self._args = args
         self._said = b""
+        self._lines = 0
         self._in = cast(IO[bytes], self._process.stdin)
         self._out = cast(IO[bytes], self._process.stdout)
         self._err = cast(IO[bytes], self._process.stderr)
@@ -237,7 +239,9 @@ class Child:
     def line(self) -> bytes:
         """Its next line without the newline; empty when it is gone."""
         line = self._out.readline()
-        self._listen()
+        self._lines += 1
+        if not line or not self._lines % _LISTENS_EACH:
+            self._listen()
         return line.removesuffix(b"\n") if line.endswith(b"\n") else b""
 
     def exactly(self, size: int) -> bytes:
@@ -246,6 +250,7 @@ class Child:
 
     def complaint(self) -> GitFailed | None:
         """What it has reported as an error since the last call, although it goes on; None without one."""
+        self._listen()
         said, self._said = self._said, b""
         grave = any(line.startswith((b"error:", b"fatal:")) for line in said.splitlines())
         return failure(self._args, 0, said) if grave else None
