@@ -130,16 +130,19 @@ class _Starts(Generic[Value]):
     def __init__(self) -> None:
         self._values: dict[bytes, list[Value]] = {}
         self._sorted: list[bytes] = []
+        self._lengths: list[int] = []  # of all starts, each once
 
     def add(self, start: bytes, value: Value) -> None:
         if start not in self._values:
             self._values[start] = []
             insort(self._sorted, start)
+            if len(start) not in self._lengths:
+                insort(self._lengths, len(start))
         self._values[start].append(value)
 
     def meeting(self, start: bytes) -> Iterator[Value]:
         """The values under every start that continues `start` or that `start` continues."""
-        for length in range(len(start)):
+        for length in self._lengths[: bisect_left(self._lengths, len(start))]:
             yield from self._values.get(start[:length], ())
         for at in range(bisect_left(self._sorted, start), len(self._sorted)):
             if not self._sorted[at].startswith(start):
