@@ -9,7 +9,8 @@
     complete    the intent is closed
 
 The events are a transaction of their own that is prepared before main moves and committed after it, so the
-tasks cannot move in between. With reftable, whose one lock would keep main out, main moves with a `verify` of
+tasks cannot move in between. Git prepares it while the intent is written, and commits it while the worktree
+follows: neither needs the other. With reftable, whose one lock would keep main out, main moves with a `verify` of
 them instead. Main is the commit point. Whoever next holds the lead finishes an open intent whose commits are in
 main and voids one whose are not, so a process may die anywhere.
 """
