@@ -7,6 +7,7 @@ the task cannot go on. Seconds are those of a clock that never jumps; who calls 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -53,6 +54,7 @@ class Limits:
     idle: float
     session: float
     cost_usd: float = 0.0
+    lease: float = math.inf
 
     @property
     def ended(self) -> float:
@@ -67,6 +69,7 @@ def limits_of(config: Config, profile: str) -> Limits:
         idle=config.idle_minutes * 60,
         session=config.session_minutes * 60,
         cost_usd=config.profile(profile).max_cost_usd,
+        lease=config.lease_seconds,
     )
 
 
@@ -102,8 +105,11 @@ class Advice:
     reason: str = ""
 
 
-def advise(life: Life, limits: Limits, now: float) -> Advice:
-    """What to do about an agent at work, the most pressing first."""
+def advise(life: Life, limits: Limits, now: float, lease_left: float = math.inf) -> Advice:
+    """What to do about an agent at work, the most pressing first.
+
+    `lease_left` is by another clock, the one that others judge the lease by: a machine that slept finds it run out.
+    """
     if limits.cost_usd and life.cost_usd > limits.cost_usd:
         said = f"it has cost {life.cost_usd:.2f} US dollars, and max_cost_usd is {limits.cost_usd:g}"
         return Advice(Step.END, code="cost", reason=said)
@@ -118,7 +124,8 @@ def advise(life: Life, limits: Limits, now: float) -> Advice:
         return Advice(Step.LOOK)
     if now - life.began >= limits.session and not life.told:
         return Advice(Step.TELL)
-    if now - life.renewed >= limits.renew:
+    pressing = lease_left < limits.lease / RENEWALS_PER_LEASE and now - life.renewed >= TICK_SECONDS
+    if now - life.renewed >= limits.renew or pressing:
         return Advice(Step.RENEW)  # silence may be thinking: until it is ended for that, it counts as alive
     due = (
         life.began + limits.ended,

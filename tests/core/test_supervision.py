@@ -31,8 +31,16 @@ LIMITS = Limits(renew=100.0, idle=900.0, session=2400.0)
 def test_limits_come_from_fleet_toml() -> None:
     deep = WorkerProfile(max_cost_usd=2.0)
     config = Config(lease_seconds=60, idle_minutes=0.5, session_minutes=10, profiles=(("deep", deep),))
-    assert limits_of(config, "deep") == Limits(20.0, 30.0, 600.0, 2.0)
-    assert limits_of(config, "") == Limits(20.0, 30.0, 600.0, 0.0)
+    assert limits_of(config, "deep") == Limits(20.0, 30.0, 600.0, 2.0, 60)
+    assert limits_of(config, "") == Limits(20.0, 30.0, 600.0, 0.0, 60)
+
+
+def test_a_lease_that_others_see_run_out_is_renewed_at_once() -> None:
+    """A machine that slept: the clock that never jumps stood still, and the one that others go by did not."""
+    limits, life = replace(LIMITS, lease=300.0), Life.beginning(0.0)
+    assert advise(life, limits, TICK_SECONDS, 280.0).step is Step.WAIT
+    assert advise(life, limits, TICK_SECONDS, -3600.0).step is Step.RENEW
+    assert advise(life, limits, 1.0, -3600.0).step is Step.WAIT  # once is enough, should it fail
 
 
 def test_a_long_lease_is_renewed_often_enough_to_lose_little() -> None:

@@ -29,7 +29,7 @@ def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
         if said != printed:
             printed, life = said, life.seen(time.monotonic())
         life = _heard(held, agent, life)
-        found = advise(life, limits, time.monotonic())
+        found = advise(life, limits, time.monotonic(), held.lease_left())
         match found.step:
             case Step.WAIT:
                 if agent.wait(found.seconds, wake=held.seat.bell.fileno()) is not None:
@@ -58,14 +58,24 @@ def made_to_end(held: Holding, agent: Agent, why: Advice) -> Advice:
     return why
 
 
+def _goodbye(held: Holding, agent: Agent) -> None:
+    """The claim has ended. An agent that ended it may say goodbye; nobody waits for one that works for nobody."""
+    held.seat.now("saying goodbye")
+    until = time.monotonic() + _LINGERS_SECONDS
+    while held.was_let_go() and not held.desk.ending.is_set() and (left := until - time.monotonic()) > 0:
+        if agent.wait(left, wake=held.seat.bell.fileno()) is not None:
+            break
+        held.seat.bell.clear()
+    if agent.exit() is None:
+        agent.end(GRACE_SECONDS)
+    agent.sweep()
+
+
 def _heard(held: Holding, agent: Agent, life: Life) -> Life:
     """With what its task's log tells: words of its own are a sign of life, and say what it has cost."""
     before = held.record.tip
     if not held.is_ours():
-        held.seat.now("saying goodbye")
-        if agent.wait(_LINGERS_SECONDS) is None:
-            agent.end(GRACE_SECONDS)
-        agent.sweep()
+        _goodbye(held, agent)
         raise Over
     if held.record.tip != before:
         life = life.seen(time.monotonic())

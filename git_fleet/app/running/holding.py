@@ -45,6 +45,17 @@ class Holding:
         claimed = self.record.state.state is State.CLAIMED
         return claimed and self.mine is not None and now is not None and now.fence == self.mine.fence
 
+    def was_let_go(self) -> bool:
+        """Whether the claim, which has ended, was handed in, blocked or given back, and not taken away."""
+        state, now = self.record.state.state, self.record.state.claim
+        same = self.mine is not None and now is not None and now.fence == self.mine.fence
+        return same and state not in (State.CLAIMED, State.CANCELLED)
+
+    def lease_left(self) -> float:
+        """Seconds until anybody may take the claim over, by the machine's own clock, which may jump."""
+        claim = self.record.state.claim
+        return (claim.expires_at - self.session.now()).total_seconds() if claim is not None else 0.0
+
     def require(self) -> None:
         """Raises Over when the claim has ended."""
         if not self.is_ours():
@@ -58,3 +69,5 @@ class Holding:
             return  # the next look sees it
         except FleetError as error:
             self.say(f"its lease was not renewed: {error.message}")
+        except OSError as error:
+            self.say(f"its lease was not renewed: {error}")
