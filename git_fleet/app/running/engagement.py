@@ -16,26 +16,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 
 from git_fleet.app import agents, claim, handin, outputs, placing, prompt, snapshots, work
 from git_fleet.app.agents import Agent
-from git_fleet.app.running import fresh
+from git_fleet.app.running import fresh, mending
 from git_fleet.app.running.desk import Desk, Seat, environment
 from git_fleet.app.running.following import GRACE_SECONDS, follow
 from git_fleet.app.running.holding import Holding, Over
-from git_fleet.app.running.patience import FAILED, LIMITED, backoff
+from git_fleet.app.running.patience import FAILED, HINDERED, HINDERED_TRIES, LIMITED, backoff
 from git_fleet.app.session import Session
 from git_fleet.core import launch, quoting
 from git_fleet.core.model import Output, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.supervision import Advice, Outcome, Tries, how_it_ended, limits_of, outcome
-from git_fleet.errors import FleetError, GitFailed, LostRace, NothingChanged
+from git_fleet.errors import FREE_SPACE, FleetError, GitFailed, LostRace, NeedsPerson, NothingChanged
 from git_fleet.git import contents
 
 _REASON_LINES = 20
 _REFUSAL_BYTES = 4_000
 _ENDED = "the run was ended"
+_GONE = "its worktree was deleted"
 
 
 class How(StrEnum):
@@ -82,13 +82,16 @@ class Engagement:
         self._number = agent.number if agent else 0
         self._tries = Tries(failed=max(0, self._number - 1))
         self._refusal = ""
+        self._reports = record.task.output is Output.REPORT
 
     def work(self) -> Ended:
         """Follow the claim to its end. Whatever goes wrong is an end, too."""
         try:
             return self._work()
-        except (Over, LostRace):
+        except Over:
             return self._over()
+        except LostRace as error:  # the claim may go on, and something else be somebody's
+            return self._trouble(error) if self._held.is_ours() else self._over()
         except FleetError as error:
             return self._trouble(error)
         except OSError as error:
@@ -112,6 +115,7 @@ class Engagement:
 
     def _conclude(self, agent: Agent, made_to: Advice | None) -> Ended | None:
         """What follows from the end of an agent; None when another one is to be started."""
+        mending.mend(self._session, self._held.record)
         ordered = self._obey()
         if ordered is not None:
             return ordered if isinstance(ordered, Ended) else None
@@ -120,7 +124,10 @@ class Engagement:
         ended, words = agent.exit(), agent.tail()
         code, why = (ended.code, ended.why) if ended else (None, "")
         said = made_to.reason if made_to else how_it_ended(code, why)
-        match outcome(code, words, self._tries, self._profile.retries, made_to):
+        found = outcome(code, words, self._tries, self._profile.retries, made_to)
+        if mending.is_gone(self._held.record) and not (self._reports and found is Outcome.HAND_IN):
+            return self._release(_GONE)  # the next claim starts from what was saved of it
+        match found:
             case Outcome.HAND_IN:
                 return self._hand_in(words)
             case Outcome.LATER:
@@ -256,10 +263,7 @@ class Engagement:
     def _hand_in(self, words: str) -> Ended | None:
         """The work as a proposal; None when that was refused and another agent is to put it right."""
         self._seat.now("handing in")
-        record = self._held.record
-        report, claimed = record.task.output is Output.REPORT, record.state.claim
-        if not report and claimed is not None and not Path(claimed.worktree).is_dir():
-            return self._again_or_block("its worktree was deleted", words)
+        record, report = self._held.record, self._reports
         if report and not words.strip():
             return self._block("no-report", "it ended without a report", words)
         given = handin.Handin(all_changes=not report, result=words if report else "")
@@ -267,9 +271,11 @@ class Engagement:
             done = handin.done(self._session, str(record.id), given)
         except NothingChanged:
             return self._block("no-changes", "it ended well and changed nothing", words)
-        except LostRace:
+        except (LostRace, NeedsPerson):
             raise
         except FleetError as refused:
+            if refused.hint == FREE_SPACE:
+                raise  # no agent can put that right
             self._refusal = f"{refused.message}\n{refused.hint}".strip()
             return self._again_or_block(f"it cannot be handed in: {refused.message}", words, "hand-in")
         return Ended(done.record, How.HANDED_IN, "; ".join(done.notes))
@@ -306,15 +312,23 @@ class Engagement:
         return Ended(now, How.LOST, f"it is {state.phrase}, and not {self._seat.worker}'s any more")
 
     def _trouble(self, error: FleetError) -> Ended:
-        """Something failed that is not the agent's fault, a full disk for instance. The claim is given up."""
+        """Something failed that is not the agent's fault, a full disk for instance. The claim is given up; what keeps
+        its log from saying so may pass, so that is tried for a while."""
         self._end_agent()
         said = f"{error.message} ({error.hint})" if error.hint else error.message
-        try:
-            return replace(self._block("trouble", said, ""), how=How.TROUBLE)
-        except LostRace:
-            return Ended(self._held.record, How.TROUBLE, said)
-        except FleetError as also:
-            return Ended(self._held.record, How.TROUBLE, f"{said}; and its log cannot say so: {also.message}")
+        number = 1
+        while True:
+            try:
+                return replace(self._block("trouble", said, ""), how=How.TROUBLE)
+            except LostRace:
+                return Ended(self._held.record, How.TROUBLE, said)
+            except (FleetError, OSError) as also:
+                more = also.message if isinstance(also, FleetError) else str(also)
+            if self._desk.ending.is_set() or number > HINDERED_TRIES:
+                return Ended(self._held.record, How.TROUBLE, f"{said}; and its log cannot say so: {more}")
+            self._held.say(f"in trouble: {said}")
+            self._seat.bell.wait(backoff(number, HINDERED))
+            number += 1
 
     def _end_agent(self) -> None:
         if self._seat.agent is not None:

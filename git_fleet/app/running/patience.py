@@ -8,6 +8,10 @@ FAILED = (1.0, 60.0)
 LIMITED = (5.0, 300.0)
 """The same after one was told to come later."""
 
+HINDERED = (2.0, 60.0)
+HINDERED_TRIES = 10
+"""The same, and how often, while not even a task's log can be written."""
+
 
 def backoff(attempt: int, bounds: tuple[float, float]) -> float:
     """Seconds before the `attempt`-th repetition (from 1): doubled each time, with a random part."""
