@@ -110,6 +110,8 @@ class Clerk(threading.Thread):
             done = Done(self._what, {}, error.message)
         except OSError as error:
             done = Done(self._what, {}, str(error))
+        except Exception as error:  # noqa: BLE001 - a bug here must neither stop the run nor be lost
+            done = Done(self._what, {}, f"a bug in git-fleet: {type(error).__name__}: {error}")
         self._seen = generation
         self._post(self._what, generation, done)
 

@@ -21,9 +21,11 @@ from git_fleet.app.running import backlog, orders
 from git_fleet.app.running.backlog import Clerk, Done
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
+from git_fleet.app.running.events import Asked, Changed, Event, Free, Looked
 from git_fleet.app.running.notify import notify
 from git_fleet.app.running.recovery import Left
 from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
 from git_fleet.core.model import PlanState, State, Usage
 from git_fleet.core.running import Stop, Tally
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -34,38 +36,6 @@ from git_fleet.store import names
 _TICK_SECONDS = 15.0
 _REST_SECONDS = 60.0
 """So long one waits at the most before looking again whether something can be claimed, without having been told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Something has moved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A person asks for the run to end: gently, or at once."""
-
-    now: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Free:
-    """A seat is free again."""
-
-    seat: Seat
-    ended: Ended
-
-
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """A clerk has looked, and has done something or has found nothing to do."""
-
-    what: str
-    generation: int
-    done: Done | None
-
-
-Event = Changed | Asked | _Free | _Looked
 
 
 @dataclass
@@ -88,11 +58,13 @@ class Conductor:
         self._spent_before = self._spent(self.session.snapshot())
         self._last_trouble = ""
         self._retry_at, self._passes = 0.0, False
+        self._given_up: set[Oid | None] = set()
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
+        watch = self._watching()  # before anything is looked at
         self._begin(left)
-        threading.Thread(target=self._watch, name="refs", daemon=True).start()
+        threading.Thread(target=self._watch, args=(watch,), name="refs", daemon=True).start()
         threading.Thread(target=self._listen, name="bell", daemon=True).start()
         try:
             while True:
@@ -125,12 +97,13 @@ class Conductor:
                 if time.monotonic() >= self._retry_at:
                     self._idle["claim"] = 0
             case Changed():
+                self._ring()
                 self._changed()
             case Asked(now=now):
                 self._asked(now=now)
-            case _Free(seat, ended):
+            case Free(seat, ended):
                 self._freed(seat, ended)
-            case _Looked(what, generation, done):
+            case Looked(what, generation, done):
                 self._looked(what, generation, done)
         self._check_limits()
 
@@ -138,6 +111,14 @@ class Conductor:
         self._generation += 1
         for clerk in self._clerks.values():
             clerk.look(self._generation)
+
+    def _ring(self) -> None:
+        """Wake who works on a task whose log has moved: its claim may have ended, or cost too much."""
+        for seat in self.desk.seats:
+            record = seat.record
+            found = self.session.store.objects.read_ref(names.task_log(record.id)) if record else None
+            if record is not None and found is not None and found[0] != record.tip:
+                seat.bell.ring()
 
     def _asked(self, *, now: bool) -> None:
         if now or self._stop is not None:
@@ -161,6 +142,9 @@ class Conductor:
         self.desk.report(f"{ended.record.id}: {ended.how}{said}")
         self.tally.ended(ended.record.id, str(ended.how))
         if ended.how is How.TROUBLE:
+            claimed = self.session.reread(ended.record).state
+            if claimed.state is State.CLAIMED and claimed.claim is not None:
+                self._given_up.add(claimed.claim.fence)
             self._trouble(f"{ended.record.id}: {ended.text}")
         if seat.retired:
             self._work[seat.worker].put(None)
@@ -249,9 +233,10 @@ class Conductor:
             got = claim.claim(
                 self.session, claim.Request(plan=plan, but=mine | orders.killed(self.desk.folder, plan))
             )
-        except FleetError as error:
-            if error.message != self._last_trouble:
-                self._trouble(error.message)
+        except (FleetError, OSError) as error:
+            said = error.message if isinstance(error, FleetError) else str(error)
+            if said != self._last_trouble:
+                self._trouble(said)
             self._retry_at = time.monotonic() + _REST_SECONDS
             return None
         if isinstance(got, claim.NothingReady):
@@ -313,21 +298,24 @@ class Conductor:
                     ended = Ended(
                         left.record, How.TROUBLE, f"a bug in git-fleet: {type(error).__name__}: {error}"
                     )
-                self.events.put(_Free(seat, ended))
+                self.events.put(Free(seat, ended))
 
     def _clerk(
         self, what: str, arguments: tuple[str, ...], wanted: Callable[[Session, str], list[TaskRecord]]
     ) -> None:
         self._idle[what] = 0
-        clerk = Clerk(self.desk, what, arguments, wanted, lambda *found: self.events.put(_Looked(*found)))
+        clerk = Clerk(self.desk, what, arguments, wanted, lambda *found: self.events.put(Looked(*found)))
         self._clerks[what] = clerk
         clerk.look(self._generation)
         clerk.start()
 
-    def _watch(self) -> None:
-        """Others may move refs, too."""
+    def _watching(self) -> RefWatch:
         ours = (names.LEAD, names.SNAPSHOTS)
-        with RefWatch(self.session.repo, (names.FLEET, names.branch(self.base)), ignored=ours) as refs:
+        return RefWatch(self.session.repo, (names.FLEET, names.branch(self.base)), ignored=ours)
+
+    def _watch(self, watch: RefWatch) -> None:
+        """Others may move refs, too."""
+        with watch as refs:
             while True:
                 if refs.wait(_REST_SECONDS):
                     self.events.put(Changed())
@@ -355,16 +343,16 @@ class Conductor:
         return not self._passes and not self._others_at_work()
 
     def _others_at_work(self) -> bool:
-        """Whether tasks of the plan are claimed by workers that are not ours."""
+        """Whether tasks of the plan are claimed, by workers that are not ours; what we gave up does not count."""
         records = self.session.snapshot().of_plan(self.desk.options.plan)
-        return any(record.state.state is State.CLAIMED for record in records)
+        claims = [record.state.claim for record in records if record.state.state is State.CLAIMED]
+        return any(claim is not None and claim.fence not in self._given_up for claim in claims)
 
     def _finish(self) -> None:
         for clerk in self._clerks.values():
             clerk.stop(now=self.desk.ending.is_set())
         for seat in self.desk.seats:
-            if not seat.retired:
-                self._work[seat.worker].put(None)
+            self._work[seat.worker].put(None)
         for thread in [*self._threads, *self._clerks.values()]:
             thread.join()
 

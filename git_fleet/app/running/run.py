@@ -10,8 +10,9 @@ from git_fleet.app import choosing, outputs, plan, profiles
 from git_fleet.app.placing import Placed
 from git_fleet.app.profiles import Ask
 from git_fleet.app.running import orders, recovery
-from git_fleet.app.running.conductor import Asked, Conductor
+from git_fleet.app.running.conductor import Conductor
 from git_fleet.app.running.desk import Desk, Options, Seat
+from git_fleet.app.running.events import Asked
 from git_fleet.app.running.notify import notify
 from git_fleet.app.session import Session, Surroundings
 from git_fleet.core import launch
