@@ -1,0 +1,290 @@
+"""Agents that go astray, all of them in one run beside some that do not: each task comes to its sensible end, the
+others do not notice, and nothing that was written is lost.
+
+The run is the slow part, so it is had once (`astray`), and each test looks at one of its tasks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_fleet.app.outputs import LOG_BYTES
+from tests.conftest import GITCONFIG, sealed
+from tests.support.fleet import task
+from tests.support.repo import make_repo
+from tests.support.runs import Crew
+from tests.support.worlds import assert_reachable
+
+UNHOOKED = "git -c core.hooksPath=/dev/null"
+"""For an agent that goes around the hooks, which would have told it better."""
+
+COMMIT = 'git add -A && git commit -qm "Do $T"'
+
+
+def once(first: str, then: str) -> str:
+    """An agent that does `first` when it is started first, and `then` later."""
+    return f'if [ ! -e "$BOX/$T.once" ]; then touch "$BOX/$T.once"\n{first}\nelse\n{then}\nfi'
+
+
+def writes(text: str) -> str:
+    """A line in the one file that these agents write."""
+    return f'mkdir -p "$T" && echo "{text} of $T" > "$T/new"'
+
+
+ASTRAY: Mapping[str, str] = {
+    "good": "work",
+    "steady": "commit",
+    "crashes": f"{writes('half')}; echo 'about to fail' >&2; exit 3",
+    "forks": f"""{writes("all")}
+        setsid sh -c 'echo $$ >> "$BOX/forked"; exec sleep 1000' &
+        sh -c 'echo $$ >> "$BOX/forked"; trap "" TERM HUP; while :; do sleep 1000; done' &
+        while [ "$(wc -l < "$BOX/forked" 2>/dev/null || echo 0)" -lt 2 ]; do sleep 0.02; done""",
+    "nothing": "nothing",
+    "deletes": once(
+        f"{writes('all')}; {COMMIT}; W=$PWD; cd /; rm -rf $W", 'grep -q "all of" "$T/new" && touch "$T/more"'
+    ),
+    "forgets": once(
+        f"{writes('saved')}; git fleet progress 'half way' >/dev/null; W=$PWD; cd /; rm -rf $W",
+        f'cp "$T/new" "$BOX/$T.found"; {writes("all")}',
+    ),
+    "uproots": once(
+        f"""{writes("saved")}; git fleet progress half >/dev/null; W=$PWD; cd /
+        git --git-dir="$(cat "$W/.git" | sed 's/gitdir: //')" worktree remove --force --force "$W" """,
+        f'cp "$T/new" "$BOX/$T.found"; {writes("all")}',
+    ),
+    "beside": f"{UNHOOKED} switch -qc elsewhere; {writes('all')}; git add -A; {UNHOOKED} commit -qm beside",
+    "leaves": once(
+        f"{writes('left')}; {COMMIT}; git switch -q --detach HEAD~1; {writes('away')}; {COMMIT}",
+        'cat "$(git rev-parse --git-dir)/fleet-prompt.md" > "$BOX/$T.prompt"; '
+        'away=$(git rev-parse HEAD) && git switch -q - && git merge -q -s ours -m both "$away"',
+    ),
+    "detached": f"git switch -q --detach; {writes('all')}; {COMMIT}",
+    "amends": f"{writes('first')}; {COMMIT}; {writes('all')}; git add -A; git commit -q --amend -m better",
+    "resets": f"{writes('first')}; {COMMIT}; git reset -q --hard HEAD~1",
+    "rebases": f"""{writes("first")}; {COMMIT}; {writes("all")}; {COMMIT}
+        git reset -q --soft HEAD~2; git commit -qm squashed""",
+    "stashes": f"{writes('all')}; git add -A; git stash -q || exit 0",
+    "hides": f"{writes('all')}; git add -A; {UNHOOKED} stash -q",
+    "tidies": f"""{writes("all")}; {COMMIT}
+        for word in gc "worktree prune --expire=now" "pack-refs --all" "prune --expire=1.day"; do
+            git $word >> "$BOX/tidied" 2>&1; done; true""",
+    "prints": f"{writes('all')}; yes 'a line of output' | head -c 24000000",
+    "meddles": f"""{writes("all")}; while [ ! -e "$BOX/victim.begun" ]; do sleep 0.02; done
+        for verb in done release "block --code x y" renew; do
+            set -- $verb; word=$1; shift
+            git fleet $word victim "$@" >> "$BOX/meddled" 2>&1 && echo "WORKED: $verb" >> "$BOX/meddled"
+        done; touch "$BOX/victim.go" """,
+    "victim": "wait",
+    "strays": once(
+        f"{writes('all')}; echo mine > stray",
+        'cat "$(git rev-parse --git-dir)/fleet-prompt.md" > "$BOX/$T.prompt"; rm stray',
+    ),
+    "insists": f"{writes('all')}; echo 'what insists wrote' > elsewhere",
+    "shot": once(f"{writes('half')}; kill -9 $$", 'grep -q half "$T/new" && touch "$T/more"'),
+    "orphaned": once(
+        f"{writes('half')}; kill -9 $PPID; exec sleep 1000", 'grep -q half "$T/new"; touch "$T/more"'
+    ),
+    "locks": once(f'{writes("all")}; touch "$(git rev-parse --git-dir)/index.lock"', "true"),
+    "unlinks": f"{writes('all')}; rm .git",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What came of it all: the run's document and the states, by task."""
+
+    crew: Crew
+    document: dict[str, Any]
+    states: dict[str, str]
+    alive: list[int]
+
+    def is_done(self, name: str, *, starts: int = 1) -> None:
+        """Its task is integrated, by so many agents."""
+        assert (self.states[name], self.starts(name)) == ("integrated", starts), self.reason(name)
+
+    def is_blocked(self, name: str, code: str, *, starts: int = 1) -> None:
+        """Its task waits for a person, with this code."""
+        assert (self.states[name], self.starts(name)) == ("blocked", starts)
+        assert self.reason(name).startswith(f"{code}: ")
+
+    def reason(self, name: str) -> str:
+        """Why a task goes no further."""
+        return next(str(e["reason"]) for e in self.document["tasks"] if e["task_id"] == f"p/{name}")
+
+    def on_main(self, name: str) -> str:
+        """What is on main of a task's work."""
+        return self.crew.repo.run_git("show", f"main:{name}/new")
+
+    def starts(self, name: str) -> int:
+        """How often its agent was started."""
+        return [task for task, _, _ in self.crew.starts()].count(name)
+
+    def kept(self, *texts: str) -> None:
+        """These lines are in files that refs reach."""
+        assert_reachable(self.crew.repo, *(f"{text}\n".encode() for text in texts))
+
+
+@pytest.fixture(scope="module")
+def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("astray")
+    home = folder / "home"
+    (home / ".run").mkdir(parents=True, mode=0o700)
+    (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        inside = sealed(home)
+        for name in set(os.environ) - set(inside):
+            patch.delenv(name)
+        for name, value in inside.items():
+            patch.setenv(name, value)
+        repo = make_repo(folder / "repo")
+        crew = Crew(repo, folder, config="breaker = 100\nmax_review = 100")
+        crew.plan(*(task(name) for name in ASTRAY), agents=ASTRAY)
+        try:
+            document = crew.run("--workers", "6", code=1)
+            alive = crew.alive()
+            crew.fleet("cleanup")  # which saves what hangs on a worktree alone, and removes it
+            yield Story(crew, document, crew.states(), alive)
+        finally:
+            crew.end_agents()
+
+
+def test_the_others_do_not_notice(astray: Story) -> None:
+    astray.is_done("good")
+    astray.is_done("steady")
+    assert astray.document["ended"] == "waiting"
+    assert not astray.document["troubles"]
+    assert not astray.alive
+
+
+def test_all_is_well_afterwards(astray: Story) -> None:
+    astray.crew.sound()
+    for name, state in astray.states.items():
+        if state == "integrated":
+            assert astray.crew.repo.files("main").get(f"{name}/new") is not None
+
+
+def test_an_agent_that_crashes_at_once(astray: Story) -> None:
+    astray.is_blocked("crashes", "failed", starts=2)
+    assert "exit code 3" in astray.reason("crashes")
+    assert "about to fail" in astray.reason("crashes")
+    astray.kept("half of crashes")
+
+
+def test_children_that_survive_their_agent_are_ended(astray: Story) -> None:
+    astray.is_done("forks")
+    pids = (astray.crew.box / "forked").read_text().split()
+    assert len(pids) == 2
+    assert not [pid for pid in pids if Path("/proc", pid, "exe").exists()]
+
+
+def test_an_agent_that_hands_in_nothing(astray: Story) -> None:
+    astray.is_blocked("nothing", "no-changes")
+
+
+def test_a_deleted_worktree_comes_back_with_its_commits(astray: Story) -> None:
+    astray.is_done("deletes", starts=2)
+    assert astray.on_main("deletes") == "all of deletes"
+
+
+@pytest.mark.parametrize("name", ["forgets", "uproots"])
+def test_a_deleted_worktree_comes_back_as_it_was_saved_last(astray: Story, name: str) -> None:
+    astray.is_done(name, starts=2)
+    assert (astray.crew.box / f"{name}.found").read_text() == f"saved of {name}\n"
+    astray.kept(f"saved of {name}")
+
+
+def test_a_commit_on_another_branch_is_handed_in(astray: Story) -> None:
+    astray.is_done("beside")
+    assert astray.on_main("beside") == "all of beside"
+
+
+def test_work_left_behind_on_the_branch_is_asked_for(astray: Story) -> None:
+    astray.is_done("leaves", starts=2)
+    told = (astray.crew.box / "leaves.prompt").read_text()
+    assert "Put it right" in told
+    assert "does not contain the task's branch" in told
+    astray.kept("left of leaves", "away of leaves")
+
+
+def test_a_commit_on_a_detached_head_is_handed_in(astray: Story) -> None:
+    astray.is_done("detached")
+    assert astray.on_main("detached") == "all of detached"
+
+
+@pytest.mark.parametrize("name", ["amends", "rebases"])
+def test_a_branch_that_is_rewritten(astray: Story, name: str) -> None:
+    astray.is_done(name)
+    assert astray.on_main(name) == f"all of {name}"
+    astray.kept(f"first of {name}", f"all of {name}")
+
+
+def test_a_branch_that_is_reset_to_where_it_began(astray: Story) -> None:
+    astray.is_blocked("resets", "no-changes")
+    astray.kept("first of resets")
+
+
+def test_a_stash_is_refused_and_the_work_handed_in(astray: Story) -> None:
+    astray.is_done("stashes")
+    assert astray.on_main("stashes") == "all of stashes"
+
+
+def test_a_stash_around_the_hooks(astray: Story) -> None:
+    astray.is_blocked("hides", "no-changes")
+    astray.kept("all of hides")
+
+
+def test_an_agent_that_tidies_up_the_repository(astray: Story) -> None:
+    astray.is_done("tidies")
+
+
+def test_an_agent_that_prints_megabytes(astray: Story) -> None:
+    astray.is_done("prints")
+    logs = (astray.crew.repo.path / ".git/fleet/output/p/prints").iterdir()
+    assert 1_000_000 < sum(log.stat().st_size for log in logs) <= LOG_BYTES
+
+
+def test_an_agent_that_meddles_with_the_task_of_another(astray: Story) -> None:
+    astray.is_done("meddles")
+    said = (astray.crew.box / "meddled").read_text()
+    assert "WORKED" not in said
+    assert said.count("p/victim is crew-") == 4
+    astray.is_done("victim")
+
+
+def test_a_file_outside_of_the_task_is_put_right_by_the_next_agent(astray: Story) -> None:
+    astray.is_done("strays", starts=2)
+    told = (astray.crew.box / "strays.prompt").read_text()
+    assert "Put it right" in told
+    assert "stray" in told
+    assert "stray" not in astray.crew.repo.files("main")
+
+
+def test_a_file_outside_of_the_task_that_stays(astray: Story) -> None:
+    astray.is_blocked("insists", "hand-in", starts=2)
+    assert "elsewhere" in astray.reason("insists")
+    astray.kept("all of insists", "what insists wrote")
+
+
+def test_an_agent_that_is_killed_is_started_again_where_it_was(astray: Story) -> None:
+    astray.is_done("shot", starts=2)
+    assert astray.on_main("shot") == "half of shot"
+
+
+def test_an_agent_whose_minder_is_killed_is_ended_and_started_again(astray: Story) -> None:
+    astray.is_done("orphaned", starts=2)
+    assert astray.on_main("orphaned") == "half of orphaned"
+
+
+def test_a_lock_that_a_killed_git_has_left_stops_nobody(astray: Story) -> None:
+    astray.is_done("locks")
+
+
+def test_a_worktree_that_lost_its_dot_git_is_mended(astray: Story) -> None:
+    astray.is_done("unlinks")
+    assert astray.on_main("unlinks") == "all of unlinks"
