@@ -26,7 +26,8 @@ from typing import Any
 from git_fleet.app.session import AGENT_VARIABLES
 from tests.support.documents import validate
 from tests.support.fleet import Table, plan_toml
-from tests.support.repo import Repo
+from tests.support.repo import Repo, make_repo
+from tests.support.worlds import assert_reachable
 
 FLEET = (sys.executable, "-m", "git_fleet")
 CONFIG = """\
@@ -79,6 +80,11 @@ class Crew:
         text = CONFIG.format(script=script, worker=self.worker, more=self.config)
         self.repo.commit("Set up", {"fleet.toml": text})
         self.fleet("init")
+
+    @classmethod
+    def made(cls, folder: Path, **lines: str) -> Crew:
+        """One on a repository of its own in this folder."""
+        return cls(make_repo(folder / "repo"), folder, **lines)
 
     # --- the stage -------------------------------------------------------------------------------
 
@@ -202,3 +208,69 @@ def lines(process: subprocess.Popen[str]) -> Sequence[str]:
     """What a run that has ended printed for people."""
     _, err = process.communicate(timeout=_PATIENCE_SECONDS)
     return err.splitlines()
+
+
+# --- many bad agents in one run ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Story:
+    """What came of it all: the run's document and the states, by task."""
+
+    crew: Crew
+    document: dict[str, Any]
+    states: dict[str, str]
+    alive: list[int]
+
+    def is_done(self, name: str, *, starts: int = 1) -> None:
+        """Its task is integrated, by so many agents."""
+        assert (self.states[name], self.starts(name)) == ("integrated", starts), self.reason(name)
+
+    def is_blocked(self, name: str, code: str, *, starts: int = 1) -> None:
+        """Its task waits for a person, with this code."""
+        assert (self.states[name], self.starts(name)) == ("blocked", starts)
+        assert self.reason(name).startswith(f"{code}: ")
+
+    def reason(self, name: str) -> str:
+        """Why a task goes no further."""
+        return next(str(e["reason"]) for e in self.document["tasks"] if e["task_id"] == f"p/{name}")
+
+    def on_main(self, name: str) -> str:
+        """What is on main of a task's work."""
+        return self.crew.repo.run_git("show", f"main:{name}/new")
+
+    def starts(self, name: str) -> int:
+        """How often its agent was started."""
+        return [task for task, _, _ in self.crew.starts()].count(name)
+
+    def kept(self, *texts: str) -> None:
+        """These lines are in files that refs reach."""
+        assert_reachable(self.crew.repo, *(f"{text}\n".encode() for text in texts))
+
+
+def once(first: str, then: str) -> str:
+    """An agent that does `first` when it is started first, and `then` later."""
+    return f'if [ ! -e "$BOX/$T.once" ]; then touch "$BOX/$T.once"\n{first}\nelse\n{then}\nfi'
+
+
+def writes(text: str) -> str:
+    """A line in the one file that these agents write."""
+    return f'mkdir -p "$T" && echo "{text} of $T" > "$T/new"'
+
+
+@contextmanager
+def own_environment(folder: Path) -> Iterator[None]:
+    """The sealed box of a test, for what many tests of a module share; its home is in that folder."""
+    from tests.conftest import GITCONFIG, sealed
+
+    home = folder / "home"
+    (home / ".run").mkdir(parents=True, mode=0o700)
+    (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
+    inside, before = sealed(home), dict(os.environ)
+    os.environ.clear()
+    os.environ.update(inside)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

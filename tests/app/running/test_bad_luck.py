@@ -6,35 +6,19 @@ The run is the slow part, so it is had once (`astray`), and each test looks at o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from git_fleet.app.outputs import LOG_BYTES
-from tests.conftest import GITCONFIG, sealed
 from tests.support.fleet import task
-from tests.support.repo import make_repo
-from tests.support.runs import Crew
-from tests.support.worlds import assert_reachable
+from tests.support.runs import Crew, Story, once, own_environment, writes
 
 UNHOOKED = "git -c core.hooksPath=/dev/null"
 """For an agent that goes around the hooks, which would have told it better."""
 
 COMMIT = 'git add -A && git commit -qm "Do $T"'
-
-
-def once(first: str, then: str) -> str:
-    """An agent that does `first` when it is started first, and `then` later."""
-    return f'if [ ! -e "$BOX/$T.once" ]; then touch "$BOX/$T.once"\n{first}\nelse\n{then}\nfi'
-
-
-def writes(text: str) -> str:
-    """A line in the one file that these agents write."""
-    return f'mkdir -p "$T" && echo "{text} of $T" > "$T/new"'
 
 
 ASTRAY: Mapping[str, str] = {
@@ -95,55 +79,11 @@ ASTRAY: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Story:
-    """What came of it all: the run's document and the states, by task."""
-
-    crew: Crew
-    document: dict[str, Any]
-    states: dict[str, str]
-    alive: list[int]
-
-    def is_done(self, name: str, *, starts: int = 1) -> None:
-        """Its task is integrated, by so many agents."""
-        assert (self.states[name], self.starts(name)) == ("integrated", starts), self.reason(name)
-
-    def is_blocked(self, name: str, code: str, *, starts: int = 1) -> None:
-        """Its task waits for a person, with this code."""
-        assert (self.states[name], self.starts(name)) == ("blocked", starts)
-        assert self.reason(name).startswith(f"{code}: ")
-
-    def reason(self, name: str) -> str:
-        """Why a task goes no further."""
-        return next(str(e["reason"]) for e in self.document["tasks"] if e["task_id"] == f"p/{name}")
-
-    def on_main(self, name: str) -> str:
-        """What is on main of a task's work."""
-        return self.crew.repo.run_git("show", f"main:{name}/new")
-
-    def starts(self, name: str) -> int:
-        """How often its agent was started."""
-        return [task for task, _, _ in self.crew.starts()].count(name)
-
-    def kept(self, *texts: str) -> None:
-        """These lines are in files that refs reach."""
-        assert_reachable(self.crew.repo, *(f"{text}\n".encode() for text in texts))
-
-
 @pytest.fixture(scope="module")
 def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("astray")
-    home = folder / "home"
-    (home / ".run").mkdir(parents=True, mode=0o700)
-    (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        inside = sealed(home)
-        for name in set(os.environ) - set(inside):
-            patch.delenv(name)
-        for name, value in inside.items():
-            patch.setenv(name, value)
-        repo = make_repo(folder / "repo")
-        crew = Crew(repo, folder, config="breaker = 100\nmax_review = 100")
+    with own_environment(folder):
+        crew = Crew.made(folder, config="breaker = 100\nmax_review = 100")
         crew.plan(*(task(name) for name in ASTRAY), agents=ASTRAY)
         try:
             document = crew.run("--workers", "6", code=1)
