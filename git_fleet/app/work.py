@@ -81,7 +81,7 @@ def release(session: Session, name: str | None, reason: str = "") -> Acted:
 
 
 def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
-    """Say that the task cannot go on, with a code that siblings may share.
+    """Say that the task cannot go on, with a code that siblings may share; saves the worktree.
 
     After `breaker` tasks of the plan are blocked with the same code the plan is paused.
     """
@@ -95,8 +95,9 @@ def block(session: Session, name: str | None, code: str, reason: str) -> Acted:
     def decide(now: TaskRecord) -> dict[str, Any]:
         return {"fence": holder_fence(session, now), "code": code, "reason": reason}
 
+    saved = snapshots.keep(session, record)  # before: a claim that has ended is given no snapshot
     record = act(session, record, "block", decide)
-    return Acted(record, _trip_breaker(session, record, code))
+    return Acted(record, (*saved, *_trip_breaker(session, record, code)))
 
 
 def _trip_breaker(session: Session, record: TaskRecord, code: str) -> tuple[str, ...]:

@@ -101,6 +101,12 @@ def test_progress_and_renewal_save_the_worktree_and_leave_it_as_it_is(session: S
     assert tree_of(session, snapshot(session).start) == oracle(tree)
 
 
+def test_who_gives_up_has_the_worktree_saved_too(session: Session, tree: Repo, repo: Repo) -> None:
+    tree.write("a/half", "as far as it went")
+    assert work.block(session, "a", "stuck", "no way").notes == ()
+    assert_reachable(repo, b"as far as it went")
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_a_worker_does_the_snapshot_is_the_work_tree(
     session: Session, tree: Repo, seed: int
