@@ -172,9 +172,9 @@ class Crew:
         """Let an agent that does `wait` end."""
         (self.box / f"{task}.go").touch()
 
-    def until(self, condition: Callable[[], object]) -> None:
-        """Wait for a condition; fails when it does not come about."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+    def until(self, condition: Callable[[], object], seconds: float = _PATIENCE_SECONDS) -> None:
+        """Wait for a condition; fails when it does not come about within that time."""
+        deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "this does not come about"
             time.sleep(0.02)
