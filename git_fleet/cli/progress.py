@@ -21,6 +21,7 @@ from git_fleet.cli.call import Call, say
 from git_fleet.core.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
     from rich.table import Table
 
@@ -107,19 +108,23 @@ class Line:
         return row
 
 
-def _started(line: Line) -> Live:
-    """A display of the line, drawn by a thread of its own: a gate may take long, and time goes on."""
+def console() -> Console:
+    """Standard error for rich, which leaves the cursor alone: a run that is killed could not show it again."""
     from rich.console import Console
-    from rich.live import Live
 
     class Terminal(Console):
-        """One that leaves the cursor alone: a run that is killed could not show it again."""
-
         def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 - rich's signature
             return False
 
+    return Terminal(file=sys.stderr)
+
+
+def _started(line: Line) -> Live:
+    """A display of the line, drawn by a thread of its own: a gate may take long, and time goes on."""
+    from rich.live import Live
+
     live = Live(
-        console=Terminal(file=sys.stderr),
+        console=console(),
         get_renderable=line.row,
         refresh_per_second=_REDRAWN_PER_SECOND,
         transient=True,

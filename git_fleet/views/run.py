@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 from git_fleet.core.model import State
 from git_fleet.core.running import RunResult, TaskEnd
@@ -15,6 +18,40 @@ _NEXT = {
     State.PROPOSED: "git fleet verify {id}, or git fleet integrate {id}",
     State.VERIFIED: "git fleet integrate {id}",
 }
+
+_SPOKEN = ("text", "result", "command", "content", "name")  # where agents that print JSON have their words
+
+
+def begins(plan: str, base: str, advice: str, *, workers: int, asked: int) -> str:
+    """What is about to be done, by how many workers, and why so many: `asked` for (0: nobody said), or as `advice`
+    says."""
+    said = advice
+    if asked:
+        said = count(workers, "worker")
+    if workers < asked:
+        said += f" (not {asked}: max_active in fleet.toml is {workers})"
+    return f"plan {line(plan)} onto {line(base)}, {said}"
+
+
+def spoken(said: str) -> str:
+    """The words in a line of an agent that prints its events as JSON; any other line as it is."""
+    if not said.startswith("{"):
+        return said
+    try:
+        event = json.loads(said)
+        found = next((text for key in _SPOKEN for text in _values(event, key)), "")
+    except (ValueError, RecursionError):
+        return said
+    return " ".join(found.split()) or str(event.get("type", "")) or said
+
+
+def _values(value: Any, key: str) -> Iterator[str]:
+    """All texts that are called so, however deep."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict) and isinstance(value.get(key), str) and value[key].strip():
+        yield value[key]
+    for child in children:
+        yield from _values(child, key)
 
 
 def run(value: RunResult, look: Look) -> str:
