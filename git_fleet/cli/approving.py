@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from git_fleet.core.snapshot import PlanRecord
 
 
-def approve(call: Call, session: Session, plan_id: str, *, yes: bool) -> PlanRecord:
-    """Show what would collide and run, ask (unless `yes`), and approve exactly that.
+def approve(call: Call, session: Session, plan_id: str, *, yes: bool, again: str = "") -> PlanRecord:
+    """Show what would collide and run, ask (unless `yes`), and approve exactly that. `again` is the command that
+    does so without asking.
 
     Raises Denied for an agent, InvalidInput where nobody can be asked, AnswerIsNo when the answer is no.
     """
@@ -32,7 +33,7 @@ def approve(call: Call, session: Session, plan_id: str, *, yes: bool) -> PlanRec
     if not call.as_json:
         say(preview_text(found, look(sys.stderr)))
     if not yes:
-        _ask(call, plan_id)
+        _ask(call, plan_id, again or f"git fleet plan approve {plan_id} --yes")
     return approvals.approve(session, plan_id, expected=found.note)
 
 
@@ -59,11 +60,9 @@ def preview_text(found: Preview, how: Look) -> str:
     )
 
 
-def _ask(call: Call, plan_id: str) -> None:
+def _ask(call: Call, plan_id: str, again: str) -> None:
     """Raises InvalidInput where nobody can be asked, AnswerIsNo when the answer is no."""
     if not on_terminal(call):
-        raise InvalidInput(
-            "approving asks a person, and this is no terminal", hint=f"git fleet plan approve {plan_id} --yes"
-        )
+        raise InvalidInput("approving asks a person, and this is no terminal", hint=again)
     if not click.confirm(f"Approve plan {plan_id}?", default=False, err=True):
         raise AnswerIsNo(f"plan {plan_id} is not approved", hint=f"git fleet plan edit {plan_id}")

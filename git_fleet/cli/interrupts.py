@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -36,7 +36,7 @@ class Interrupts:
         self._first: int | None = None
         self._since = 0.0
         self._before: dict[signal.Signals, _Handler] = {}
-        self._terminals = [number for number in (_STDOUT, _STDERR) if os.isatty(number)]
+        self._terminals = terminals()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may
@@ -59,7 +59,7 @@ class Interrupts:
     def _arrived(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if number == signal.SIGHUP:
-            self._leave_terminals()
+            leave_terminals(self._terminals)
         if self._first is not None and now - self._since < self._patience:
             with suppress(OSError):
                 os.write(_STDERR, _WAIT)  # print could be in the middle of printing
@@ -67,9 +67,15 @@ class Interrupts:
         self._first, self._since = self._first or number, now
         raise KeyboardInterrupt
 
-    def _leave_terminals(self) -> None:
-        """A terminal that was hung up refuses whatever is printed: nobody reads it any more."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        for terminal in self._terminals:
-            os.dup2(null, terminal)
-        os.close(null)
+
+def terminals() -> list[int]:
+    """Which of standard output and standard error are a terminal."""
+    return [number for number in (_STDOUT, _STDERR) if os.isatty(number)]
+
+
+def leave_terminals(found: Sequence[int]) -> None:
+    """A terminal that was hung up refuses whatever is printed: nobody reads it any more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for terminal in found:
+        os.dup2(null, terminal)
+    os.close(null)

@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from git_fleet.cli.call import Call, command, examples, say
+from git_fleet.cli.interrupts import leave_terminals, terminals
+from git_fleet.core.trailers import clean
+from git_fleet.errors import InvalidInput
 from git_fleet.views.look import lines
 
 if TYPE_CHECKING:
-    from git_fleet.app.running.run import Ready, Run
+    from git_fleet.app.opening import Meant
+    from git_fleet.app.placing import Placed
+    from git_fleet.app.running.desk import Options
+    from git_fleet.app.running.orders import Obeyed
+    from git_fleet.app.running.run import Run
     from git_fleet.app.session import Session
+    from git_fleet.cli.live import Screen
     from git_fleet.core.launch import Agent
 
 _PROGRAM = (sys.executable, "-m", "git_fleet")
 _MOST_WORKERS, _MOST_JOBS = 256, 64
+_COMMAND = "git_fleet.command"
+
+
+class RunCommand(click.Command):
+    """Takes what stands behind `--` off the line before click reads it: click counts it as arguments, so a command
+    without a plan before it would be the plan."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, of what stands before `--`."""
+        own, dashes, behind = _split(args)
+        if dashes and not behind:
+            raise click.UsageError("a command is missing behind --", ctx)
+        ctx.meta[_COMMAND] = tuple(behind)
+        try:
+            return super().parse_args(ctx, own)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            said = f"{error.message}; a command that starts agents stands behind --"
+            raise click.UsageError(said, ctx) from error
+
+
+def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
+    if "--" not in args:
+        return args, False, []
+    at = args.index("--")
+    return args[:at], True, args[at + 1 :]
 
 
 @click.command(
-    context_settings={"allow_interspersed_args": True},
+    cls=RunCommand,
+    options_metavar="[OPTIONS]",
     epilog=examples(
         "git fleet run                        the one plan there is, with the agent fleet.toml names",
         "git fleet run issues.md --workers 4  import, check, ask, and work it with four agents",
@@ -33,8 +71,7 @@ _MOST_WORKERS, _MOST_JOBS = 256, 64
         "git fleet run tasks-app --tmux       each agent in a pane; git fleet attach TASK",
     ),
 )
-@click.argument("target", required=False, metavar="[PLAN|FILE]")
-@click.argument("agent", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND…]")
+@click.argument("target", required=False, metavar="[PLAN|FILE] [-- COMMAND…]")
 @click.option("--workers", type=click.IntRange(1, _MOST_WORKERS), metavar="N", help="So many agents at once.")
 @click.option("--no-verify", is_flag=True, help="Ask no verifiers.")
 @click.option("--no-integrate", is_flag=True, help="Stop at proposals; main stays as it is.")
@@ -59,7 +96,6 @@ _MOST_WORKERS, _MOST_JOBS = 256, 64
 def run(
     call: Call,
     target: str | None,
-    agent: tuple[str, ...],
     workers: int | None,
     no_verify: bool,
     no_integrate: bool,
@@ -76,15 +112,17 @@ def run(
     """
     from git_fleet.app.running.desk import Options
 
+    given: tuple[str, ...] = click.get_current_context().meta[_COMMAND]
     with call.session(long_lived=True, bulk=False) as session:
-        plan = _plan(call, session, target, yes=yes)
+        plan, agent = _plan(call, session, target, given, yes=yes)
         options = Options(
             plan=plan,
             workers=workers or 0,
             program=_PROGRAM,
             verify=not no_verify,
             integrate=not no_integrate,
-            command=agent,
+            command=given,
+            agent=agent,
             jobs=jobs,
             max_cost_usd=max_cost or 0.0,
             max_seconds=(max_minutes or 0.0) * 60,
@@ -94,64 +132,69 @@ def run(
         return _run(call, session, options)
 
 
-def _plan(call: Call, session: Session, target: str | None, *, yes: bool) -> str:
-    """The plan that is meant, open: a file is imported, and what is not approved is shown and approved."""
-    from git_fleet.app import plan as planning
+def _plan(
+    call: Call, session: Session, target: str | None, given: Sequence[str], *, yes: bool
+) -> tuple[str, Agent | None]:
+    """The plan that is meant, open: a file is imported, and what is not approved is shown and approved. And the agent
+    that was chosen for it, if that was asked already."""
+    from git_fleet.app import opening
     from git_fleet.cli.approving import approve
 
-    snapshot = session.snapshot()
-    path = call.directory / target if target else None
-    if target and path is not None and target not in snapshot.plans and path.is_file():
-        made = planning.import_plan(
-            session, path.read_bytes(), name=path.name, format_name=None, plan_id=None
-        )
-        if not call.as_json:
-            say(f"plan {made.plan.id}: {len(made.plan.tasks)} tasks, from {target}")
-        plan = made.plan.id
-        approve(call, session, plan, yes=yes)
-        return plan
-    plan = target or planning.only(session)
-    record = snapshot.plans.get(plan)
-    if record is not None and record.approved is None:
-        approve(call, session, plan, yes=yes)
-    return plan
+    found: Meant = opening.meant(session, target, call.directory)
+    for note in () if call.as_json else found.notes:
+        say(lines(note))
+    if found.text is None:
+        return found.plan, None
+    agent = opening.require(session, found.text, given, _ask if _can_ask(call) else None)
+    approve(call, session, found.plan, yes=yes, again=_again(target, given))
+    return found.plan, agent
 
 
-def _run(call: Call, session: Session, options: Any) -> int:
+def _again(target: str | None, given: Sequence[str]) -> str:
+    """The same command for where nobody can be asked."""
+    words = [
+        "git",
+        "fleet",
+        "run",
+        "--yes",
+        *([target] if target else []),
+        *(["--", *given] if given else []),
+    ]
+    return shlex.join(words)
+
+
+def _run(call: Call, session: Session, options: Options) -> int:
     from git_fleet.app.running import run as running
     from git_fleet.cli.live import live
-    from git_fleet.views import machine, machine_run
+    from git_fleet.views import machine_run
     from git_fleet.views import run as text
 
     ready = running.prepare(session, options, _ask if _can_ask(call) else None)
-    with live(call, ready.options.plan) as screen:
-        if not call.as_json:
-            _announce(ready, screen.say)
-        with ExitOn() as ending:
+    records = session.snapshot().of_plan(options.plan)
+    with live(call, options.plan, records) as screen, ExitOn(screen) as ending:
+        begins = text.begins(
+            options.plan, ready.base, ready.advice, workers=ready.options.workers, asked=options.workers
+        )
+        for each in (begins, *(f"agents are started by {source}" for source in ready.sources)):
+            screen.say(each)
 
-            def watch(run: Run) -> None:
-                ending.run = run
-                screen.watch(run.desk)
+        def watch(run: Run) -> None:
+            ending.run = run
+            screen.watch(run)
 
-            def describe(placed: Any) -> str:
-                import json
-
-                document = machine.claim(
-                    placed.record, placed.path, placed.env, placed.notes, placed.conflicts
-                )
-                return json.dumps({"v": 1, **document})
-
-            found = running.run(session, ready, screen.say, describe, watch)
+        found = running.run(session, ready, screen.say, _claim, watch)
     call.show(lambda: machine_run.run(found), lambda how: text.run(found, how))
     if ending.ended_by:
         return 128 + ending.ended_by
     return 0 if found.complete else 1
 
 
-def _announce(ready: Ready, tell: Any) -> None:
-    tell(f"plan {ready.options.plan} onto {ready.base}, {ready.advice}")
-    for source in ready.sources:
-        tell(f"agents are started by {source}")
+def _claim(placed: Placed) -> str:
+    """A claim as an agent finds it in the file FLEET_CLAIM: what `git fleet claim --json` prints."""
+    from git_fleet.views import machine
+
+    document = machine.claim(placed.record, placed.path, placed.env, placed.notes, placed.conflicts)
+    return json.dumps({"v": 1, **document})
 
 
 def _can_ask(call: Call) -> bool:
@@ -170,12 +213,14 @@ class ExitOn:
     """Signals while a run goes on: Ctrl-C asks it to come to its end, the second one to end its agents; SIGTERM and
     SIGHUP are as good as both."""
 
-    def __init__(self) -> None:
+    def __init__(self, screen: Screen) -> None:
         self.run: Run | None = None
         self.ended_by = 0
-        self._before: dict[signal.Signals, Any] = {}
+        self._screen = screen
+        self._terminals = terminals()
+        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> ExitOn:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 self._before[number] = signal.signal(number, self._arrived)
@@ -185,10 +230,14 @@ class ExitOn:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _arrived(self, number: int, _: FrameType | None) -> None:
-        if self.run is None:
-            raise KeyboardInterrupt
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if self.run is None:  # it has not begun
+            self._before[number](number, frame)
+            return
+        if number == signal.SIGHUP:
+            leave_terminals(self._terminals)
         self.ended_by = self.ended_by or number
+        self._screen.asked += 1 if number == signal.SIGINT else 2
         self.run.ask_to_end(now=number != signal.SIGINT)
 
 
@@ -199,6 +248,10 @@ def attach(call: Call, task: str) -> int:
     """Watch the agent of a task: its pane where it has one (detach with Ctrl-B D), else what it prints."""
     from git_fleet.app.running import orders
 
+    if call.as_json:
+        raise InvalidInput(
+            "attach shows text as it comes, and has no JSON", hint=f"git fleet log {task} --output --json"
+        )
     with call.session() as session:
         agent = orders.agent_of(session, task)
     if agent.mode == "pane":
@@ -207,8 +260,9 @@ def attach(call: Call, task: str) -> int:
         argv = panes.attach_command(agent)
         os.execvp(argv[0], argv)  # noqa: S606 - the terminal is tmux's from now on
     for text in orders.follow(agent):
-        sys.stdout.write(lines(text))  # it may hold anything: an agent prints what it has read
+        sys.stdout.write(lines(clean(text)))  # it may hold anything: an agent prints what it has read
         sys.stdout.flush()
+    say(f"{agent.task}: {orders.ended(agent)}")
     return 0
 
 
@@ -242,7 +296,7 @@ def restart(call: Call, task: str, fresh: bool) -> None:
         _show(call, session, orders.restart(session, task, fresh=fresh))
 
 
-def _show(call: Call, session: Session, obeyed: Any) -> None:
+def _show(call: Call, session: Session, obeyed: Obeyed) -> None:
     from git_fleet.views import machine, text
 
     call.show(

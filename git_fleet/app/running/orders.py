@@ -26,6 +26,7 @@ from git_fleet.app.session import Session
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.supervision import how_it_ended
 from git_fleet.errors import AnswerIsNo, LostRace
 from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
@@ -120,6 +121,14 @@ def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
 def agent_of(session: Session, name: str) -> Agent:
     """The agent of a run that works on the task on this machine. Raises AnswerIsNo."""
     return _at_work(session, name)[1]
+
+
+def ended(agent: Agent) -> str:
+    """How an agent has ended, in words."""
+    found = agent.exit()
+    if found is None:
+        return "its agent goes on"
+    return "its agent has ended" if found.code == 0 else how_it_ended(found.code, found.why)
 
 
 def follow(agent: Agent) -> Iterator[str]:

@@ -1,0 +1,85 @@
+"""Which plan a run is to work: named, the only one there is, or in a file; and what is looked at before a person is
+asked to approve it, so that nobody approves what cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_fleet.app import choosing, documents, profiles
+from git_fleet.app import plan as planning
+from git_fleet.app.profiles import Ask
+from git_fleet.app.session import Session
+from git_fleet.core.launch import Agent
+from git_fleet.core.model import Plan, PlanState, TaskState
+from git_fleet.core.snapshot import PlanRecord, TaskRecord
+from git_fleet.errors import Denied, InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The plan that is meant. `text` is its newest one, None where no approval is wanted; `notes` are for people."""
+
+    plan: str
+    text: Plan | None = None
+    notes: tuple[str, ...] = ()
+
+
+def meant(session: Session, target: str | None, folder: Path) -> Meant:
+    """The plan that `target` means: a plan's id, else a file (from `folder`), which is imported unless the plan is
+    approved exactly so; None: the only open plan, else the only one that is not closed.
+
+    Raises Denied in a task's worktree, InvalidInput for a file that holds no plan and where it is not clear
+    which plan is meant.
+    """
+    if session.placement is not None:
+        raise Denied(
+            "a run starts workers, and this is a worker's worktree", hint="run it in the main worktree"
+        )
+    known = session.snapshot().plans
+    if target is None:
+        return _named(session, known[_only(session)])
+    path = folder / target
+    if target in known:
+        also = (f"plan {target} is meant; the file of that name is ./{target}",) if path.is_file() else ()
+        return _named(session, known[target], also)
+    return _in_file(session, target, path) if path.is_file() else Meant(target)
+
+
+def _only(session: Session) -> str:
+    plans = session.snapshot().plans.values()
+    found = [record.id for record in plans if record.state is PlanState.OPEN]
+    return found[0] if len(found) == 1 else planning.only(session)
+
+
+def _named(session: Session, record: PlanRecord, notes: tuple[str, ...] = ()) -> Meant:
+    if record.state is PlanState.DRAFT:
+        return Meant(record.id, planning.newest_of(session, record).plan, notes)
+    more = planning.unapproved(session, record) if record.state is PlanState.OPEN else ""
+    if more:
+        notes += (f"not approved yet, so not worked: {more} (git fleet plan approve {record.id})",)
+    return Meant(record.id, notes=notes)
+
+
+def _in_file(session: Session, target: str, path: Path) -> Meant:
+    data = path.read_bytes()
+    plan, _ = documents.load_plan(data, name=path.name, format=None, plan_id=None, default_base=session.main)
+    record = session.snapshot().plans.get(plan.id)
+    if record is not None and record.approved == plan:
+        return Meant(plan.id, notes=(f"{target} is plan {plan.id} as it is approved",))
+    made = planning.import_plan(session, data, name=path.name, format_name=None, plan_id=None)
+    return Meant(plan.id, made.plan, (f"{target} is stored as plan {plan.id}",))
+
+
+def require(session: Session, plan: Plan, command: Sequence[str], ask: Ask | None) -> Agent | None:
+    """Look, before `plan` is approved for a run, whether it could be worked: the agent for its tasks that no command
+    is configured for, None when there are none of these.
+
+    Raises InvalidInput without gates, and as `profiles.agent_for`.
+    """
+    config = session.config(plan.base)
+    choosing.require_gates(config, [TaskRecord(task, None, TaskState()) for task in plan.tasks])
+    if not plan.tasks:
+        raise InvalidInput(f"plan {plan.id} has no tasks", hint=f"git fleet plan add {plan.id}")
+    return profiles.agent_for(config, plan.tasks, command, session.around.env, ask)
