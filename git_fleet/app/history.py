@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from git_fleet.app import outputs
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
-from git_fleet.core.results import LogLine, Story
+from git_fleet.core.results import AgentOutput, LogLine, Story
 from git_fleet.core.trailers import one_line
 from git_fleet.errors import InvalidInput
 from git_fleet.store import archive, gatelogs, log
@@ -26,6 +28,27 @@ def history(session: Session, name: str | None) -> Story:
     entries = log.history(session.store.objects, newest)
     logs = gatelogs.listing(session.store, task) if task else ()
     return Story(tuple(map(_line, entries)), logs)
+
+
+def outputs_of(session: Session, name: str | None) -> tuple[TaskId, tuple[AgentOutput, ...]]:
+    """The task, and what its agents printed on this machine, the oldest first. As `history` finds it.
+
+    Raises InvalidInput for an unknown name, and for a plan.
+    """
+    task, _ = _find(session, name)
+    if task is None:
+        raise InvalidInput(
+            f"{name} is a plan: --output shows what the agents of one task printed",
+            hint=f"git fleet siblings {name} lists its tasks",
+        )
+    found = []
+    for path in outputs.output(session.repo.fleet_dir, task):
+        written = outputs.last_written(path)
+        if written is not None:  # else it has gone just now
+            attempt, _, number = path.stem.partition("-")
+            at = datetime.fromtimestamp(written, UTC)
+            found.append(AgentOutput(int(attempt), int(number), at, str(path), "".join(outputs.read(path))))
+    return task, tuple(found)
 
 
 def texts(session: Session, event: Oid) -> dict[str, str]:

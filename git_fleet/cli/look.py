@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from git_fleet.app import status as looking
+from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, Group, command, examples, write_path
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LogLine
@@ -61,16 +62,26 @@ def siblings(call: Call, name: str | None) -> None:
 
 
 @click.command(
-    epilog=examples("git fleet log 42", "git fleet log 42 --event 3f2a9c81d0   with what its gate printed")
+    epilog=examples(
+        "git fleet log 42",
+        "git fleet log 42 --event 3f2a9c81d0   with what its gate printed",
+        "git fleet log 42 --output | less      all that its agents printed",
+    )
 )
 @click.argument("name", required=False, metavar="[TASK|PLAN]")
 @click.option("--event", metavar="ID", help="The texts of one event: log chunks, findings, gate output.")
+@click.option("--output", is_flag=True, help="What the task's agents printed, on this machine.")
 @command
-def log(call: Call, name: str | None, event: str | None) -> None:
+def log(call: Call, name: str | None, event: str | None, output: bool) -> None:
     """A task's story so far (or a plan's), oldest first."""
     from git_fleet.app import history as telling
 
+    if output and event is not None:
+        raise click.UsageError("--output and --event are two things to show: take one of them")
     with call.session() as session:
+        if output:
+            _outputs(call, session, name)
+            return
         found = telling.history(session, name)
         if event is not None:
             oid = _event(found.events, event)
@@ -79,6 +90,14 @@ def log(call: Call, name: str | None, event: str | None) -> None:
             return
         now = session.now()
     call.show(lambda: machine.log(found), lambda look: text.log(found, now, look))
+
+
+def _outputs(call: Call, session: Session, name: str | None) -> None:
+    from git_fleet.views import machine_run, run
+
+    task, found = telling.outputs_of(session, name)
+    now = session.now()
+    call.show(lambda: machine_run.outputs(task, found), lambda how: run.outputs(task, found, now, how))
 
 
 def _event(events: Sequence[LogLine], wanted: str) -> Oid:

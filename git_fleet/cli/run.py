@@ -15,9 +15,9 @@ import click
 
 from git_fleet.cli.call import Call, command, examples, say
 from git_fleet.cli.interrupts import leave_terminals, terminals
-from git_fleet.core.trailers import clean
 from git_fleet.errors import InvalidInput
 from git_fleet.views.look import lines
+from git_fleet.views.run import following
 
 if TYPE_CHECKING:
     from git_fleet.app.opening import Meant
@@ -260,7 +260,7 @@ def attach(call: Call, task: str) -> int:
         argv = panes.attach_command(agent)
         os.execvp(argv[0], argv)  # noqa: S606 - the terminal is tmux's from now on
     for text in orders.follow(agent):
-        sys.stdout.write(lines(clean(text)))  # it may hold anything: an agent prints what it has read
+        sys.stdout.write(following(text))  # it may hold anything: an agent prints what it has read
         sys.stdout.flush()
     say(f"{agent.task}: {orders.ended(agent)}")
     return 0

@@ -134,6 +134,18 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentOutput:
+    """What the `number`-th agent of the claim `attempt` printed, as far as it is kept; `at` is when it last did.
+    `text` is as the agent wrote it: nothing in it is made harmless."""
+
+    attempt: int
+    number: int
+    at: datetime
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """A log, oldest first, and where all that a task's gates printed is kept: `<ref>:<file>` each, as `git
     show` takes them, oldest proposal first."""

@@ -1,11 +1,14 @@
-"""The JSON document of `run` (schemas/run.schema.json)."""
+"""The JSON documents of `run` and of what its agents printed (schemas/run, schemas/log-output)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from git_fleet.core.ids import TaskId
+from git_fleet.core.results import AgentOutput
 from git_fleet.core.running import RunResult
+from git_fleet.views.machine import time
 
 
 def run(value: RunResult) -> Mapping[str, Any]:
@@ -37,4 +40,21 @@ def run(value: RunResult) -> Mapping[str, Any]:
             for task in value.tasks
         ],
         "troubles": list(value.troubles),
+    }
+
+
+def outputs(task: TaskId, found: Sequence[AgentOutput]) -> Mapping[str, Any]:
+    """`log --output`, oldest first. The text is as the agent wrote it."""
+    return {
+        "task_id": str(task),
+        "outputs": [
+            {
+                "attempt": each.attempt,
+                "number": each.number,
+                "at": time(each.at),
+                "path": each.path,
+                "text": each.text,
+            }
+            for each in found
+        ],
     }

@@ -1,15 +1,19 @@
-"""What came of a run, as text."""
+"""A run as text: how it begins, what came of it, what its agents printed."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
+from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
+from git_fleet.core.results import AgentOutput
 from git_fleet.core.running import RunResult, TaskEnd
-from git_fleet.views.look import Look, age, count, line, wrapped
+from git_fleet.core.trailers import clean
+from git_fleet.views.look import Look, age, count, line, lines, since, wrapped
 
 _MARKS = {State.INTEGRATED: ("✓", "green"), State.BLOCKED: ("✗", "red"), State.CANCELLED: ("-", "dim")}
 _NEXT = {
@@ -31,6 +35,28 @@ def begins(plan: str, base: str, advice: str, *, workers: int, asked: int) -> st
     if workers < asked:
         said += f" (not {asked}: max_active in fleet.toml is {workers})"
     return f"plan {line(plan)} onto {line(base)}, {said}"
+
+
+def printed(text: str) -> str:
+    """What an agent printed, made harmless. Of a line that was written over and over its last form is left."""
+    rows = (row.rstrip("\r").rpartition("\r")[2] for row in text.split("\n"))
+    return lines(clean("\n".join(rows)))
+
+
+def following(text: str) -> str:
+    """A piece of what an agent prints right now, made harmless; each return of the carriage begins a line."""
+    return lines(clean(text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def outputs(task: TaskId, found: Sequence[AgentOutput], now: datetime, look: Look) -> str:
+    """All that the agents of a task printed, the oldest first."""
+    if not found:
+        return f"no agent has printed anything for {task} on this machine, or its logs are gone"
+    parts = []
+    for each in found:
+        head = f"attempt {each.attempt}, agent {each.number}, until {since(each.at, now)}  {line(each.path)}"
+        parts.append(f"{look.paint(head, 'bold')}\n{printed(each.text).rstrip()}".rstrip())
+    return "\n\n".join(parts)
 
 
 def spoken(said: str) -> str:

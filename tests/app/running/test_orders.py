@@ -1,0 +1,179 @@
+"""One branch of a run killed, started again, watched, while the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import validate
+from tests.support.fleet import task
+from tests.support.repo import Repo
+from tests.support.runs import ACTS, FLEET, Crew, lines
+
+AGAIN = 'if [ -e "$BOX/$T.again" ]; then ' + ACTS["work"] + "; else " + ACTS["wait"] + "; fi"
+"""Waits the first time, does its work once its sign is there."""
+
+
+@pytest.fixture
+def crew(repo: Repo, tmp_path: Path) -> Iterator[Crew]:
+    made = Crew(repo, tmp_path)
+    yield made
+    made.end_agents()
+
+
+def starts_of(crew: Crew, name: str) -> list[tuple[str, int]]:
+    return [(worker, pid) for each, worker, pid in crew.starts() if each == name]
+
+
+def test_one_of_two_is_killed_and_the_other_does_not_notice(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), agents={"a": AGAIN, "b": "wait"})
+    with crew.running("--workers", "2") as process:
+        crew.begun("a")
+        crew.begun("b")
+        (before,) = starts_of(crew, "b")
+        assert "p/a" in crew.fleet("kill", "a")
+        assert crew.states() == {"a": "rework", "b": "claimed"}
+        assert "begun" in crew.fleet("salvage", "show", "a", "--patch")
+        assert len(starts_of(crew, "a")) == 1  # the run leaves it alone
+        (crew.box / "a.again").touch()
+        assert "may claim it again" in crew.fleet("restart", "a")
+        crew.until(lambda: crew.states()["a"] == "integrated")
+        assert starts_of(crew, "b") == [before]
+        crew.go("b")
+        said = lines(process)
+    assert process.returncode == 0
+    assert any(": killed: " in each and "p/a" in each for each in said)
+    assert crew.states() == {"a": "integrated", "b": "integrated"}
+    crew.sound()
+
+
+def test_what_was_killed_is_not_claimed_again_by_the_run_but_by_the_next(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"), agents={"a": AGAIN, "b": "wait"})
+    with crew.running("--workers", "2") as process:
+        crew.begun("a")
+        crew.begun("b")
+        crew.fleet("kill", "a")
+        crew.go("b")
+        lines(process)
+    assert process.returncode == 1
+    assert len(starts_of(crew, "a")) == 1
+    assert crew.states() == {"a": "rework", "b": "integrated"}
+    (crew.box / "a.again").touch()
+    crew.run()
+    assert crew.states() == {"a": "integrated", "b": "integrated"}
+
+
+def test_a_restarted_agent_finds_what_was_done(crew: Crew) -> None:
+    second = f"if [ -e a/new ]; then echo found > a/new; else {ACTS['wait']}; fi"
+    crew.plan(task("a"), agents={"a": second})
+    with crew.running() as process:
+        crew.begun("a")
+        assert "the run starts another" in crew.fleet("restart", "a")
+        lines(process)
+    assert process.returncode == 0
+    assert crew.repo.run_git("show", "main:a/new") == "found"
+    assert len(crew.starts()) == 2
+
+
+def test_a_fresh_start_begins_where_the_claim_did_and_the_old_work_is_saved(crew: Crew) -> None:
+    second = (
+        f"if [ -e $BOX/a.begun ]; then ls > $BOX/seen; mkdir a; echo anew > a/new; else {ACTS['wait']}; fi"
+    )
+    crew.plan(task("a"), agents={"a": second})
+    with crew.running() as process:
+        crew.begun("a")
+        crew.fleet("restart", "a", "--fresh")
+        lines(process)
+    assert process.returncode == 0
+    assert "a" not in (crew.box / "seen").read_text().split()
+    assert crew.repo.run_git("show", "main:a/new") == "anew"
+    assert "begun" in crew.fleet("salvage", "show", "a", "--patch")
+
+
+def test_a_blocked_task_is_started_again(crew: Crew) -> None:
+    blocks = f"if [ -e $BOX/a.again ]; then {ACTS['work']}; else {ACTS['block']}; fi"
+    crew.plan(task("a"), task("b"), agents={"a": blocks, "b": "wait"})
+    with crew.running("--workers", "2") as process:
+        crew.begun("b")
+        crew.until(lambda: crew.states()["a"] == "blocked")
+        (crew.box / "a.again").touch()
+        crew.fleet("restart", "a")
+        crew.until(lambda: crew.states()["a"] == "integrated")
+        crew.go("b")
+        lines(process)
+    assert process.returncode == 0
+
+
+def test_kill_ends_an_agent_whose_run_was_killed(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": "wait"})
+    with crew.running() as process:
+        crew.begun("a")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert crew.alive()
+        assert "what it did is saved" in crew.fleet("kill", "a")
+        assert not crew.alive()
+    assert crew.states() == {"a": "rework"}
+    assert "begun" in crew.fleet("salvage", "show", "a", "--patch")
+    crew.sound()
+
+
+def test_without_a_run_restart_says_what_to_do(crew: Crew) -> None:
+    crew.plan(task("a"))
+    error = json.loads(crew.fleet("restart", "a", "--json", code=1))["error"]
+    assert error["message"] == "no run works on plan p on this machine"
+    assert error["hint"] == "git fleet run p"
+    error = json.loads(crew.fleet("kill", "a", "--json", code=1))["error"]
+    assert error["message"].startswith("no agent of a run works on p/a on this machine")
+
+
+def test_attach_shows_what_is_printed_until_the_end(crew: Crew) -> None:
+    says = r"printf 'one\n\033[31mtwo\033[0m\n'; " + ACTS["wait"] + "; echo three"
+    crew.plan(task("a"), agents={"a": says})
+    with crew.running() as process:
+        crew.begun("a")
+        with subprocess.Popen(
+            [*FLEET, "attach", "a"],
+            cwd=crew.repo.path,
+            env=crew.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as watching:
+            assert watching.stdout is not None
+            assert watching.stderr is not None
+            assert watching.stdout.readline() == "one\n"
+            crew.go("a")
+            out, err = watching.stdout.read(), watching.stderr.read()
+        lines(process)
+    assert out == "two\nthree\n"
+    assert err == "p/a: its agent has ended\n"
+    assert watching.returncode == 0
+
+
+def test_the_log_of_a_task_shows_what_all_its_agents_printed(crew: Crew) -> None:
+    says = r"printf 'try\n\033]0;title\007%s\r100%%\n' 50%; exit 3"
+    crew.plan(task("a"), agents={"a": says})
+    crew.run(code=1)
+    text = crew.fleet("log", "a", "--output")
+    assert [row.partition(",")[0] for row in text.splitlines() if row.startswith("attempt")] == [
+        "attempt 1"
+    ] * 2
+    assert text.count("\ntry\n100%") == 2
+    assert "\x1b" not in text
+    document = json.loads(crew.fleet("log", "a", "--output", "--json"))
+    validate(document, "log-output")
+    assert [(each["attempt"], each["number"]) for each in document["outputs"]] == [(1, 1), (1, 2)]
+    assert all("\x1b]0;title\x07" in each["text"] for each in document["outputs"])
+    assert Path(document["outputs"][0]["path"]).is_file()
+
+
+def test_a_task_without_output_says_so_and_a_plan_has_none(crew: Crew) -> None:
+    crew.plan(task("a"))
+    assert crew.fleet("log", "a", "--output").startswith("no agent has printed anything for p/a")
+    assert crew.fleet("log", "p", "--output", "--json", code=2)
