@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ CLUSTERS = (
     "dev-eu-west-1", "dev-us-east-1", "prod-ap-south-1", "prod-eu-west-1",
     "prod-us-east-1", "prod-us-west-2", "staging-eu-west-1", "staging-us-east-1",
 )  # fmt: skip
-WORKERS = ("ann", "bob", "cyd", "dee")
+WORKERS = 4
 SPOILED = "dev-us-east-1"
 
 PLAN = """\
@@ -48,13 +49,25 @@ title = "More memory for cnpg on prod-us-east-1"
 files = ["live/prod-us-east-1/cnpg/**"]
 """
 
-CONFIG = """\
+CONFIG = '''\
 version = 1
 
 [[gate]]
 name = "pinned"                       # a version must be a number, never "latest"
 run = "! grep -rn 'version: latest' live"
-"""
+
+[[verifier]]                          # told to refute: does it change anything else than it should?
+name = "skeptic"
+lens = "correctness"
+run = """
+if git show --format= | grep '^[-+] ' | grep -Ev 'version:|memory:'
+then echo '{"verdict":"refuted","findings":[{"text":"it changes more than a version or the memory"}]}'
+else echo '{"verdict":"upheld"}'
+fi </dev/null"""
+
+[worker]                              # the agent: of a real fleet it would be claude, codex, or whatever you use
+run = [AGENT]
+'''
 
 VALUES = """\
 cluster: {cluster}
@@ -100,14 +113,41 @@ class Stage:
             raise AnswerIsNo(f"the demo stopped at `{' '.join(args[-3:])}`: {(err or out).strip()}")
         return out
 
-    def crew(self, names: Sequence[str]) -> None:
-        """Let workers run at the same time, until none of them finds anything ready."""
-        click.secho(f"\n# {len(names)} workers, {len(names)} processes", fg="cyan")
-        program = [sys.executable, "-m", "git_fleet.cli.demo_worker"]
-        with ExitStack() as crew:
-            for name in names:
-                command = [*program, name, SPOILED]
-                crew.enter_context(_ended(subprocess.Popen(command, cwd=self.repo, env=self.env)))
+    def run(self, *args: str, killed_after: int = 0) -> Told:
+        """`git fleet run`, its lines shown as they come, with seconds for the time of day. With `killed_after` it is
+        killed (kill -9) once so many agents are at work."""
+        click.secho(f"\n$ git fleet run {' '.join(args)}", bold=True)
+        told, began, at_work, pipe = Told(), time.monotonic(), 0, subprocess.PIPE
+        command = [sys.executable, "-m", "git_fleet", "run", *args]
+        with _ended(
+            subprocess.Popen(command, cwd=self.repo, env=self.env, stdout=pipe, stderr=pipe, text=True)
+        ) as process:
+            for line in process.stderr or ():
+                text = line.partition("  ")[2].rstrip() or line.rstrip()
+                click.echo(f"  {time.monotonic() - began:4.1f} s  {text}")
+                told.note(text)
+                at_work += " is at work" in text
+                if killed_after and at_work == killed_after:
+                    process.kill()
+                    killed_after = 0
+            for line in process.stdout or ():
+                click.echo(f"  {line.rstrip()}")
+        if process.returncode not in (0, -signal.SIGKILL):
+            raise AnswerIsNo(f"the demo stopped: git fleet run ended with exit code {process.returncode}")
+        return told
+
+
+@dataclass
+class Told:
+    """What a run has told, counted."""
+
+    back: int = 0
+    recovered: int = 0
+
+    def note(self, text: str) -> None:
+        """One line of it."""
+        self.back += ": back to rework" in text or ": rework by" in text
+        self.recovered += ": goes on" in text
 
 
 @contextmanager
@@ -127,17 +167,16 @@ def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
 )
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Leave the repository in DIR.")
 def demo(keep: Path | None) -> None:
-    """The whole story on a scratch repository: plan, collisions, claims, hooks, gates, main.
+    """The whole story on a scratch repository: plan, collisions, a run with agents, hooks, gates, main.
 
-    Nine tasks, four workers as separate processes. Nothing outside the scratch folder is touched.
+    Nine tasks, four agents at a time as separate processes, and a run that is killed and goes on. Nothing outside
+    the scratch folder is touched.
     """
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise InvalidInput(f"--keep {keep}: the folder is not empty", hint="name one that does not exist yet")
     folder = (keep or Path(tempfile.mkdtemp(prefix="git-fleet-demo-"))).resolve()
     try:
-        began = time.monotonic()
         play(set_stage(folder))
-        click.secho(f"\nThat took {time.monotonic() - began:.1f} seconds.", bold=True)
         if keep is not None:
             click.echo(
                 f"The repository is in {folder / 'clusters'}: git fleet status, git log, git notes --ref=fleet/evidence show"
@@ -179,7 +218,8 @@ def set_stage(folder: Path) -> Stage:
         place.mkdir(parents=True)
         (place / "values.yaml").write_text(VALUES.format(cluster=cluster))
     (repo / "README.md").write_text("# Clusters\n")
-    (repo / "fleet.toml").write_text(CONFIG)
+    agent = (sys.executable, "-m", "git_fleet.cli.demo_worker", SPOILED)
+    (repo / "fleet.toml").write_text(CONFIG.replace("AGENT", ", ".join(map(json.dumps, agent))))
     stage.git("add", "--all")
     stage.git("commit", "--quiet", "-m", "Eight clusters on cnpg 1.23")
     return stage
@@ -187,6 +227,7 @@ def set_stage(folder: Path) -> Stage:
 
 def play(stage: Stage) -> None:
     """The story, from the plan to nine commits on main."""
+    began = time.monotonic()
     clusters = ", ".join(f'"{cluster}"' for cluster in CLUSTERS)
     (stage.home / "bump.toml").write_text(PLAN.replace("CLUSTERS", clusters))
     stage.fleet("init", show=False)
@@ -195,16 +236,33 @@ def play(stage: Stage) -> None:
     checked = stage.fleet("plan", "check", "bump", lines=6)
     click.echo("\n".join(f"  {line}" for line in checked.splitlines() if line.startswith("Verdict")))
     stage.fleet("plan", "approve", "bump", "--yes", show=False)
-    stage.crew(WORKERS)
-    click.secho("\n# Proposals, not facts: each is replayed onto main and gated there", fg="cyan")
-    stage.fleet("integrate", "bump", ok=(0, 1))
-    stage.crew(WORKERS[:2])
-    stage.fleet("accept", f"bump-{SPOILED}")
-    stage.fleet("integrate", "bump")
+    click.secho(
+        f"\n# {WORKERS} agents at a time, each a process of its own. Then the run is killed", fg="cyan"
+    )
+    asked = ("bump", "--workers", str(WORKERS), "--worker", "crew")
+    first = stage.run(*asked, killed_after=WORKERS)
+    click.secho("\n# kill -9. The agents did not notice; the same command goes on with them", fg="cyan")
+    then = stage.run(*asked)
+    click.secho("\n# One agent wandered, and its first proposal was red: what it printed", fg="cyan")
+    stage.fleet("log", f"bump-{SPOILED}", "--output")
     click.secho("\n# Main: one commit a task, each with its evidence", fg="cyan")
     show_main(stage)
     stage.fleet("cleanup", lines=3)
     stage.fleet("doctor", ok=(0, 1))
+    summary(stage, first, then, time.monotonic() - began)
+
+
+def summary(stage: Stage, first: Told, then: Told, seconds: float) -> None:
+    """The demo in one sentence."""
+    status = json.loads(stage.fleet("status", "--json", show=False))
+    tasks = [task for plan in status["plans"] for task in plan["tasks"]]
+    commits = int(stage.git("rev-list", "--count", "main")) - 1
+    cost = sum(task["usage"]["cost_usd"] for task in tasks)
+    click.secho(
+        f"\n{len(tasks)} tasks, {commits} commits on main, {first.back + then.back} sent back and done better, "
+        f"{then.recovered} recovered after kill -9, {seconds:.1f} seconds, {cost:.2f} US dollars (what the agents said).",
+        bold=True,
+    )
 
 
 def show_main(stage: Stage) -> None:

@@ -1,10 +1,10 @@
-"""A worker of `git fleet demo`: a small real program that claims, works, and hands in.
+"""An agent of `git fleet demo`: a small real program that a run starts, told what to do as every agent is.
 
-    python -m git_fleet.cli.demo_worker NAME [CLUSTER_TO_SPOIL]
+    python -m git_fleet.cli.demo_worker [CLUSTER_TO_SPOIL]
 
-It stands for an agent: it knows nothing but `git fleet` and git. In the task that is about the
-cluster named, it does what agents do: it touches a file that is not its own, tries main, and hands in
-something that does not work.
+It knows nothing but the file that FLEET_CLAIM names, `git fleet` and git. In the task that is about the cluster named,
+it does what agents do: it touches a file that is not its own, tries main, and leaves something that does not work.
+What is in its worktree when it ends well is handed in by the run.
 """
 
 from __future__ import annotations
@@ -19,52 +19,36 @@ from pathlib import Path
 from typing import Any
 
 FLEET = (sys.executable, "-m", "git_fleet")
+TOKENS, DOLLARS = 12_000, 0.03
 
 
-def run(args: Sequence[str], folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(args: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, output kept."""
-    return subprocess.run(args, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(args, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def say(name: str, text: str) -> None:
-    """One line of the story."""
-    print(f"  {name}  {text}", flush=True)
+def say(text: str) -> None:
+    """One line, for whoever watches."""
+    print(text, flush=True)
 
 
-def work(name: str, home: Path, spoil: str) -> None:
-    """Claim and work until nothing is ready."""
-    env = {**os.environ, "FLEET_WORKER": name}
-    while True:
-        answer = run([*FLEET, "claim", "--json"], home, env)
-        if not answer.stdout:
-            say(name, answer.stderr.strip())
-            return
-        claim = json.loads(answer.stdout)
-        if claim.get("task_id") is None:
-            if claim.get("error"):
-                say(name, claim["error"]["message"])
-            return
-        work_on(name, claim, home, spoil)
-
-
-def work_on(name: str, claim: dict[str, Any], home: Path, spoil: str) -> None:
-    """One task: change the file it owns, commit, hand in."""
-    tree = Path(claim["worktree"])
-    env = {**os.environ, **claim["env"]}
-    again = " (again, with what was found)" if claim["findings"] else ""
-    say(name, f"claimed {claim['task_id']}{again}")
+def work(claim: dict[str, Any], tree: Path, spoil: str) -> int:
+    """The task: change the file it owns, commit, say what that has cost. The exit code."""
+    say(f"{claim['title']}{', again: something was found' if claim['findings'] else ''}")
+    for finding in claim["findings"]:
+        say(f"found: {finding['text'].splitlines()[0]}")
     clumsy = claim["payload"].get("cluster") == spoil and not claim["findings"]
     for path in owned_values(tree, claim["files"]):
         change(path, claim, clumsy=clumsy)
+        say(f"changed {path.relative_to(tree)}")
     if clumsy:
-        misbehave(name, tree, home, env)
-    run(["git", "add", "--all"], tree, env)
-    run(["git", "commit", "--quiet", "-m", claim["title"]], tree, env)
-    handed_in = run([*FLEET, "done", "--json"], tree, env)
-    if handed_in.returncode:
-        say(name, handed_in.stdout.strip() or handed_in.stderr.strip())
-    else:
-        say(name, f"handed in {claim['task_id']}")
+        misbehave(tree)
+    run(["git", "add", "--all"], tree)
+    run(["git", "commit", "--quiet", "-m", claim["title"]], tree)
+    usage = ["--input-tokens", str(TOKENS), "--cost-usd", str(DOLLARS)]
+    told = run([*FLEET, "progress", *usage, "committed"], tree)
+    say("committed" if told.returncode == 0 else told.stderr.strip())
+    return told.returncode
 
 
 def owned_values(tree: Path, patterns: Sequence[str]) -> list[Path]:
@@ -82,31 +66,31 @@ def change(path: Path, claim: dict[str, Any], *, clumsy: bool) -> None:
     path.write_text(text)
 
 
-def misbehave(name: str, tree: Path, home: Path, env: dict[str, str]) -> None:
-    """Two commits that the hooks refuse, each undone again by this worker itself."""
+def misbehave(tree: Path) -> None:
+    """Two commits that the hooks refuse, each undone again by this agent itself."""
     readme = tree / "README.md"
     before = readme.read_text()
     readme.write_text(before + "Bumped by an eager agent.\n")
-    run(["git", "add", "README.md"], tree, env)
-    refused(
-        name, "git commit (README.md is nobody's)", run(["git", "commit", "-m", "And the README"], tree, env)
-    )
-    run(["git", "restore", "--staged", "README.md"], tree, env)
+    run(["git", "add", "README.md"], tree)
+    refused("git commit (README.md is nobody's)", run(["git", "commit", "-m", "And the README"], tree))
+    run(["git", "restore", "--staged", "README.md"], tree)
     readme.write_text(before)
-    on_main = run(["git", "commit", "--allow-empty", "--no-verify", "-m", "Straight to main"], home, env)
-    refused(name, "git commit --no-verify on main", on_main)
+    main = Path(run(["git", "rev-parse", "--git-common-dir"], tree).stdout.strip()).parent
+    on_main = run(["git", "commit", "--allow-empty", "--no-verify", "-m", "Straight to main"], main)
+    refused("git commit --no-verify on main", on_main)
 
 
-def refused(name: str, what: str, done: subprocess.CompletedProcess[str]) -> None:
+def refused(what: str, done: subprocess.CompletedProcess[str]) -> None:
     """Tell what came of it: the hook's own first words."""
     said = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode:
-        say(name, f"{what}: refused")
+        say(f"{what}: refused")
         for line in said[:2]:
-            print(f"          | {line}", flush=True)
+            say(f"    | {line}")
     else:
-        say(name, f"{what}: went through, which it must not")
+        say(f"{what}: went through, which it must not")
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], Path.cwd(), sys.argv[2] if len(sys.argv) > 2 else "")
+    given = json.loads(Path(os.environ["FLEET_CLAIM"]).read_text(encoding="utf-8"))
+    sys.exit(work(given, Path.cwd(), sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +29,18 @@ def test_the_demo_tells_the_whole_story_and_leaves_a_healthy_repository(tmp_path
     assert "git commit (README.md is nobody's): refused" in story
     assert "git commit --no-verify on main: refused" in story
     assert "went through" not in story
-    assert "✗ bump/bump-dev-us-east-1 goes back to rework (gate)" in story
-    assert "claimed bump/bump-dev-us-east-1 (again, with what was found)" in story
+    assert (
+        "bump/bump-dev-us-east-1: rework by its verifiers" in story
+    )  # the red proposal, and what was done about it
+    assert "found: gate pinned: exit code 1" in story
+    assert story.count("$ git fleet run bump") == 2  # killed once, and begun again
+    assert re.search(r"bump: 9 of 9 tasks integrated; \d commits? on main by this run, .*4 workers", story)
     assert "tasks: 9 integrated" in story
+    said = r"9 tasks, 9 commits on main, 1 sent back and done better, (\d) recovered after kill -9, .* 0\.3\d US dollars"
+    found = re.search(said, story)
+    assert found, story
+    assert int(found[1]) >= 1
+    assert 'verdict = "upheld"' in story
     assert story.count(" is removed, and its branch ") == 3
     assert "$ git fleet doctor\n  all is well\n" in story
     repo = Repo(folder / "clusters")
