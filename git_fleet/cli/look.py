@@ -93,6 +93,7 @@ def log(call: Call, name: str | None, event: str | None, output: bool) -> None:
 
 
 def _outputs(call: Call, session: Session, name: str | None) -> None:
+    from git_fleet.app import history as telling
     from git_fleet.views import machine_run, run
 
     task, found = telling.outputs_of(session, name)

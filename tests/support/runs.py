@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,6 @@ class Crew:
     folder: Path
     worker: str = "retries = 1"
     config: str = ""
-    _planned: list[Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.box = self.folder / "box"
