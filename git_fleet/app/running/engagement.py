@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 from git_fleet.app import agents, claim, handin, outputs, placing, prompt, snapshots, work
 from git_fleet.app.agents import Agent
@@ -195,7 +196,8 @@ class Engagement:
         if self._desk.options.tmux:
             from git_fleet.app import panes
 
-            start = panes.start
+            socket = panes.socket_for(self._desk.fleet, self._session.around.env)
+            start = partial(panes.start, socket=socket)
         if self._number == 1:
             self._held.say(f"{self._seat.worker} is at work (attempt {attempt})")
         return start(
