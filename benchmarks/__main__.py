@@ -10,10 +10,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, everyday, integrate
+from benchmarks import claims, everyday, integrate, run
 from benchmarks.box import table
 
-SUITES = {"claims": claims.MEASURES, "everyday": everyday.MEASURES, "integrate": integrate.MEASURES}
+SUITES = {
+    "claims": claims.MEASURES,
+    "everyday": everyday.MEASURES,
+    "integrate": integrate.MEASURES,
+    "run": run.MEASURES,
+}
 RESULTS = Path(__file__).parent / "results.json"
 
 
