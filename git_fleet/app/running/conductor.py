@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from git_fleet.app import claim
-from git_fleet.app.running import backlog, orders
+from git_fleet.app.running import backlog, needed, orders
 from git_fleet.app.running.backlog import Clerk, Done
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
@@ -34,6 +34,7 @@ from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 
 _TICK_SECONDS = 15.0
+_LEAST_SECONDS = 0.05
 _REST_SECONDS = 60.0
 """So long one waits at the most before looking again whether something can be claimed, without having been told."""
 
@@ -59,6 +60,7 @@ class Conductor:
         self._last_trouble = ""
         self._retry_at, self._passes = 0.0, False
         self._given_up: set[Oid | None] = set()
+        self._told: set[str] = set()
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
@@ -83,13 +85,22 @@ class Conductor:
     # --- what happens ----------------------------------------------------------------------------
 
     def _next(self) -> Event | None:
-        until = _TICK_SECONDS if self._limited() else _REST_SECONDS
-        if self._retry_at and not self._stop:
-            until = min(until, max(0.05, self._retry_at - time.monotonic()))
         try:
-            return self.events.get(timeout=until)
+            return self.events.get(timeout=max(_LEAST_SECONDS, self._patience()))
         except queue.Empty:
             return None
+
+    def _patience(self) -> float:
+        """For how long nothing has to be done, unless something happens."""
+        options, now = self.desk.options, time.monotonic()
+        if self._stop is not None:
+            return _REST_SECONDS
+        until = _TICK_SECONDS if self._limited() else _REST_SECONDS
+        if options.max_seconds:
+            until = min(until, self._began + options.max_seconds - now)
+        if rests := self.desk.rests_for:
+            return min(until, rests)
+        return min(until, self._retry_at - now) if self._retry_at else until
 
     def _handle(self, event: Event | None) -> None:
         match event:
@@ -103,8 +114,11 @@ class Conductor:
                 self._asked(now=now)
             case Free(seat, ended):
                 self._freed(seat, ended)
+                self._call_person()
             case Looked(what, generation, done):
                 self._looked(what, generation, done)
+                if done is not None:
+                    self._call_person()
         self._check_limits()
 
     def _changed(self) -> None:
@@ -187,6 +201,14 @@ class Conductor:
             f"git-fleet, plan {self.desk.options.plan}: {text}",
         )
 
+    def _call_person(self) -> None:
+        """Tell of what waits for a person, once."""
+        for said in needed.needed(self.session, self.desk.options.plan):
+            if said not in self._told:
+                self._told.add(said)
+                self.desk.report(said)
+                self._tell(said)
+
     # --- limits ----------------------------------------------------------------------------------
 
     def _limited(self) -> bool:
@@ -245,6 +267,7 @@ class Conductor:
             self._retry_at = time.monotonic() + min(after or _REST_SECONDS, _REST_SECONDS)
             self._passes = got.passes
             return None
+        self._retry_at = 0.0
         return got.record
 
     def _engage(self, seat: Seat, left: Left, *, made: bool) -> None:
