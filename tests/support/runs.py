@@ -252,6 +252,9 @@ def once(first: str, then: str) -> str:
     return f'if [ ! -e "$BOX/$T.once" ]; then touch "$BOX/$T.once"\n{first}\nelse\n{then}\nfi'
 
 
+ENDLESS = "while :; do echo working; sleep 0.2; done"
+
+
 def writes(text: str) -> str:
     """A line in the one file that these agents write."""
     return f'mkdir -p "$T" && echo "{text} of $T" > "$T/new"'

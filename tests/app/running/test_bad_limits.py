@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.support.fleet import task
-from tests.support.runs import Crew, Story, once, own_environment, writes
+from tests.support.runs import ENDLESS, Crew, Story, once, own_environment, writes
 
-ENDLESS = "while :; do echo working; sleep 0.2; done"
 LIMITED: Mapping[str, str] = {
     "good": "work",
     "silent": f"{writes('half')}; sleep 1000",
