@@ -105,16 +105,16 @@ class Engagement:
             agent = self._found or self._begin()
             if isinstance(agent, Ended):
                 return agent
-            self._found, self._seat.agent = None, agent
+            found, self._found, self._seat.agent = self._found, None, agent
             self._seat.now("at work")
             made_to = follow(self._held, agent, self._limits)
             agent.sweep()
             self._held.require()
-            ended = self._conclude(agent, made_to)
+            ended = self._conclude(agent, made_to, found=found is not None)
             if ended is not None:
                 return ended
 
-    def _conclude(self, agent: Agent, made_to: Advice | None) -> Ended | None:
+    def _conclude(self, agent: Agent, made_to: Advice | None, *, found: bool) -> Ended | None:
         """What follows from the end of an agent; None when another one is to be started."""
         mending.mend(self._session, self._held.record)
         ordered = self._obey()
@@ -125,10 +125,15 @@ class Engagement:
         ended, words = agent.exit(), agent.tail()
         code, why = (ended.code, ended.why) if ended else (None, "")
         said = made_to.reason if made_to else how_it_ended(code, why)
-        found = outcome(code, words, self._tries, self._profile.retries, made_to)
-        if mending.is_gone(self._held.record) and not (self._reports and found is Outcome.HAND_IN):
+        follows = outcome(code, words, self._tries, self._profile.retries, made_to)
+        if mending.is_gone(self._held.record) and not (self._reports and follows is Outcome.HAND_IN):
             return self._release(_GONE)  # the next claim starts from what was saved of it
-        match found:
+        if found and code is None and made_to is None:
+            self._held.say(
+                f"{said}; another one goes on"
+            )  # with its run, or its machine: no failure of its own
+            return None
+        match follows:
             case Outcome.HAND_IN:
                 return self._hand_in(words)
             case Outcome.LATER:
