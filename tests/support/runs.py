@@ -81,9 +81,9 @@ class Crew:
         self.fleet("init")
 
     @classmethod
-    def made(cls, folder: Path, **lines: str) -> Crew:
+    def made(cls, folder: Path, *, worker: str = "retries = 1", config: str = "") -> Crew:
         """One on a repository of its own in this folder."""
-        return cls(make_repo(folder / "repo"), folder, **lines)
+        return cls(make_repo(folder / "repo"), folder, worker=worker, config=config)
 
     # --- the stage -------------------------------------------------------------------------------
 
