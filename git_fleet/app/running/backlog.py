@@ -30,6 +30,7 @@ _HELD_TRIES = 120
 _AGAIN_SECONDS = 60.0
 _END_SECONDS = 30.0
 _HELD, _EJECTED = 3, 1
+_KILLED_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,14 @@ class Clerk(threading.Thread):
         return bool(recent) and self._key(session, tasks) == self._failed
 
     def _call(self, tasks: Sequence[str]) -> Done:
-        """Once, or again while somebody else leads or integrates: an earlier run's own process, say."""
+        """Once, or again while somebody else leads or integrates (an earlier run's own process, say), and when it was
+        killed, which leaves nothing that the next one does not finish."""
+        killed = 0
         for _ in range(_HELD_TRIES):
             code, document = self._once(tasks)
             error = document.get("error", {})
-            if code != _HELD or self._over:
+            killed += code < 0
+            if self._over or (code != _HELD and not (code < 0 and killed <= _KILLED_TRIES)):
                 break
             with self._asked:
                 self._asked.wait(_HELD_SECONDS)
