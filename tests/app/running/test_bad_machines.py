@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -106,7 +107,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(repo: Repo, tmp_p
     crew.plan(*(task(name) for name in names), agents=dict.fromkeys(names, writes("all")))
     for number in range(1, 5):
         with crew.running("--workers", "2") as process:
-            as_soon_as(lambda: len(crew.starts()) >= number or process.poll() is not None)
+            as_soon_as(partial(_has_started, crew, number, process))
             signal_all(the_whole(process) if number % 2 else [psutil.Process(process.pid)], signal.SIGKILL)
             process.wait()
     crew.run("--workers", "2")
@@ -115,17 +116,30 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(repo: Repo, tmp_p
     crew.sound()
 
 
+def _has_started(crew: Crew, number: int, process: subprocess.Popen[str]) -> bool:
+    return len(crew.starts()) >= number or process.poll() is not None
+
+
 def test_an_integration_that_is_killed_is_done_again(repo: Repo, tmp_path: Path) -> None:
-    crew = Crew(repo, tmp_path, worker="retries = 0" + GATE.format(folder=tmp_path))
+    gate = f'\n[[gate]]\nname = "slow"\nrun = "touch {tmp_path}/gated; until [ -e {tmp_path}/go ]; do sleep 0.05; done"\n'
+    crew = Crew(repo, tmp_path, worker="retries = 0" + gate)
     crew.plan(task("a"))
     with crew.running("--json") as process:
         as_soon_as((tmp_path / "gated").exists)
-        signal_all([each for each in the_whole(process)[1:] if "integrate" in each.cmdline()], signal.SIGKILL)
+        run = psutil.Process(process.pid)
+        signal_all([child for child in run.children() if _is_integrating(child)], signal.SIGKILL)
+        (tmp_path / "go").touch()
         out, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert not json.loads(out)["troubles"]
     assert crew.states() == {"a": "integrated"}
     crew.sound()
+
+
+def _is_integrating(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "integrate" in process.cmdline()
+    return False
 
 
 def test_only_one_run_works_on_a_plan(repo: Repo, tmp_path: Path) -> None:
