@@ -97,6 +97,8 @@ class Engagement:
             return self._trouble(error)
         except OSError as error:
             return self._trouble(GitFailed(str(error)))
+        except Exception as error:  # noqa: BLE001 - a bug: its agent must not go on unseen, nor its claim be kept
+            return self._trouble(FleetError(f"a bug in git-fleet: {type(error).__name__}: {error}"))
 
     # --- from one agent to the next --------------------------------------------------------------
 
