@@ -6,6 +6,7 @@ is filled in is never read as a template. jinja2 is slow to import: only who ren
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from git_fleet.core.quoting import harmless
 from git_fleet.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+    import jinja2
 
 BUILT_IN = "git-fleet"
 """What a template of one's own calls the built-in one, to extend or include it."""
@@ -49,7 +50,7 @@ def render(template: Template, values: Mapping[str, Any]) -> str:
     place = template.name
     try:
         parts, size = [], 0
-        for part in _environment(template).get_template(template.name).generate(**values):
+        for part in _compiled(template).generate(**values):
             parts.append(part)
             size += len(part.encode("utf-8", "surrogateescape"))
             if size > MAX_BYTES:
@@ -67,7 +68,9 @@ def render(template: Template, values: Mapping[str, Any]) -> str:
     return harmless("".join(parts)).strip("\n") + "\n"
 
 
-def _environment(template: Template) -> SandboxedEnvironment:
+@functools.lru_cache(maxsize=8)
+def _compiled(template: Template) -> jinja2.Template:
+    """Ready to be filled in; kept, since a run fills in the same one for each of its agents. Raises TemplateError."""
     from jinja2 import FunctionLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -76,15 +79,16 @@ def _environment(template: Template) -> SandboxedEnvironment:
             return template.text, name, None
         return (built_in().text, name, None) if name == BUILT_IN else None
 
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         loader=FunctionLoader(load),
         undefined=StrictUndefined,
         autoescape=False,  # a prompt is no HTML; what others wrote is quoted before it gets here
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        cache_size=0,
+        cache_size=2,
     )
+    return environment.get_template(template.name)
 
 
 def _line(error: Exception, template: Template) -> str:
