@@ -71,19 +71,34 @@ def find(repo: Repository, path: Path) -> Worktree | None:
 
 def git_dir_for(repo: Repository, path: Path) -> Path | None:
     """The git dir of the linked worktree on record at `path`, even if its folder is gone."""
-    place = os.path.realpath(path)
+    place, folders = os.path.realpath(path), dict[str, str]()
     for git_dir, worktree in _linked(repo):
-        if os.path.realpath(worktree) == place:
-            return git_dir
+        if _resolved(worktree, folders) == place:
+            return Path(git_dir)
     return None
 
 
-def _linked(repo: Repository) -> Iterator[tuple[Path, Path]]:
-    """Git dir and folder of every linked worktree."""
-    for link in sorted((repo.common_dir / "worktrees").glob("*/gitdir")):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            target = os.fsdecode(link.read_bytes()).removesuffix("\n")
-            yield link.parent, (link.parent / target).parent  # git ≥ 2.48 may write a relative path
+def _resolved(path: str, folders: dict[str, str]) -> str:
+    """The real path. Those of folders are kept in `folders`: the worktrees of a fleet stand side by side."""
+    folder, name = os.path.split(path)
+    if os.path.islink(path):  # noqa: PTH114 - hundreds of times for each claim
+        return os.path.realpath(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.join(folders[folder], name)  # noqa: PTH118
+
+
+def _linked(repo: Repository) -> Iterator[tuple[str, str]]:
+    """Git dir and folder of every linked worktree, as text: there are hundreds, and it is looked for one."""
+    records = repo.common_dir / "worktrees"
+    names = sorted(os.listdir(records)) if records.is_dir() else ()
+    for name in names:
+        git_dir = f"{records}/{name}"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            with open(f"{git_dir}/gitdir", "rb") as file:  # noqa: PTH123
+                target = os.fsdecode(file.read()).removesuffix("\n")
+            # git ≥ 2.48 may write a relative path
+            yield git_dir, os.path.dirname(os.path.join(git_dir, target))  # noqa: PTH118, PTH120
 
 
 def is_intact(git_dir: Path, path: Path) -> bool:
@@ -103,7 +118,8 @@ def occupied(repo: Repository, branch: str) -> tuple[Path, ...]:
     found = [tree.path for tree in list_worktrees(repo) if tree.branch == branch]
     main = repo.main_worktree()
     places = [(repo.common_dir, main)] if main else []
-    found += [path for git_dir, path in (*places, *_linked(repo)) if branch in _set_aside(git_dir)]
+    places += [(Path(git_dir), Path(folder)) for git_dir, folder in _linked(repo)]
+    found += [path for git_dir, path in places if branch in _set_aside(git_dir)]
     return tuple(dict.fromkeys(found))
 
 
