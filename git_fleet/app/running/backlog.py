@@ -25,12 +25,18 @@ from git_fleet.core.verdicts import to_ask, why_not
 from git_fleet.errors import FleetError
 from git_fleet.store import names
 
+_GATHER_SECONDS = 2.0
+"""So long, at most, what comes right after a call is left to gather for the next one while every worker is busy."""
+
 _HELD_SECONDS = 1.0
 _HELD_TRIES = 120
 _AGAIN_SECONDS = 60.0
 _END_SECONDS = 30.0
 _HELD, _EJECTED = 3, 1
 _KILLED_TRIES = 3
+
+
+Wanted = Callable[[Session, str, str], list[TaskRecord]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +51,29 @@ class Done:
 class Clerk(threading.Thread):
     """Calls one command whenever there is something to do for it, until it is told to stop.
 
-    `wanted` says for what, as things are. `post` hears of each end (of an idle look, too: None). What a call could not
+    `wanted` says for what, as things are, of a plan and its base. `post` hears of each end (of an idle look, too: None). What a call could not
     do is tried again once one of its tasks or the base branch has moved, else after a minute.
     """
 
     def __init__(
         self,
         desk: Desk,
+        base: str,
         what: str,
         arguments: Sequence[str],
-        wanted: Callable[[Session, str], list[TaskRecord]],
+        wanted: Wanted,
         post: Callable[[str, int, Done | None], None],
     ) -> None:
         super().__init__(name=what, daemon=True)
-        self._desk, self._what, self._arguments, self._wanted, self._post = (
-            desk,
-            what,
-            arguments,
-            wanted,
-            post,
-        )
+        self._desk, self._base, self._what, self._arguments = desk, base, what, arguments
+        self._wanted, self._post = wanted, post
         self._asked = threading.Condition()
         self._generation, self._seen = 0, -1
         self._over = False
         self._process: subprocess.Popen[bytes] | None = None
         self._failed: tuple[object, ...] = ()
         self._failed_at = 0.0
+        self._rests_until = 0.0
 
     def look(self, generation: int) -> None:
         """Something has changed (for the `generation`-th time): look whether there is something to do."""
@@ -95,16 +98,21 @@ class Clerk(threading.Thread):
 
     def _next(self) -> int | None:
         with self._asked:
-            while not self._over and self._generation <= self._seen:
-                self._asked.wait()
+            self._asked.wait_for(lambda: self._over or self._generation > self._seen)
+            while (
+                self._desk.all_busy and (left := self._rests_until - time.monotonic()) > 0 and not self._over
+            ):
+                self._asked.wait(left)
             return None if self._over else self._generation
 
     def _work(self, session: Session, generation: int) -> None:
         done = None
         try:
-            tasks = self._wanted(session, self._desk.options.plan)
+            tasks = self._wanted(session, self._desk.options.plan, self._base)
             if tasks and not self._in_vain(session, tasks):
+                began = time.monotonic()
                 done = self._call([str(record.id) for record in tasks])
+                self._rests_until = time.monotonic() + min(_GATHER_SECONDS, time.monotonic() - began)
                 if done.trouble:
                     self._failed, self._failed_at = self._key(session, tasks), time.monotonic()
         except FleetError as error:
@@ -135,8 +143,8 @@ class Clerk(threading.Thread):
             killed += code < 0
             if self._over or (code != _HELD and not (code < 0 and killed <= _KILLED_TRIES)):
                 break
-            with self._asked:
-                self._asked.wait(_HELD_SECONDS)
+            with self._asked:  # `look` wakes it, too, and is no reason to try again at once
+                self._asked.wait_for(lambda: self._over, _HELD_SECONDS)
         said = error.get("message", "")
         hint = error.get("hint", "")
         trouble = f"{self._what}: {said} ({hint})" if said and hint else said
@@ -182,12 +190,15 @@ def _handed_in(session: Session, plan: str) -> list[tuple[TaskRecord, Config]]:
     return [(record, session.config_of(record.id)) for record in waiting]
 
 
-def to_verify(session: Session, plan: str) -> list[TaskRecord]:
+def to_verify(session: Session, plan: str, base: str) -> list[TaskRecord]:
     """The proposals of the plan that a configured verifier has not answered about."""
+    tip = session.store.objects.read_ref(names.branch(base))
+    if tip is None or not session.config_in(tip[0]).verifiers:
+        return []  # most have none; the whole fleet is not read for that
     return [record for record, config in _handed_in(session, plan) if _asks(record, config)]
 
 
-def to_integrate(session: Session, plan: str) -> list[TaskRecord]:
+def to_integrate(session: Session, plan: str, _: str) -> list[TaskRecord]:
     """The proposals that may land once those that verifiers are asked about have been."""
     found = _handed_in(session, plan)
     return [
@@ -195,7 +206,7 @@ def to_integrate(session: Session, plan: str) -> list[TaskRecord]:
     ]
 
 
-def to_integrate_unasked(session: Session, plan: str) -> list[TaskRecord]:
+def to_integrate_unasked(session: Session, plan: str, _: str) -> list[TaskRecord]:
     """The same, with verifiers left unasked: whatever no policy keeps from landing."""
     return [record for record, config in _handed_in(session, plan) if not why_not(record.state, config)]
 

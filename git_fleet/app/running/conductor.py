@@ -13,12 +13,12 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from git_fleet.app import claim
 from git_fleet.app.running import backlog, needed, orders
-from git_fleet.app.running.backlog import Clerk, Done
+from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.events import Asked, Changed, Event, Free, Looked
@@ -35,6 +35,7 @@ from git_fleet.store import names
 
 _TICK_SECONDS = 15.0
 _LEAST_SECONDS = 0.05
+_WATCH_SECONDS = 1.0
 _REST_SECONDS = 60.0
 """So long one waits at the most before looking again whether something can be claimed, without having been told."""
 
@@ -50,7 +51,7 @@ class Conductor:
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
-        self._generation, self._idle = 1, {"claim": 0}
+        self._generation, self._shown, self._idle = 1, 0, {"claim": 0}
         self._clerks: dict[str, Clerk] = {}
         self._work: dict[str, queue.SimpleQueue[tuple[Left, bool] | None]] = {}
         self._threads: list[threading.Thread] = []
@@ -61,6 +62,7 @@ class Conductor:
         self._retry_at, self._passes = 0.0, False
         self._given_up: set[Oid | None] = set()
         self._told: set[str] = set()
+        self._ended = threading.Event()
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
@@ -71,6 +73,7 @@ class Conductor:
         try:
             while True:
                 self._fill()
+                self._let_look()
                 if self._over():
                     break
                 self._handle(self._next())
@@ -123,8 +126,13 @@ class Conductor:
 
     def _changed(self) -> None:
         self._generation += 1
-        for clerk in self._clerks.values():
-            clerk.look(self._generation)
+
+    def _let_look(self) -> None:
+        """Once the seats that got free have their next tasks: what is handed in may wait while all are busy."""
+        if self._shown < self._generation:
+            self._shown = self._generation
+            for clerk in self._clerks.values():
+                clerk.look(self._generation)
 
     def _ring(self) -> None:
         """Wake who works on a task whose log has moved: its claim may have ended, or cost too much."""
@@ -323,13 +331,12 @@ class Conductor:
                     )
                 self.events.put(Free(seat, ended))
 
-    def _clerk(
-        self, what: str, arguments: tuple[str, ...], wanted: Callable[[Session, str], list[TaskRecord]]
-    ) -> None:
+    def _clerk(self, what: str, arguments: tuple[str, ...], wanted: Wanted) -> None:
         self._idle[what] = 0
-        clerk = Clerk(self.desk, what, arguments, wanted, lambda *found: self.events.put(Looked(*found)))
+        clerk = Clerk(
+            self.desk, self.base, what, arguments, wanted, lambda *found: self.events.put(Looked(*found))
+        )
         self._clerks[what] = clerk
-        clerk.look(self._generation)
         clerk.start()
 
     def _watching(self) -> RefWatch:
@@ -337,11 +344,12 @@ class Conductor:
         return RefWatch(self.session.repo, (names.FLEET, names.branch(self.base)), ignored=ours)
 
     def _watch(self, watch: RefWatch) -> None:
-        """Others may move refs, too."""
+        """Others may move refs, too. (What we move ourselves is told by who does it, so a look a second will do.)"""
         with watch as refs:
-            while True:
-                if refs.wait(_REST_SECONDS):
-                    self.events.put(Changed())
+            while not self._ended.wait(_WATCH_SECONDS):
+                with suppress(FleetError, OSError):  # git could not be asked: again a second later
+                    if refs.wait(_REST_SECONDS):
+                        self.events.put(Changed())
 
     def _listen(self) -> None:
         """Another command on this machine may have ordered something."""
@@ -372,6 +380,7 @@ class Conductor:
         return any(claim is not None and claim.fence not in self._given_up for claim in claims)
 
     def _finish(self) -> None:
+        self._ended.set()
         for clerk in self._clerks.values():
             clerk.stop(now=self.desk.ending.is_set())
         for seat in self.desk.seats:

@@ -134,6 +134,11 @@ class Desk:
         """Where the runs of the plan keep what they know of their agents."""
         return self.fleet / agents.FOLDER / self.options.plan
 
+    @property
+    def all_busy(self) -> bool:
+        """Whether no worker waits for a task."""
+        return all(seat.record is not None for seat in self.seats if not seat.retired)
+
     # --- slowing down together -------------------------------------------------------------------
 
     def slow_down(self, session: Session, seconds: float) -> None:
