@@ -12,7 +12,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,7 +25,7 @@ from git_fleet.app.running.notify import notify
 from git_fleet.app.running.recovery import Left
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
-from git_fleet.core.model import PlanState, State, Usage
+from git_fleet.core.model import State, Usage
 from git_fleet.core.running import Stop, Tally
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError
@@ -82,7 +81,7 @@ class Conductor:
             raise
         finally:
             self._finish()
-        self.tally.stop = self._stop or self._why_over()
+        self.tally.stop = self._stop or needed.why_over(self.session.snapshot(), self.desk.options.plan)
         return self.tally
 
     # --- what happens ----------------------------------------------------------------------------
@@ -387,19 +386,3 @@ class Conductor:
             self._work[seat.worker].put(None)
         for thread in [*self._threads, *self._clerks.values()]:
             thread.join()
-
-    def _why_over(self) -> Stop:
-        """Why nothing goes on any more."""
-        snapshot = self.session.snapshot()
-        records = snapshot.of_plan(self.desk.options.plan)
-        plan = snapshot.plans[self.desk.options.plan]
-        if all(record.state.state.ended for record in records):
-            return Stop("complete", "every task has ended")
-        if plan.state is PlanState.PAUSED:
-            return Stop(
-                "paused",
-                f"the plan is paused: {plan.log.reason}" if plan.log.reason else "the plan is paused",
-            )
-        counts = Counter(record.state.state.phrase for record in records if not record.state.state.ended)
-        said = ", ".join(f"{number} {phrase}" for phrase, number in counts.items())
-        return Stop("waiting", f"nothing is ready: {said}")

@@ -1,12 +1,14 @@
-"""For what a run needs a person, while it goes on with the rest."""
+"""For what a run needs a person, while it goes on with the rest; and why it goes on no more."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from git_fleet.app.session import Session
 from git_fleet.core.model import PlanState, State
-from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.running import Stop
+from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
 
 
@@ -27,3 +29,16 @@ def needed(session: Session, plan: str) -> Iterator[str]:
 def _is_for_a_person(session: Session, record: TaskRecord) -> bool:
     config = session.config_of(record.id)
     return bool(why_not(record.state, config)) and not to_ask(record.state, config)
+
+
+def why_over(snapshot: Snapshot, plan: str) -> Stop:
+    """Why nothing goes on any more."""
+    records, state = snapshot.of_plan(plan), snapshot.plans[plan].state
+    if all(record.state.state.ended for record in records):
+        return Stop("complete", "every task has ended")
+    if state is PlanState.PAUSED:
+        reason = snapshot.plans[plan].log.reason
+        return Stop("paused", f"the plan is paused: {reason}" if reason else "the plan is paused")
+    counts = Counter(record.state.state.phrase for record in records if not record.state.state.ended)
+    said = ", ".join(f"{number} {phrase}" for phrase, number in counts.items())
+    return Stop("waiting", f"nothing is ready: {said}")
