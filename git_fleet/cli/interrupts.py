@@ -59,7 +59,7 @@ class Interrupts:
     def _arrived(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
         if number == signal.SIGHUP:
-            leave_terminals(self._terminals)
+            silence(self._terminals)
         if self._first is not None and now - self._since < self._patience:
             with suppress(OSError):
                 os.write(_STDERR, _WAIT)  # print could be in the middle of printing
@@ -73,9 +73,10 @@ def terminals() -> list[int]:
     return [number for number in (_STDOUT, _STDERR) if os.isatty(number)]
 
 
-def leave_terminals(found: Sequence[int]) -> None:
-    """A terminal that was hung up refuses whatever is printed: nobody reads it any more."""
+def silence(found: Sequence[int]) -> None:
+    """Let these descriptors lead nowhere: a terminal that was hung up and a pipe that nobody reads refuse whatever
+    is printed, and the interpreter ends with an error of its own over what it could not flush."""
     null = os.open(os.devnull, os.O_WRONLY)
-    for terminal in found:
-        os.dup2(null, terminal)
+    for each in found:
+        os.dup2(null, each)
     os.close(null)

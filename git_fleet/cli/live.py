@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from git_fleet.cli.call import Call, say
+from git_fleet.cli.interrupts import silence
 from git_fleet.cli.progress import console
 from git_fleet.core.model import Usage
 from git_fleet.views.look import age, line
@@ -73,7 +74,7 @@ class Screen:
     def say(self, text: str) -> None:
         """A line, with the time of day; above the screen where there is one."""
         said = f"{datetime.now().astimezone():%H:%M:%S}  {line(text)}"
-        with self._lock, suppress(OSError, ValueError):  # a run goes on though nobody reads what it says
+        with self._lock, _unread():
             if self._live is not None:
                 from rich.text import Text
 
@@ -102,7 +103,7 @@ class Screen:
 
     def remove(self) -> None:
         """Take the screen off the terminal; who is away from it hears that the run has ended."""
-        with self._lock, suppress(OSError, ValueError):
+        with self._lock, _unread():
             if self._live is not None:
                 self._live.stop()
                 self._live = None
@@ -117,7 +118,7 @@ class Screen:
         needed = len(tally.troubles) + sum(how == "blocked" for how in list(tally.ends.values())) + over
         if needed > self._rung:
             self._rung = needed
-            with suppress(OSError, ValueError):
+            with _unread():
                 sys.stderr.write(_BELL)
                 sys.stderr.flush()
 
@@ -174,6 +175,15 @@ class Screen:
         parts += [f"${spent:.2f}"] if spent else []
         keys = ("Ctrl-C: claim nothing more", "ending; Ctrl-C: end the agents now", "ending the agents")
         return "  ".join([*parts, keys[min(self.asked, 2)]])
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """A run goes on though nobody reads any more what it says."""
+    try:
+        yield
+    except OSError:
+        silence((sys.stderr.fileno(),))
 
 
 def fitting(busy: Sequence[Seat], height: int) -> tuple[list[Seat], int]:

@@ -109,14 +109,16 @@ class Line:
 
 
 def console() -> Console:
-    """Standard error for rich, which leaves the cursor alone: a run that is killed could not show it again."""
+    """Standard error for rich. It leaves the cursor alone: a run that is killed could not show it again. And it asks
+    the terminal for its size, not COLUMNS: what is redrawn in place must fit, and terminals change."""
     from rich.console import Console
 
     class Terminal(Console):
         def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 - rich's signature
             return False
 
-    return Terminal(file=sys.stderr)
+    env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return Terminal(file=sys.stderr, _environ=env)
 
 
 def _started(line: Line) -> Live:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from git_fleet.cli.call import Call, command, examples, say
-from git_fleet.cli.interrupts import leave_terminals, terminals
+from git_fleet.cli.interrupts import silence, terminals
 from git_fleet.errors import InvalidInput
 from git_fleet.views.look import lines
 from git_fleet.views.run import following
@@ -235,7 +235,7 @@ class ExitOn:
             self._before[number](number, frame)
             return
         if number == signal.SIGHUP:
-            leave_terminals(self._terminals)
+            silence(self._terminals)
         self.ended_by = self.ended_by or number
         self._screen.asked += 1 if number == signal.SIGINT else 2
         self.run.ask_to_end(now=number != signal.SIGINT)
