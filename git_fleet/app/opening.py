@@ -3,6 +3,7 @@ asked to approve it, so that nobody approves what cannot run."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from git_fleet.app import choosing, documents, profiles
 from git_fleet.app import plan as planning
 from git_fleet.app.profiles import Ask
 from git_fleet.app.session import Session
+from git_fleet.core import launch
+from git_fleet.core.config import Config
 from git_fleet.core.launch import Agent
-from git_fleet.core.model import Plan, PlanState, TaskState
+from git_fleet.core.model import Plan, PlanState, Task, TaskState
 from git_fleet.core.snapshot import PlanRecord, TaskRecord
 from git_fleet.errors import Denied, InvalidInput
 
@@ -72,9 +75,11 @@ def _in_file(session: Session, target: str, path: Path) -> Meant:
     return Meant(plan.id, made.plan, (f"{target} is stored as plan {plan.id}",))
 
 
-def require(session: Session, plan: Plan, command: Sequence[str], ask: Ask | None) -> Agent | None:
+def require(
+    session: Session, plan: Plan, command: Sequence[str], ask: Ask | None
+) -> tuple[Agent | None, tuple[str, ...]]:
     """Look, before `plan` is approved for a run, whether it could be worked: the agent for its tasks that no command
-    is configured for, None when there are none of these.
+    is configured for, None when there are none of these; and the commands of all its agents, placeholders as they are.
 
     Raises InvalidInput without gates, and as `profiles.agent_for`.
     """
@@ -82,4 +87,14 @@ def require(session: Session, plan: Plan, command: Sequence[str], ask: Ask | Non
     choosing.require_gates(config, [TaskRecord(task, None, TaskState()) for task in plan.tasks])
     if not plan.tasks:
         raise InvalidInput(f"plan {plan.id} has no tasks", hint=f"git fleet plan add {plan.id}")
-    return profiles.agent_for(config, plan.tasks, command, session.around.env, ask)
+    agent = profiles.agent_for(config, plan.tasks, command, session.around.env, ask)
+    return agent, tuple(dict.fromkeys(_command(config, task, command, agent) for task in plan.tasks))
+
+
+def _command(config: Config, task: Task, given: Sequence[str], agent: Agent | None) -> str:
+    run, _ = launch.configured(config, task, given)
+    if not run and agent is not None:
+        run = agent.run
+    prefix = launch.profile_of(config, task)[1].wrap
+    shown = run if isinstance(run, str) else shlex.join(run)
+    return f"{shlex.join(prefix)} {shown}" if prefix else shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,7 @@ from git_fleet.cli.call import Call, look, say
 from git_fleet.cli.editor import on_terminal
 from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.views import machine_plans, plans
-from git_fleet.views.look import Look
+from git_fleet.views.look import Look, line
 
 if TYPE_CHECKING:
     from git_fleet.app.approve import Preview
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from git_fleet.core.snapshot import PlanRecord
 
 
-def approve(call: Call, session: Session, plan_id: str, *, yes: bool, again: str = "") -> PlanRecord:
+def approve(
+    call: Call, session: Session, plan_id: str, *, yes: bool, again: str = "", agents: Sequence[str] = ()
+) -> PlanRecord:
     """Show what would collide and run, ask (unless `yes`), and approve exactly that. `again` is the command that
-    does so without asking.
+    does so without asking, `agents` are the commands of agents that are started then.
 
     Raises Denied for an agent, InvalidInput where nobody can be asked, AnswerIsNo when the answer is no.
     """
@@ -31,7 +33,10 @@ def approve(call: Call, session: Session, plan_id: str, *, yes: bool, again: str
     session.require_person("approve")
     found = approvals.preview(session, plan_id)
     if not call.as_json:
-        say(preview_text(found, look(sys.stderr)))
+        how = look(sys.stderr)
+        say(preview_text(found, how))
+        if agents:
+            say("\n".join(("", how.paint("Agents", "bold"), *(f"  {line(agent)}" for agent in agents))))
     if not yes:
         _ask(call, plan_id, again or f"git fleet plan approve {plan_id} --yes")
     return approvals.approve(session, plan_id, expected=found.note)

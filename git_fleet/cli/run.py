@@ -145,8 +145,8 @@ def _plan(
         say(lines(note))
     if found.text is None:
         return found.plan, None
-    agent = opening.require(session, found.text, given, _ask if _can_ask(call) else None)
-    approve(call, session, found.plan, yes=yes, again=_again(target, given))
+    agent, commands = opening.require(session, found.text, given, _ask if _can_ask(call) else None)
+    approve(call, session, found.plan, yes=yes, again=_again(target, given), agents=commands)
     return found.plan, agent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def test_a_file_is_imported_shown_and_asked_about(crew: Crew, plan: Path, answer
     with on_terminal(crew, plan.name) as terminal:
         terminal.until("Approve plan p? [y/N]:")
         assert "p.toml is stored as plan p" in terminal.text
-        assert "will run" in terminal.text
+        assert "Commands that will run" in terminal.text
+        assert re.search(r"Agents\s+sh \S+/agent.sh\s", terminal.text)
         assert crew.starts() == []
         terminal.type(f"{answer}\n")
         code = terminal.end()
@@ -211,6 +213,7 @@ def test_of_several_agents_a_person_chooses_before_the_plan_is_approved(
         terminal.until("Which agent is to work? (claude, codex):")
         terminal.type("codex\n")
         terminal.until("Approve plan p?")
+        assert "  codex exec --json" in terminal.text
         terminal.type("y\n")
         assert terminal.end() == 0
     assert "by codex: " in crew.repo.run_git("show", "main:a/new")
