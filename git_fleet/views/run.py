@@ -103,13 +103,15 @@ def _headline(value: RunResult, look: Look) -> str:
     if value.usage.cost_usd:
         parts.append(f"{value.usage.cost_usd:.2f} US dollars")
     style = "bold green" if value.complete else "bold yellow"
-    return f"{look.paint(f'{value.plan}: {landed}', style)}; {', '.join(parts)}"
+    return wrapped(f"{look.paint(f'{value.plan}: {landed}', style)}; {', '.join(parts)}", look, indent=2)
 
 
 def _task(task: TaskEnd, look: Look) -> list[str]:
     mark, style = _MARKS.get(task.state, ("…", "yellow"))
     head = f"{look.paint(mark, style)} {look.paint(str(task.task), 'bold')} is {task.state.phrase}"
     reason = task.reason.strip().splitlines()
-    text = [f"{head} ({line(reason[0])})" if reason else head]
+    text = [wrapped(f"{head} ({line(reason[0])})", look, indent=4) if reason else head]
+    if task.state is State.BLOCKED:
+        text.append(f"    {look.paint('printed:', 'bold')} git fleet log {task.task} --output")
     step = _NEXT.get(task.state)
     return [*text, f"    {look.paint('next:', 'bold')} {step.format(id=task.task)}"] if step else text

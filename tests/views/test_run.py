@@ -1,0 +1,94 @@
+"""A run as text: how it begins, what agents print, what came of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from git_fleet.core.ids import TaskId
+from git_fleet.core.model import State, Usage
+from git_fleet.core.results import AgentOutput
+from git_fleet.core.running import RunResult, Stop, TaskEnd
+from git_fleet.views import run as text
+from git_fleet.views.look import PLAIN
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("workers", "asked", "said"), [
+    (1, 1, "1 worker"), (4, 4, "4 workers"), (8, 20, "8 workers (not 20: max_active in fleet.toml is 8)"),
+    (1, 3, "1 worker (not 3: max_active in fleet.toml is 1)"), (3, 0, "because of this"),
+])  # fmt: skip
+def test_how_many_and_why(workers: int, asked: int, said: str) -> None:
+    assert (
+        text.begins("p", "main", "because of this", workers=workers, asked=asked)
+        == f"plan p onto main, {said}"
+    )
+
+
+@pytest.mark.parametrize(("event", "words"), [
+    ({"type": "assistant", "message": {"content": [{"type": "text", "text": "Looking\nat it"}]}}, "Looking at it"),
+    ({"type": "result", "result": "All done"}, "All done"),
+    ({"type": "item.completed", "item": {"type": "command_execution", "command": "make test"}}, "make test"),
+    ({"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Edit"}]}}, "Edit"),
+    ({"type": "system", "n": 1}, "system"),
+    ({"n": 1}, '{"n": 1}'),
+])  # fmt: skip
+def test_the_words_of_an_agent_that_prints_json(event: object, words: str) -> None:
+    assert text.spoken(json.dumps(event)) == words
+
+
+@pytest.mark.parametrize("said", ["plain", "", '{"half": "a li', "[1]", '{"a":' * 5000, "{" + "[" * 9000])
+def test_any_other_line_stays_as_it_is(said: str) -> None:
+    assert text.spoken(said) == said
+
+
+def test_what_was_printed_is_harmless_and_lines_written_over_show_their_end() -> None:
+    assert text.printed("10%\r50%\r100%\r\n\x1b]0;title\x07\x1b[2Jok\u202e\ttab\n") == "100%\nok    tab\n"
+    assert text.following("10%\r50%\r\ndone\x07") == "10%\n50%\ndone"
+
+
+def test_each_output_stands_under_its_attempt() -> None:
+    found = [AgentOutput(1, 1, NOW, "/l/1-1.log", "one\n\n"), AgentOutput(2, 1, NOW, "/l/2-1.log", "")]
+    assert text.outputs(TaskId("p", "a"), found, NOW, PLAIN) == (
+        "attempt 1, agent 1, until 0s ago  /l/1-1.log\none\n\nattempt 2, agent 1, until 0s ago  /l/2-1.log"
+    )
+
+
+def test_the_summary_says_what_waits_for_whom_and_what_to_do() -> None:
+    ends = (
+        TaskEnd(TaskId("p", "a"), "A", State.INTEGRATED, 1),
+        TaskEnd(TaskId("p", "b"), "B", State.BLOCKED, 2, "failed: exit code 3\n\nlast words"),
+        TaskEnd(TaskId("p", "c"), "C", State.PARKED, 1, "touches docs/**"),
+        TaskEnd(TaskId("p", "d"), "D", State.PENDING, 0),
+    )
+    value = RunResult(
+        "p",
+        "main",
+        Stop("waiting", "nothing is ready"),
+        2,
+        75.0,
+        1,
+        1,
+        2,
+        Usage(cost_usd=0.5),
+        ends,
+        ("the disk is full",),
+    )
+    first, *rest = text.run(value, PLAIN).splitlines()
+    assert first == (
+        "p: 1 of 4 tasks integrated; 1 commit on main by this run, 1 sent back to rework, "
+        "2 recovered from an earlier run, 2 workers, 1m, 0.50 US dollars"
+    )
+    assert rest == [
+        "✗ p/b is blocked (failed: exit code 3)",
+        "    printed: git fleet log p/b --output",
+        "    next: git fleet unblock p/b",
+        "… p/c is parked (touches docs/**)",
+        "    next: git fleet accept p/c",
+        "… p/d is pending",
+        "note: the disk is full",
+        "it ended because nothing is ready",
+    ]
