@@ -4,7 +4,7 @@ asked to approve it, so that nobody approves what cannot run."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.launch import Agent
 from git_fleet.core.model import Plan, PlanState, Task, TaskState
 from git_fleet.core.snapshot import PlanRecord, TaskRecord
-from git_fleet.errors import Denied, InvalidInput
+from git_fleet.errors import AnswerIsNo, Denied, InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Meant:
     notes: tuple[str, ...] = ()
 
 
-def meant(session: Session, target: str | None, folder: Path) -> Meant:
-    """The plan that `target` means: a plan's id, else a file (from `folder`), which is imported unless the plan is
-    approved exactly so; None: the only open plan, else the only one that is not closed.
+def meant(session: Session, target: str | None, folder: Path, *, store: bool = True) -> Meant:
+    """The plan that `target` means: a plan's id, else a file (from `folder`), which is imported (to `store`) unless the
+    plan is approved exactly so; None: the only open plan, else the only one that is not closed.
 
     Raises Denied in a task's worktree, InvalidInput for a file that holds no plan and where it is not clear
     which plan is meant.
@@ -47,7 +47,7 @@ def meant(session: Session, target: str | None, folder: Path) -> Meant:
     if target in known:
         also = (f"plan {target} is meant; the file of that name is ./{target}",) if path.is_file() else ()
         return _named(session, known[target], also)
-    return _in_file(session, target, path) if path.is_file() else Meant(target)
+    return _in_file(session, target, path, store=store) if path.is_file() else Meant(target)
 
 
 def _only(session: Session) -> str:
@@ -65,12 +65,17 @@ def _named(session: Session, record: PlanRecord, notes: tuple[str, ...] = ()) ->
     return Meant(record.id, notes=notes)
 
 
-def _in_file(session: Session, target: str, path: Path) -> Meant:
+def _in_file(session: Session, target: str, path: Path, *, store: bool) -> Meant:
     data = path.read_bytes()
     plan, _ = documents.load_plan(data, name=path.name, format=None, plan_id=None, default_base=session.main)
     record = session.snapshot().plans.get(plan.id)
     if record is not None and record.approved == plan:
         return Meant(plan.id, notes=(f"{target} is plan {plan.id} as it is approved",))
+    if not store:
+        raise AnswerIsNo(
+            f"plan {plan.id} is not approved as {target} has it, and --dry-run stores and approves nothing",
+            hint=f"git fleet plan import {target} --dry-run checks the file",
+        )
     made = planning.import_plan(session, data, name=path.name, format_name=None, plan_id=None)
     return Meant(plan.id, made.plan, (f"{target} is stored as plan {plan.id}",))
 
@@ -88,7 +93,14 @@ def require(
     if not plan.tasks:
         raise InvalidInput(f"plan {plan.id} has no tasks", hint=f"git fleet plan add {plan.id}")
     agent = profiles.agent_for(config, plan.tasks, command, session.around.env, ask)
-    return agent, tuple(dict.fromkeys(_command(config, task, command, agent) for task in plan.tasks))
+    return agent, commands(config, plan.tasks, command, agent)
+
+
+def commands(
+    config: Config, tasks: Iterable[Task], given: Sequence[str], agent: Agent | None
+) -> tuple[str, ...]:
+    """The commands of the agents for these tasks, each once, as a shell would read them."""
+    return tuple(dict.fromkeys(_command(config, task, given, agent) for task in tasks))
 
 
 def _command(config: Config, task: Task, given: Sequence[str], agent: Agent | None) -> str:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from git_fleet.cli.call import Call, command, examples, say
+from git_fleet.cli.call import Call, command, dry_run_option, examples, say
 from git_fleet.cli.interrupts import silence, terminals
-from git_fleet.errors import InvalidInput
+from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.views.look import lines
 from git_fleet.views.run import following
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from git_fleet.app.placing import Placed
     from git_fleet.app.running.desk import Options
     from git_fleet.app.running.orders import Obeyed
-    from git_fleet.app.running.run import Run
+    from git_fleet.app.running.run import Ready, Run
     from git_fleet.app.session import Session
     from git_fleet.cli.live import Screen
     from git_fleet.core.launch import Agent
@@ -92,6 +92,7 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
 )
 @click.option("--tmux", is_flag=True, help="Each agent in a tmux pane of its own.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask whether a plan is to be approved.")
+@dry_run_option
 @command
 def run(
     call: Call,
@@ -104,6 +105,7 @@ def run(
     max_minutes: float | None,
     tmux: bool,
     yes: bool,
+    dry_run: bool,
 ) -> int:
     """Work a plan with agents: claim, start, follow, hand in, verify, integrate, until nothing is left to do.
 
@@ -114,7 +116,7 @@ def run(
 
     given: tuple[str, ...] = click.get_current_context().meta[_COMMAND]
     with call.session(long_lived=True, bulk=False) as session:
-        plan, agent = _plan(call, session, target, given, yes=yes)
+        plan, agent = _plan(call, session, target, given, yes=yes, dry_run=dry_run)
         options = Options(
             plan=plan,
             workers=workers or 0,
@@ -129,22 +131,27 @@ def run(
             tmux=tmux,
             worker=call.worker or "",
         )
-        return _run(call, session, options)
+        return _foretell(call, session, options) if dry_run else _run(call, session, options)
 
 
 def _plan(
-    call: Call, session: Session, target: str | None, given: Sequence[str], *, yes: bool
+    call: Call, session: Session, target: str | None, given: Sequence[str], *, yes: bool, dry_run: bool
 ) -> tuple[str, Agent | None]:
     """The plan that is meant, open: a file is imported, and what is not approved is shown and approved. And the agent
-    that was chosen for it, if that was asked already."""
+    that was chosen for it, if that was asked already. A dry run refuses what would have to be approved."""
     from git_fleet.app import opening
     from git_fleet.cli.approving import approve
 
-    found: Meant = opening.meant(session, target, call.directory)
+    found: Meant = opening.meant(session, target, call.directory, store=not dry_run)
     for note in () if call.as_json else found.notes:
         say(lines(note))
     if found.text is None:
         return found.plan, None
+    if dry_run:
+        raise AnswerIsNo(
+            f"plan {found.plan} is not approved, and --dry-run approves nothing",
+            hint=f"git fleet plan approve {found.plan} --dry-run",
+        )
     agent, commands = opening.require(session, found.text, given, _ask if _can_ask(call) else None)
     approve(call, session, found.plan, yes=yes, again=_again(target, given), agents=commands)
     return found.plan, agent
@@ -152,15 +159,40 @@ def _plan(
 
 def _again(target: str | None, given: Sequence[str]) -> str:
     """The same command for where nobody can be asked."""
-    words = [
-        "git",
-        "fleet",
-        "run",
-        "--yes",
-        *([target] if target else []),
-        *(["--", *given] if given else []),
-    ]
-    return shlex.join(words)
+    behind = ["--", *given] if given else []
+    return shlex.join(["git", "fleet", "run", "--yes", *([target] if target else []), *behind])
+
+
+def _foretell(call: Call, session: Session, options: Options) -> int:
+    """What the run would begin with."""
+    from git_fleet.app import opening, status
+    from git_fleet.app.running import run as running
+    from git_fleet.core.running import Outlook
+    from git_fleet.views import machine_run
+    from git_fleet.views import run as text
+
+    ready = running.prepare(session, options, _ask if _can_ask(call) else None)
+    left = [each for each in session.snapshot().of_plan(options.plan) if not each.state.state.ended]
+    tasks = [each.task for each in left]
+    found = Outlook(
+        options.plan,
+        ready.base,
+        ready.options.workers,
+        _begins(ready, options),
+        opening.commands(session.config(ready.base), tasks, options.command, ready.options.agent),
+        tuple(each.id for each in left),
+        tuple(each.id for each in status.ready(session) if each.id.plan == options.plan),
+    )
+    call.show(lambda: machine_run.outlook(found), lambda how: text.outlook(found, how))
+    return 0
+
+
+def _begins(ready: Ready, options: Options) -> str:
+    from git_fleet.views import run as text
+
+    return text.begins(
+        options.plan, ready.base, ready.advice, workers=ready.options.workers, asked=options.workers
+    )
 
 
 def _run(call: Call, session: Session, options: Options) -> int:
@@ -172,10 +204,10 @@ def _run(call: Call, session: Session, options: Options) -> int:
     ready = running.prepare(session, options, _ask if _can_ask(call) else None)
     records = session.snapshot().of_plan(options.plan)
     with live(call, options.plan, records) as screen, ExitOn(screen) as ending:
-        begins = text.begins(
-            options.plan, ready.base, ready.advice, workers=ready.options.workers, asked=options.workers
-        )
-        for each in (begins, *(f"agents are started by {source}" for source in ready.sources)):
+        for each in (
+            _begins(ready, options),
+            *(f"agents are started by {source}" for source in ready.sources),
+        ):
             screen.say(each)
 
         def watch(run: Run) -> None:

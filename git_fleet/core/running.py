@@ -65,3 +65,17 @@ class RunResult:
     def complete(self) -> bool:
         """Whether every task has come to an end."""
         return all(task.state.ended for task in self.tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a run would do: `begins` says it in words, `agents` are the commands that start agents, placeholders as
+    they are; `left` tasks have not ended, `ready` ones could be claimed now."""
+
+    plan: str
+    base: str
+    workers: int
+    begins: str
+    agents: tuple[str, ...]
+    left: tuple[TaskId, ...]
+    ready: tuple[TaskId, ...]

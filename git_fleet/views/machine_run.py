@@ -1,4 +1,4 @@
-"""The JSON documents of `run` and of what its agents printed (schemas/run, schemas/log-output)."""
+"""The JSON documents of `run` and of what its agents printed (schemas/run, run-outlook, log-output)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.results import AgentOutput
-from git_fleet.core.running import RunResult
+from git_fleet.core.running import Outlook, RunResult
 from git_fleet.views.machine import time
 
 
@@ -40,6 +40,19 @@ def run(value: RunResult) -> Mapping[str, Any]:
             for task in value.tasks
         ],
         "troubles": list(value.troubles),
+    }
+
+
+def outlook(value: Outlook) -> Mapping[str, Any]:
+    """`run --dry-run`."""
+    return {
+        "plan": value.plan,
+        "base": value.base,
+        "workers": value.workers,
+        "text": value.begins,
+        "agents": list(value.agents),
+        "left": [str(task) for task in value.left],
+        "ready": [str(task) for task in value.ready],
     }
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
 from git_fleet.core.results import AgentOutput
-from git_fleet.core.running import RunResult, TaskEnd
+from git_fleet.core.running import Outlook, RunResult, TaskEnd
 from git_fleet.core.trailers import clean
-from git_fleet.views.look import Look, age, count, line, lines, since, wrapped
+from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
 
 _MARKS = {State.INTEGRATED: ("✓", "green"), State.BLOCKED: ("✗", "red"), State.CANCELLED: ("-", "dim")}
 _NEXT = {
@@ -35,6 +35,16 @@ def begins(plan: str, base: str, advice: str, *, workers: int, asked: int) -> st
     if workers < asked:
         said += f" (not {asked}: max_active in fleet.toml is {workers})"
     return f"plan {line(plan)} onto {line(base)}, {said}"
+
+
+def outlook(value: Outlook, look: Look) -> str:
+    """What a run would do."""
+    left = f"{count(len(value.left), 'task')} left, {len(value.ready)} of them ready"
+    first = f": {some([str(task) for task in value.ready])}" if value.ready else ""
+    commands = (f"agents would be started by: {line(command)}" for command in value.agents)
+    return "\n".join(
+        [wrapped(value.begins, look, indent=2), wrapped(f"{left}{first}", look, indent=2), *commands]
+    )
 
 
 def printed(text: str) -> str:

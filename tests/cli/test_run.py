@@ -176,6 +176,24 @@ def test_a_second_run_is_refused_and_the_first_named(crew: Crew) -> None:
     assert process.returncode == 0
 
 
+def test_a_dry_run_says_what_would_be_started_and_starts_nothing(crew: Crew, plan: Path) -> None:
+    assert "--dry-run stores and approves nothing" in refused(crew, plan.name, "--dry-run", code=1)[0]
+    assert json.loads(crew.fleet("plan", "list", "--json"))["plans"] == []
+    crew.plan(task("a"), task("b", needs=["a"]))
+    document = json.loads(
+        crew.fleet("run", "--dry-run", "--workers", "2", "--json", "--", "my-agent", "{prompt}")
+    )
+    validate(document, "run-outlook")
+    assert document["agents"] == ["my-agent '{prompt}'"]
+    assert (document["left"], document["ready"]) == (["p/a", "p/b"], ["p/a"])
+    said = crew.fleet("run", "-n", "--workers", "2")
+    assert said.startswith("plan p onto main, 2 workers\n2 tasks left, 1 of them ready: p/a\n")
+    assert "agents would be started by: sh " in said
+    assert crew.starts() == []
+    crew.fleet("plan", "import", "--plan", "q", plan.name)
+    assert refused(crew, "q", "-n", code=1)[1] == "git fleet plan approve q --dry-run"
+
+
 # --- which command ---------------------------------------------------------------------------------
 
 
