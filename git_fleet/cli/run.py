@@ -160,7 +160,7 @@ def _plan(
 def _again(target: str | None, given: Sequence[str]) -> str:
     """The same command for where nobody can be asked."""
     behind = ["--", *given] if given else []
-    return shlex.join(["git", "fleet", "run", "--yes", *([target] if target else []), *behind])
+    return f"git fleet run --yes {shlex.join([*([target] if target else []), *behind])}".rstrip()
 
 
 def _foretell(call: Call, session: Session, options: Options) -> int:
