@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
-from git_fleet.errors import FleetError
+from git_fleet.errors import FleetError, GitFailed
 from git_fleet.store import names
 
 _GATHER_SECONDS = 2.0
@@ -74,6 +74,7 @@ class Clerk(threading.Thread):
         self._failed: tuple[object, ...] = ()
         self._failed_at = 0.0
         self._rests_until = 0.0
+        self._session: Session | None = None
 
     def look(self, generation: int) -> None:
         """Something has changed (for the `generation`-th time): look whether there is something to do."""
@@ -92,9 +93,9 @@ class Clerk(threading.Thread):
 
     def run(self) -> None:
         """The thread."""
-        with self._desk.session() as session:
+        with ExitStack() as opened:
             while (generation := self._next()) is not None:
-                self._work(session, generation)
+                self._work(opened, generation)
 
     def _next(self) -> int | None:
         with self._asked:
@@ -105,10 +106,11 @@ class Clerk(threading.Thread):
                 self._asked.wait(left)
             return None if self._over else self._generation
 
-    def _work(self, session: Session, generation: int) -> None:
+    def _work(self, opened: ExitStack, generation: int) -> None:
         done = None
         try:
-            tasks = self._wanted(session, self._desk.options.plan, self._base)
+            session = self._session = self._session or opened.enter_context(self._desk.session())
+            tasks = self._look(session)
             if tasks and not self._in_vain(session, tasks):
                 began = time.monotonic()
                 done = self._call([str(record.id) for record in tasks])
@@ -123,6 +125,12 @@ class Clerk(threading.Thread):
             done = Done(self._what, {}, f"a bug in git-fleet: {type(error).__name__}: {error}")
         self._seen = generation
         self._post(self._what, generation, done)
+
+    def _look(self, session: Session) -> list[TaskRecord]:
+        try:
+            return self._wanted(session, self._desk.options.plan, self._base)
+        except GitFailed:  # its git was killed, say: another one is asked
+            return self._wanted(session, self._desk.options.plan, self._base)
 
     def _key(self, session: Session, tasks: Sequence[TaskRecord]) -> tuple[object, ...]:
         base = session.base_of(tasks[0].id) or session.main

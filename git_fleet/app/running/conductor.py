@@ -12,11 +12,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from git_fleet.app import claim
-from git_fleet.app.running import backlog, needed, orders
+from git_fleet.app.running import backlog, listening, needed, orders
 from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
@@ -29,12 +29,11 @@ from git_fleet.core.model import State, Usage
 from git_fleet.core.running import Stop, Tally
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError
-from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 
 _TICK_SECONDS = 15.0
 _LEAST_SECONDS = 0.05
-_WATCH_SECONDS = 1.0
+_FAILURES = 5
 _REST_SECONDS = 60.0
 """So long one waits at the most before looking again whether something can be claimed, without having been told."""
 
@@ -61,21 +60,16 @@ class Conductor:
         self._retry_at, self._passes = 0.0, False
         self._given_up: set[Oid | None] = set()
         self._told: set[str] = set()
-        self._ended = threading.Event()
+        self._failures = 0
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
-        watch = self._watching()  # before anything is looked at
+        told = listening.begin(self.session.repo, self.base, self.events)  # before anything is looked at
         self._begin(left)
-        threading.Thread(target=self._watch, args=(watch,), name="refs", daemon=True).start()
-        threading.Thread(target=self._listen, name="bell", daemon=True).start()
+        told(self.desk)
         try:
-            while True:
-                self._fill()
-                self._let_look()
-                if self._over():
-                    break
-                self._handle(self._next())
+            while not self._step():
+                pass
         except BaseException:
             self._end_all()
             raise
@@ -83,6 +77,25 @@ class Conductor:
             self._finish()
         self.tally.stop = self._stop or needed.why_over(self.session.snapshot(), self.desk.options.plan)
         return self.tally
+
+    def _step(self) -> bool:
+        """Do what there is to do, and wait for the next thing to happen: whether the run is over. What fails once,
+        because a git was killed say, is not its end."""
+        try:
+            self._fill()
+            self._let_look()
+            if self._over():
+                return True
+            self._handle(self._next())
+            self._failures = 0
+        except (FleetError, OSError) as error:
+            self._failures += 1
+            if self._failures > _FAILURES:
+                raise
+            self.desk.report(f"tried again: {error.message if isinstance(error, FleetError) else error}")
+            time.sleep(self._failures)
+            self._changed()
+        return False
 
     # --- what happens ----------------------------------------------------------------------------
 
@@ -319,11 +332,15 @@ class Conductor:
 
     def _sit(self, seat: Seat, work: queue.SimpleQueue[tuple[Left, bool] | None]) -> None:
         """The thread of a worker: one engagement after another."""
-        with self.desk.session() as session:
+        with ExitStack() as opened:
+            session = None
             while (given := work.get()) is not None:
                 left, made = given
                 try:
+                    session = session or opened.enter_context(self.desk.session())
                     ended = Engagement(self.desk, seat, session, left.record, left.agent, placed=made).work()
+                except FleetError as error:  # before it has begun
+                    ended = Ended(left.record, How.TROUBLE, error.message)
                 except Exception as error:  # noqa: BLE001 - a bug in one thread must not stop the others, nor be lost
                     ended = Ended(
                         left.record, How.TROUBLE, f"a bug in git-fleet: {type(error).__name__}: {error}"
@@ -337,25 +354,6 @@ class Conductor:
         )
         self._clerks[what] = clerk
         clerk.start()
-
-    def _watching(self) -> RefWatch:
-        ours = (names.LEAD, names.SNAPSHOTS)
-        return RefWatch(self.session.repo, (names.FLEET, names.branch(self.base)), ignored=ours)
-
-    def _watch(self, watch: RefWatch) -> None:
-        """Others may move refs, too. (What we move ourselves is told by who does it, so a look a second will do.)"""
-        with watch as refs:
-            while not self._ended.wait(_WATCH_SECONDS):
-                with suppress(FleetError, OSError):  # git could not be asked: again a second later
-                    if refs.wait(_REST_SECONDS):
-                        self.events.put(Changed())
-
-    def _listen(self) -> None:
-        """Another command on this machine may have ordered something."""
-        for _ in orders.rung(self.desk.folder):
-            for seat in self.desk.seats:
-                seat.bell.ring()
-            self.events.put(Changed())
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -379,7 +377,6 @@ class Conductor:
         return any(claim is not None and claim.fence not in self._given_up for claim in claims)
 
     def _finish(self) -> None:
-        self._ended.set()
         for clerk in self._clerks.values():
             clerk.stop(now=self.desk.ending.is_set())
         for seat in self.desk.seats:

@@ -10,7 +10,7 @@ from git_fleet.app.session import Session
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.errors import AnswerIsNo, FleetError, IllegalEvent, StaleClaim
+from git_fleet.errors import AnswerIsNo, FleetError, GitFailed, IllegalEvent, StaleClaim
 
 
 class Over(Exception):
@@ -40,7 +40,11 @@ class Holding:
 
     def is_ours(self) -> bool:
         """Whether the task is claimed as it was; it is read again."""
-        self.record = self.seat.record = self.session.reread(self.record)
+        try:
+            found = self.session.reread(self.record)
+        except GitFailed:  # its git was killed, say: another one is asked
+            found = self.session.reread(self.record)
+        self.record = self.seat.record = found
         now = self.record.state.claim
         claimed = self.record.state.state is State.CLAIMED
         return claimed and self.mine is not None and now is not None and now.fence == self.mine.fence

@@ -1,0 +1,52 @@
+"""Who tells a run that something has happened elsewhere: refs that moved, a command that has ordered something."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from git_fleet.app.running import orders
+from git_fleet.app.running.desk import Desk
+from git_fleet.app.running.events import Changed, Event
+from git_fleet.errors import FleetError
+from git_fleet.git.repository import Repository
+from git_fleet.git.watching import RefWatch
+from git_fleet.store import names
+
+_REST_SECONDS = 60.0
+_AGAIN_SECONDS = 15.0
+_LOOK_SECONDS = 1.0
+"""What a run moves itself is told by who does it, so one look a second will do."""
+
+
+def begin(repo: Repository, base: str, events: queue.SimpleQueue[Event]) -> Callable[[Desk], None]:
+    """Look at the refs as they are now: what moves from here on is told to `events`, once the function that is
+    returned has been called."""
+    watch = RefWatch(repo, (names.FLEET, names.branch(base)), ignored=(names.LEAD, names.SNAPSHOTS))
+
+    def listen(desk: Desk) -> None:
+        threading.Thread(target=_refs, args=(watch, events), name="refs", daemon=True).start()
+        threading.Thread(target=_bell, args=(desk, events), name="bell", daemon=True).start()
+
+    return listen
+
+
+def _refs(watch: RefWatch, events: queue.SimpleQueue[Event]) -> None:
+    with watch as refs:
+        while True:
+            try:
+                if refs.wait(_REST_SECONDS):
+                    events.put(Changed())
+                    time.sleep(_LOOK_SECONDS)
+            except (FleetError, OSError):  # its git was killed, say
+                time.sleep(_AGAIN_SECONDS)
+                events.put(Changed())
+
+
+def _bell(desk: Desk, events: queue.SimpleQueue[Event]) -> None:
+    for _ in orders.rung(desk.folder):
+        for seat in desk.seats:
+            seat.bell.ring()
+        events.put(Changed())
