@@ -25,6 +25,7 @@ LIMITED: Mapping[str, str] = {
     "missing": "work",
     "doomed": f'{writes("half")}; touch "$BOX/$T.begun"; {ENDLESS}',
 }
+pytestmark = pytest.mark.slow
 PROFILES = """
 retries = 0
 max_cost_usd = 2.0

@@ -75,6 +75,7 @@ ASTRAY: Mapping[str, str] = {
         f"{writes('half')}; kill -9 $PPID; exec sleep 1000", 'grep -q half "$T/new"; touch "$T/more"'
     ),
     "locks": once(f'{writes("all")}; touch "$(git rev-parse --git-dir)/index.lock"', "true"),
+    "founds": f"rm .git; git init -q; {writes('all')}; git add -A; git commit -qm 'in a repository of its own'",
     "unlinks": f"{writes('all')}; rm .git",
 }
 
@@ -98,7 +99,7 @@ def test_the_others_do_not_notice(astray: Story) -> None:
     astray.is_done("good")
     astray.is_done("steady")
     assert astray.document["ended"] == "waiting"
-    assert not astray.document["troubles"]
+    assert all(said.startswith("p/founds: ") for said in astray.document["troubles"])
     assert not astray.alive
 
 
@@ -228,3 +229,10 @@ def test_a_lock_that_a_killed_git_has_left_stops_nobody(astray: Story) -> None:
 def test_a_worktree_that_lost_its_dot_git_is_mended(astray: Story) -> None:
     astray.is_done("unlinks")
     assert astray.on_main("unlinks") == "all of unlinks"
+
+
+def test_a_worktree_that_was_made_a_repository_of_its_own_is_left_to_a_person(astray: Story) -> None:
+    astray.is_blocked("founds", "trouble")
+    assert "has lost its .git" in astray.reason("founds")
+    left = next(astray.crew.folder.glob("repo-founds*"))
+    assert (left / "founds/new").read_text() == "all of founds\n"

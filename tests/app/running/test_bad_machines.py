@@ -142,6 +142,25 @@ def _is_integrating(process: psutil.Process) -> bool:
     return False
 
 
+def test_a_run_whose_gits_are_killed_goes_on(repo: Repo, tmp_path: Path) -> None:
+    """Out of memory, say: the readers and writers that its threads keep are all gone at once."""
+    crew = Crew(repo, tmp_path, config="breaker = 100")
+    crew.plan(task("a"), task("b"), task("c", needs=["a"]), agents={"a": "wait", "b": "wait"})
+    with crew.running("--workers", "2", "--json") as process:
+        crew.begun("a")
+        crew.begun("b")
+        gits = [child for child in psutil.Process(process.pid).children() if child.name() == "git"]
+        assert gits
+        signal_all(gits, signal.SIGKILL)
+        crew.go("a")
+        crew.go("b")
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert json.loads(out)["ended"] == "complete"
+    assert_reachable(repo, b"begun\n")
+    crew.sound()
+
+
 def test_only_one_run_works_on_a_plan(repo: Repo, tmp_path: Path) -> None:
     crew = Crew(repo, tmp_path)
     crew.plan(task("a"), agents={"a": "wait"})
