@@ -69,6 +69,7 @@ def run_until(crew: Crew, number: int, begin: str, landed: int) -> None:
         )
     try:
         crew.until(lambda: run.poll() is not None or on_main(crew, begin) >= landed, PATIENCE_SECONDS)
+        assert landed > TASKS or run.poll() is None, "it was over before it could be killed"
     except BaseException:
         run.kill()
         crew.end_agents()
