@@ -107,7 +107,7 @@ def run(
     yes: bool,
     dry_run: bool,
 ) -> int:
-    """Work a plan with agents: claim, start, follow, hand in, verify, integrate, until nothing is left to do.
+    """Work a plan with agents until nothing is left to do: claim, start, hand in, verify, integrate.
 
     FILE is imported, checked, and approved when you say so. Ctrl-C once claims nothing more and waits; twice ends the
     agents, saves their work and gives their tasks back. Killed, run it again: agents that live are followed further.
