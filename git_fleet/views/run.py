@@ -94,8 +94,12 @@ def run(value: RunResult, look: Look) -> str:
     """The summary: what landed, what did not and why, how long it took and what it cost."""
     text = [_headline(value, look)]
     for task in value.tasks:
-        if task.state is not State.INTEGRATED:
+        if task.state not in (State.INTEGRATED, State.PENDING):
             text += _task(task, look)
+    pending = [str(task.task) for task in value.tasks if task.state is State.PENDING]
+    if pending:
+        verb = "is" if len(pending) == 1 else "are"
+        text.append(f"{look.paint('…', 'yellow')} {some(pending)} {verb} {State.PENDING.phrase}")
     text += [f"{look.paint('note:', 'yellow')} {line(trouble)}" for trouble in value.troubles]
     text.append(wrapped(f"it ended because {line(value.stop.text)}", look, indent=2))
     return "\n".join(text)

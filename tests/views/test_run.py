@@ -62,7 +62,7 @@ def test_the_summary_says_what_waits_for_whom_and_what_to_do() -> None:
         TaskEnd(TaskId("p", "a"), "A", State.INTEGRATED, 1),
         TaskEnd(TaskId("p", "b"), "B", State.BLOCKED, 2, "failed: exit code 3\n\nlast words"),
         TaskEnd(TaskId("p", "c"), "C", State.PARKED, 1, "touches docs/**"),
-        TaskEnd(TaskId("p", "d"), "D", State.PENDING, 0),
+        *(TaskEnd(TaskId("p", name), name, State.PENDING, 0) for name in "defgh"),
     )
     value = RunResult(
         "p",
@@ -79,7 +79,7 @@ def test_the_summary_says_what_waits_for_whom_and_what_to_do() -> None:
     )
     first, *rest = text.run(value, PLAIN).splitlines()
     assert first == (
-        "p: 1 of 4 tasks integrated; 1 commit on main by this run, 1 sent back to rework, "
+        "p: 1 of 8 tasks integrated; 1 commit on main by this run, 1 sent back to rework, "
         "2 recovered from an earlier run, 2 workers, 1m, 0.50 US dollars"
     )
     assert rest == [
@@ -88,7 +88,7 @@ def test_the_summary_says_what_waits_for_whom_and_what_to_do() -> None:
         "    next: git fleet unblock p/b",
         "… p/c is parked (touches docs/**)",
         "    next: git fleet accept p/c",
-        "… p/d is pending",
+        "… p/d, p/e, p/f and 2 more are pending",
         "note: the disk is full",
         "it ended because nothing is ready",
     ]

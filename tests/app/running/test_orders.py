@@ -130,6 +130,9 @@ def test_without_a_run_restart_says_what_to_do(crew: Crew) -> None:
     assert error["hint"] == "git fleet run p"
     error = json.loads(crew.fleet("kill", "a", "--json", code=1))["error"]
     assert error["message"].startswith("no agent of a run works on p/a on this machine")
+    assert error["hint"] == "git fleet log p/a --output shows what agents printed"
+    error = json.loads(crew.fleet("attach", "a", "--json", code=2))["error"]
+    assert error["hint"] == "git fleet log a --output --json"
 
 
 def test_attach_shows_what_is_printed_until_the_end(crew: Crew) -> None:
