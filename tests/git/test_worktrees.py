@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, NeedsPerson
-from git_fleet.git import torn, worktrees
+from git_fleet.git import contents, torn, worktrees
 from git_fleet.git.repository import Repository, discover
 from tests.support.race import race, values
 from tests.support.repo import Repo, make_repo
@@ -407,3 +407,27 @@ def test_a_beginning_is_told_from_a_change(repo: Repo, at: Repository) -> None:
     assert torn.is_beginning(at.git_dir, repo.path, head, "text")
     (repo.path / "text").symlink_to("one")
     assert not torn.is_beginning(at.git_dir, repo.path, head, "text")
+
+
+def test_the_place_of_a_worktree_is_found_whatever_stands_for_its_path(
+    repo: Repo, at: Repository, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "side").symlink_to("real")
+    tree = repo.worktree(tmp_path / "side" / "one", "one")
+    repo.worktree(tmp_path / "side" / "two", "two")
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "one")
+    wanted = Path(tree.run_git("rev-parse", "--path-format=absolute", "--git-dir"))
+    for path in (tree.path, tmp_path / "real" / "one", tmp_path / "link"):
+        assert worktrees.git_dir_for(at, path) == contents.git_dir_of(path) == wanted
+    (tmp_path / "real" / "one").rename(tmp_path / "moved")
+    (tmp_path / "real" / "one").symlink_to(tmp_path / "moved")  # what is on record is a link now
+    assert worktrees.git_dir_for(at, tmp_path / "moved") == wanted
+    assert worktrees.git_dir_for(at, tmp_path / "real") is None
+    assert contents.git_dir_of(repo.path) == repo.path / ".git"
+    (tree.path / "below").mkdir()
+    assert contents.git_dir_of(tree.path / "below") == wanted
+    (tmp_path / "moved" / ".git").write_text("gitdir: ../repo/.git/worktrees/one\n")  # as git ≥ 2.48 may
+    assert contents.git_dir_of(tmp_path / "moved") == wanted
+    with pytest.raises(GitFailed):
+        contents.git_dir_of(tmp_path)
