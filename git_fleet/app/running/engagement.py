@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
-from git_fleet.app import agents, claim, handin, outputs, placing, prompt, snapshots, work
+from git_fleet.app import agents, claim, handin, outputs, placing, prompt, work
 from git_fleet.app.agents import Agent
 from git_fleet.app.running import fresh, mending
 from git_fleet.app.running.desk import Desk, Seat, environment
@@ -277,7 +277,7 @@ class Engagement:
             return self._block("no-report", "it ended without a report", words)
         given = handin.Handin(all_changes=not report, result=words if report else "")
         try:
-            done = handin.done(self._session, str(record.id), given)
+            done = self._handed_in(given)
         except NothingChanged:
             return self._block("no-changes", "it ended well and changed nothing", words)
         except (LostRace, NeedsPerson):
@@ -289,9 +289,23 @@ class Engagement:
             return self._again_or_block(f"it cannot be handed in: {refused.message}", words, "hand-in")
         return Ended(done.record, How.HANDED_IN, "; ".join(done.notes))
 
+    def _handed_in(self, given: handin.Handin) -> handin.HandedIn:
+        """Hand in, again and again while the disk is full: somebody may clear it. Raises as `handin.done`."""
+        number = 1
+        while True:
+            try:
+                return handin.done(self._session, str(self._held.task), given)
+            except GitFailed as full:
+                if full.hint != FREE_SPACE or number > HINDERED_TRIES or self._desk.ending.is_set():
+                    raise
+                self._held.say(f"not handed in yet: {full.message}")
+                self._seat.bell.wait(backoff(number, HINDERED))
+                mending.mend(self._session, self._held.record)
+                self._held.require()
+                number += 1
+
     def _block(self, code: str, said: str, words: str) -> Ended:
         """The task cannot go on; what is in its worktree is saved, too."""
-        snapshots.keep(self._session, self._held.record)
         last = "\n".join(words.rstrip().splitlines()[-_REASON_LINES:])
         reason = f"{said}\n\n{last}" if last else said
         acted = work.block(self._session, str(self._held.task), code, reason)
