@@ -286,9 +286,9 @@ def test_an_agent_that_fills_the_disk_stops_nobody_for_good(small: Path, tmp_pat
     waits = f'while [ ! -e "$BOX/good.begun" ]; do sleep 0.05; done; {fills}'
     crew.act("fills", waits)
     with crew.running("--workers", "2") as process:
-        assert process.stderr is not None
-        crew.until((crew.box / "full").exists)
-        crew.until(lambda: "fills: in trouble" in process.stderr.readline())  # type: ignore[union-attr]
+        err = process.stderr
+        assert err is not None
+        crew.until(lambda: "fills: in trouble" in err.readline())
         (small / "filler").unlink()
         crew.until(lambda: crew.states()["fills"] == "blocked")
         crew.go("good")
@@ -297,4 +297,22 @@ def test_an_agent_that_fills_the_disk_stops_nobody_for_good(small: Path, tmp_pat
     assert_reachable(crew.repo, b"half of fills\n", b"begun\n")
     assert len(crew.starts()) == 2
     assert not crew.alive()
+    crew.sound()
+
+
+def test_work_that_is_done_on_a_full_disk_is_handed_in_when_there_is_room(
+    small: Path, tmp_path: Path
+) -> None:
+    crew = Crew(make_repo(small / "repo"), tmp_path, worker="retries = 0")
+    fills = f'{writes("all")}; head -c 100000000 /dev/zero > "$BOX/../disk/filler"; true'
+    crew.plan(task("fills"), agents={"fills": fills})
+    with crew.running() as process:
+        err = process.stderr
+        assert err is not None
+        crew.until(lambda: "fills: not handed in yet: " in err.readline())
+        (small / "filler").unlink()
+        lines(process)
+    assert process.returncode == 0
+    assert len(crew.starts()) == 1
+    assert crew.repo.run_git("show", "main:fills/new") == "all of fills"
     crew.sound()
