@@ -272,7 +272,7 @@ class Engagement:
     def _hand_in(self, words: str) -> Ended | None:
         """The work as a proposal; None when that was refused and another agent is to put it right."""
         self._seat.now("handing in")
-        record, report = self._held.record, self._reports
+        report = self._reports
         if report and not words.strip():
             return self._block("no-report", "it ended without a report", words)
         given = handin.Handin(all_changes=not report, result=words if report else "")
