@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -60,6 +61,7 @@ echo "$T $FLEET_WORKER $$" >> "$BOX/starts"
 . "$BOX/acts/$T"
 """
 _PATIENCE_SECONDS = 60.0
+_MOST_SECONDS = 150.0
 
 
 @dataclass
@@ -140,9 +142,12 @@ class Crew:
     def running(self, *args: str) -> Iterator[subprocess.Popen[str]]:
         """The same; killed with all its agents when the block ends, if it lives then."""
         process = self.start(*args)
+        timer = threading.Timer(_MOST_SECONDS, process.kill)  # whoever reads its lines would wait for ever
+        timer.start()
         try:
             yield process
         finally:
+            timer.cancel()
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.communicate()
