@@ -129,7 +129,7 @@ class Engagement:
         said = made_to.reason if made_to else how_it_ended(code, why)
         follows = outcome(code, words, self._tries, self._profile.retries, made_to)
         if mending.is_gone(self._held.record) and not (self._reports and follows is Outcome.HAND_IN):
-            return self._release(_GONE)  # the next claim starts from what was saved of it
+            return self._release_gone()
         if found and code is None and made_to is None:
             self._held.say(
                 f"{said}; another one goes on"
@@ -314,6 +314,13 @@ class Engagement:
     def _release(self, reason: str, how: How = How.RELEASED) -> Ended:
         acted = work.release(self._session, str(self._held.task), reason)
         return Ended(acted.record, how, "; ".join((reason, *acted.notes)))
+
+    def _release_gone(self) -> Ended:
+        """Its worktree was deleted: the next claim starts from what was saved of it, and git may forget the place."""
+        acted = work.release(self._session, str(self._held.task), _GONE)
+        if not any(note.endswith("stays there") for note in acted.notes):  # all of it is kept
+            mending.forget(self._session, self._held.record)
+        return Ended(acted.record, How.RELEASED, "; ".join((_GONE, *acted.notes)))
 
     def _over(self) -> Ended:
         """The claim has ended without us."""

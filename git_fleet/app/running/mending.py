@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from git_fleet.app.session import Session
 from git_fleet.core.snapshot import TaskRecord
+from git_fleet.errors import FleetError
 from git_fleet.git import locks, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import names
@@ -47,3 +49,11 @@ def is_gone(record: TaskRecord) -> bool:
     """Whether the claim's worktree, which was made, is not there."""
     claim = record.state.claim
     return claim is not None and bool(claim.worktree) and not Path(claim.worktree).is_dir()
+
+
+def forget(session: Session, record: TaskRecord) -> None:
+    """Take the deleted worktree of the claim off git's record, where that can be. What hung on it is saved by then."""
+    claim = record.state.claim
+    if claim is not None and claim.worktree:
+        with suppress(FleetError):
+            worktrees.forget(session.repo, Path(claim.worktree))
