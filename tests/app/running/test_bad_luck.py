@@ -89,6 +89,7 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         try:
             document = crew.run("--workers", "6", code=1)
             alive = crew.alive()
+            crew.sound()
             crew.fleet("cleanup")  # which saves what hangs on a worktree alone, and removes it
             yield Story(crew, document, crew.states(), alive)
         finally:
