@@ -136,7 +136,8 @@ class Screen:
         size = self._live.console.size if self._live is not None else console().size
         shown, more = fitting(busy, size.height)
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True, header_style="dim")
-        columns = ["WORKER", "TASK", "IS", "FOR", *(["COST"] if spent else [])]
+        cost = any(seat.record.state.usage.cost_usd for seat in shown if seat.record is not None)
+        columns = ["WORKER", "TASK", "IS", "FOR", *(["COST"] if cost else [])]
         for name in columns:
             table.add_column(
                 name,
@@ -146,7 +147,7 @@ class Screen:
             )
         table.add_column("LAST LINE", no_wrap=True, ratio=1, overflow="ellipsis")
         for seat in shown:
-            cells = _row(seat, wide=size.width >= _WIDE_COLUMNS, cost=bool(spent))
+            cells = _row(seat, wide=size.width >= _WIDE_COLUMNS, cost=cost)
             table.add_row(*(Text(text, style=style) for text, style in cells))
         parts: list[RenderableType] = [table] if shown else []
         if more:
