@@ -122,7 +122,8 @@ def begin(
 
 
 class Squashed(NamedTuple):
-    """What a squash has changed in a worktree: all paths, and those in conflict."""
+    """What a squash has changed in a worktree: all paths, and those in conflict. Where one side renamed a folder
+    to two places and the other added to it, the folder is in conflict, and no path is unmerged."""
 
     paths: tuple[str, ...]
     conflicts: tuple[str, ...]
@@ -140,12 +141,16 @@ def squash(repo: Repository, worktree: Path, theirs: Oid, *, lock: int) -> Squas
         return None
     _require_way(git, worktree, _left(git, theirs))
     args = ("merge", *_SQUASH, theirs)
+    message = git_dir / "SQUASH_MSG"
+    message.unlink(missing_ok=True)
     code, said = worktrees.run_holding(repo, git, lock, *args, env=contents.config_env(_CONFIG))
     listed = git.paths("diff", "--name-only", "-z", "--no-relative", "--no-renames", "HEAD")
     conflicts = git.paths("diff", "--name-only", "-z", "--no-relative", "--diff-filter=U")
     if code and not conflicts:
-        raise failure(args, code, said)
-    (git_dir / "SQUASH_MSG").unlink(missing_ok=True)  # the next commit here is not to be called a squash
+        if not message.exists():  # it did not come to a merge
+            raise failure(args, code, said)
+        conflicts = list(replay.merge(git, Oid(git.text("rev-parse", "HEAD")), theirs).conflicts)
+    message.unlink(missing_ok=True)  # the next commit here is not to be called a squash
     return Squashed(tuple(dict.fromkeys(listed)), tuple(dict.fromkeys(conflicts)))
 
 

@@ -170,6 +170,19 @@ def test_a_conflict_is_left_marked_and_said(salvaged: Session, repo: Repo) -> No
     assert refs(repo)
 
 
+def test_a_conflict_that_leaves_no_path_unmerged_is_said_too(session: Session, repo: Repo) -> None:
+    """Main has put the files of a folder into two others, so it is not clear where one more belongs."""
+    repo.commit("a folder", {"a/1": "1\n" * 9, "a/2": "2\n" * 9})
+    approved(session, task("a"))
+    Repo(working_on(session, "a")).commit("one", {"a/3": "3\n"})
+    work.release(session, "a")
+    repo.commit("split", {"a/1": None, "a/2": None, "b/1": "1\n" * 9, "c/2": "2\n" * 9})
+    done = keeping.apply(session, "a", "1")
+    assert (done.paths, done.conflicts) == (("a/3",), ("a",))
+    assert repo.status() == ["A  a/3"]
+    assert not (contents.git_dir_of(repo.path) / "SQUASH_MSG").exists()
+
+
 @pytest.mark.parametrize("how", ["modified", "staged", "untracked", "ignored", "merging"])
 def test_nothing_of_somebodys_is_touched(salvaged: Session, repo: Repo, how: str) -> None:
     if how == "modified":

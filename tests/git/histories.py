@@ -177,24 +177,44 @@ def write_graph(repo: Repo, graph: Graph) -> list[Oid]:
 
 
 def by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...], Oid]]:
-    """`git merge --squash` and `git commit` of one tip after the other: the unmerged paths of each, and the tree
-    of HEAD after it."""
+    """`git merge --squash` and `git commit` of one tip after the other: the paths in conflict of each, and the
+    tree of HEAD after it."""
     repo.run_git("checkout", "--quiet", "--force", "--detach", main)
     repo.run_git("clean", "-ffdxq")
     found = []
     for tip in tips:
         conflicts: tuple[str, ...] = ()
-        if repo.try_git("merge", "--squash", "--quiet", tip).returncode:
+        done = repo.try_git("merge", "--squash", "--quiet", tip)
+        if done.returncode:
             listed = repo.run_git("diff", "--name-only", "--diff-filter=U", "-z")
             # ort's name for a file whose place is taken ends in the side it comes from
             paths = {re.sub(rf"~(?:HEAD|{tip})(?:_\d+)?$", "", path) for path in listed.split("\0") if path}
-            conflicts = tuple(sorted(paths, key=os.fsencode))
-            assert conflicts
+            said = os.fsdecode(done.stdout)
+            conflicts = tuple(sorted(paths or _undecided(said), key=os.fsencode))
+            assert conflicts, said + os.fsdecode(done.stderr)
             repo.run_git("reset", "--quiet", "--hard")
             repo.run_git("clean", "-ffdxq")
         else:
             repo.try_git("commit", "--quiet", "--message", "squashed")
         found.append((conflicts, Oid(repo.run_git("rev-parse", "HEAD^{tree}"))))
+    return found
+
+
+_UNDECIDED = (
+    r"\(directory rename split\): Unclear where to rename (?P<one>.+?) to; it was renamed to multiple",
+    r"\(implicit dir rename\): Existing file/dir at (?P<one>.+?) in the way of .+? there: (?P<more>.+?)\.$",
+    r"\(implicit dir rename\): Cannot map more than one path to (?P<one>.+?); .+? there: (?P<more>.+?)$",
+)
+
+
+def _undecided(said: str) -> set[str]:
+    """The paths of those conflicts that leave none unmerged: a folder was renamed by one side, and where what
+    the other side put into it belongs is not clear. Git leaves that where it was, and tells of it in words."""
+    found: set[str] = set()
+    for pattern in _UNDECIDED:
+        for match in re.finditer(f"^CONFLICT {pattern}", said, re.MULTILINE | re.DOTALL):
+            named = match.groupdict()
+            found.update([named["one"], *(named.get("more") or named["one"]).split(", ")])
     return found
 
 

@@ -227,6 +227,36 @@ def test_replaying_gives_the_trees_and_conflicts_of_squashing_by_hand(
     _compare(scratch, history)
 
 
+FOLDER = {"old/1": TEXT, "old/2": TEXT * 2, "older/1": TEXT * 3, "older/2": TEXT * 4}
+TO_ONE = {"new/1": TEXT, "new/2": TEXT * 2}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "conflicts"),
+    [
+        ({"old/3\n": "x\n"}, {"new/1": TEXT, "newer/2": TEXT * 2}, ("old",)),
+        ({"old/3\n": "x\n", "new/3\n": "y\n"}, TO_ONE, ("new/3\n", "old/3\n")),
+        (
+            {"old/3": "x\n", "older/3": "y\n"},
+            {**TO_ONE, "new/4": TEXT * 3, "new/5": TEXT * 4, "older/1": None, "older/2": None},
+            ("new/3", "old/3", "older/3"),
+        ),
+    ],
+    ids=["renamed to two places", "a file where it would go", "two for one place"],
+)
+def test_a_conflict_about_a_renamed_folder_alone_is_one_by_hand_too(
+    bench: Bench,
+    theirs: Mapping[str, Content],
+    ours: Mapping[str, Content | None],
+    conflicts: tuple[str, ...],
+) -> None:
+    start = bench.side("main", "start", FOLDER)
+    onto = bench.side(start, "rename", {"old/1": None, "old/2": None, **ours})
+    proposal = bench.side(start, "add", theirs)
+    assert merge(bench.git, onto, proposal).conflicts == conflicts
+    assert by_hand(bench.repo, onto, [proposal]) == [(conflicts, bench.objects.read_commit(onto).tree)]
+
+
 @pytest.mark.slow
 @settings(max_examples=500)
 @given(history=histories)
