@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from git_fleet.app import integrate, lead, work
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
+from git_fleet.errors import FleetError
 from git_fleet.git.locks import left_behind
 from tests.support.breaking import Halted, attempt
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, task
-from tests.support.race import Done, Raised, race
+from tests.support.race import Done, Puppet, Raised, race, until, values
 from tests.support.repo import Repo
 from tests.support.worlds import GENEROUS, assert_logs_are_legal, assert_sound
 
@@ -85,6 +90,101 @@ def _take_back(session: Session, verdict: str) -> object:
     if verdict == "rejected":
         return work.reject(session, "a", ("no",))
     return work.cancel(session, "a", "no")
+
+
+def _reject(place: Path, clock: FakeClock, name: str) -> None:
+    with open_fleet(place, "person", clock) as session:
+        work.reject(session, name, ("no",))
+
+
+def _integrate_aside(say: Callable[[object], None], place: Path, clock: FakeClock) -> None:
+    say(attempt(_integrate, place, clock))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_rejected_after_the_intent_and_before_all_locks_are_held_does_not_land(
+    repo: Repo, clock: FakeClock, killed: bool
+) -> None:
+    """Somebody who rejects b stops with b's log locked, so the lead, which has written what it intends, waits."""
+    session = _handed_in(repo, clock)
+    with Halted(1, _reject, repo.path, clock, "b", prepared=True) as halted:
+        assert (repo.path / ".git/refs/fleet/task/p/b.lock").exists()
+        leading = Puppet(_integrate_aside, repo.path, clock)
+        until(lambda: lead.show(session).intent_open)
+        work.reject(session, "a", ("no",))
+        assert _landed(repo) == []
+        if not killed:
+            assert halted.go_on() == Done(None)
+    said = leading.hear()
+    leading.kill()
+    assert isinstance(said, Done) or said.kind == "Busy", said
+    _integrate(repo.path, clock)
+    assert _landed(repo) == (["c", "b"] if killed else ["c"])
+    states = {name.task: record.state.state for name, record in session.snapshot().tasks.items()}
+    assert states == {
+        "a": State.REWORK,
+        "b": State.INTEGRATED if killed else State.REWORK,
+        "c": State.INTEGRATED,
+    }
+    assert not lead.show(session).intent_open
+    assert_logs_are_legal(session)
+    assert_sound(repo)
+
+
+MANY = tuple(f"t{number}" for number in range(8))
+
+
+def _land_or_reject(number: int, place: Path, clock: FakeClock) -> str:
+    """The first lands everything; each other rejects a task at the moment when tasks' logs begin to be locked."""
+    if number == 0:
+        return ",".join(_integrate(place, clock))
+    with open_fleet(place, "person", clock) as session:
+        folder = place / ".git/refs/fleet/task/p"
+        transact = session.store.refs.transact
+
+        def at_that_moment(*args: Any, **kwargs: Any) -> None:
+            end = time.monotonic() + 0.5  # by then it may have landed
+            while time.monotonic() < end and not any(name.endswith(".lock") for name in os.listdir(folder)):
+                pass
+            transact(*args, **kwargs)
+
+        session.store.refs.transact = at_that_moment  # type: ignore[method-assign]  # this process ends soon
+        try:
+            work.reject(session, MANY[-number], ("no",))
+        except FleetError as error:
+            return error.code
+    return "rejected"
+
+
+def _check_rejections(repo: Repo, clock: FakeClock) -> None:
+    repo.commit("Set up", {"fleet.toml": GENEROUS})
+    with open_fleet(repo, "w1", clock) as session:
+        approved(session, *map(task, MANY))
+        for name in MANY:
+            claimed(session, name)
+            proposed(session, name)
+        _, *said = values(race(4, _land_or_reject, repo.path, clock))
+        before = set(_landed(repo))
+        states = {name.task: record.state.state for name, record in session.snapshot().tasks.items()}
+        assert {name for name, state in states.items() if state is State.INTEGRATED} == before
+        assert not lead.show(session).intent_open
+        for number, answer in enumerate(said, 1):
+            assert (answer == "rejected") == (MANY[-number] not in before), (answer, before)
+        assert before >= set(MANY[:-3])
+        assert_logs_are_legal(session)
+    assert_sound(repo)
+
+
+def test_a_task_lands_or_is_rejected_and_never_both(repo: Repo, clock: FakeClock) -> None:
+    _check_rejections(repo, clock)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("_again", range(6))
+def test_a_task_lands_or_is_rejected_and_never_both_many_times(
+    repo: Repo, clock: FakeClock, _again: int
+) -> None:
+    _check_rejections(repo, clock)
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
