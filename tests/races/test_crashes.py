@@ -17,6 +17,7 @@ from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session
 from git_fleet.core.model import PlanState, State
 from git_fleet.errors import AnswerIsNo, IllegalEvent
+from git_fleet.git.packs import Storing
 from tests.support.breaking import before_write, cut, die, killed, when_prepared
 from tests.support.clock import FakeClock
 from tests.support.dying import killed_at_every_step
@@ -200,6 +201,16 @@ _DRAINED = {
 }
 
 
+def _for_two_packs(stage: Stage, session: Session) -> None:
+    """So many objects that git stores them while the rest of the landing is being made."""
+    names = [f"t{number}" for number in range(8)]
+    approved(session, *map(task, names))
+    for name in names:
+        claimed(session, name)
+        proposed(session, name, {f"{name}/{'deep/' * 30}new": f"of {name}\n"})
+        stage.work.append(b"of %b\n" % name.encode())
+
+
 def _for_rework(stage: Stage, session: Session) -> None:
     _for_integrate(stage, session)
     stage.repo.commit("Meanwhile", {"a/new": "theirs\n", "b/new": "theirs\n"})
@@ -321,5 +332,34 @@ def test_a_command_killed_at_any_step_is_finished_by_the_next(stage: Stage, name
     command = COMMANDS[name]
     expected = _set_up(stage, command)
     for _ in killed_at_every_step(lambda: command.run(stage), stride=7):
+        _assert_mended(stage, command, expected)
+        stage.put_back()
+
+
+def _die_between_packs() -> None:
+    """From now on, for this process: die when what was begun to be stored is stored, and the rest is not."""
+    finish = Storing.finish
+
+    def finished(storing: Storing) -> None:
+        finish(storing)
+        die()
+
+    Storing.finish = finished  # type: ignore[method-assign]  # this process ends with it
+
+
+@pytest.mark.slow
+def test_a_landing_of_two_packs_killed_between_them_or_anywhere_is_finished_by_the_next(stage: Stage) -> None:
+    command = Command(
+        _integrate, _for_two_packs, lambda stage: set(_states(stage).values()) == {State.INTEGRATED}
+    )
+    expected = _set_up(stage, command)
+    before, packs = stage.repo.rev("main"), stage.folder / "repo/.git/objects/pack"
+    assert not list(packs.glob("*.pack"))
+    assert killed(_die_between_packs, command.run, stage)
+    assert len(list(packs.glob("*.pack"))) == 1
+    assert stage.repo.rev("main") == before
+    _assert_mended(stage, command, expected)
+    stage.put_back()
+    for _ in killed_at_every_step(lambda: command.run(stage), stride=2):
         _assert_mended(stage, command, expected)
         stage.put_back()
