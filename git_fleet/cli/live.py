@@ -115,7 +115,7 @@ class Screen:
         if self._run is None or not self._bell:
             return
         tally = self._run.conductor.tally
-        needed = len(tally.troubles) + sum(how == "blocked" for how in list(tally.ends.values())) + over
+        needed = tally.calls + sum(how == "blocked" for how in list(tally.ends.values())) + over
         if needed > self._rung:
             self._rung = needed
             with _unread():

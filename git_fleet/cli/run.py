@@ -190,9 +190,7 @@ def _foretell(call: Call, session: Session, options: Options) -> int:
 def _begins(ready: Ready, options: Options) -> str:
     from git_fleet.views import run as text
 
-    return text.begins(
-        options.plan, ready.base, ready.advice, workers=ready.options.workers, asked=options.workers
-    )
+    return text.begins(options.plan, ready.base, ready.advice, workers=ready.options.workers)
 
 
 def _run(call: Call, session: Session, options: Options) -> int:

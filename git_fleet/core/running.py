@@ -18,9 +18,11 @@ class Stop:
 
 @dataclass
 class Tally:
-    """What came of a run so far. `nothing` is why the last claim found nothing."""
+    """What came of a run so far. `calls` counts how often a person was told of something, `nothing` is why the last
+    claim found nothing."""
 
     claims: int = 0
+    calls: int = 0
     integrated: int = 0
     ejected: int = 0
     recovered: int = 0

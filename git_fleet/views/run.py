@@ -26,15 +26,10 @@ _NEXT = {
 _SPOKEN = ("text", "result", "command", "content", "name")  # where agents that print JSON have their words
 
 
-def begins(plan: str, base: str, advice: str, *, workers: int, asked: int) -> str:
-    """What is about to be done, by how many workers, and why so many: `asked` for (0: nobody said), or as `advice`
-    says."""
-    said = advice
-    if asked:
-        said = count(workers, "worker")
-    if workers < asked:
-        said += f" (not {asked}: max_active in fleet.toml is {workers})"
-    return f"plan {line(plan)} onto {line(base)}, {said}"
+def begins(plan: str, base: str, advice: str, *, workers: int) -> str:
+    """What is about to be done, by how many workers, and why so many, where that needs saying."""
+    why = f" ({advice})" if advice else ""
+    return f"plan {line(plan)} onto {line(base)}, {count(workers, 'worker')}{why}"
 
 
 def outlook(value: Outlook, look: Look) -> str:

@@ -29,9 +29,7 @@ def test_the_demo_tells_the_whole_story_and_leaves_a_healthy_repository(tmp_path
     assert "git commit (README.md is nobody's): refused" in story
     assert "git commit --no-verify on main: refused" in story
     assert "went through" not in story
-    assert (
-        "bump/bump-dev-us-east-1: rework by its verifiers" in story
-    )  # the red proposal, and what was done about it
+    assert "bump/bump-dev-us-east-1: back to rework" in story  # the red proposal, and what was done about it
     assert "found: gate pinned: exit code 1" in story
     assert story.count("$ git fleet run bump") == 2  # killed once, and begun again
     assert re.search(r"bump: 9 of 9 tasks integrated; \d commits? on main by this run, .*4 workers", story)

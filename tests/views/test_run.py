@@ -17,15 +17,16 @@ from git_fleet.views.look import PLAIN
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("workers", "asked", "said"), [
-    (1, 1, "1 worker"), (4, 4, "4 workers"), (8, 20, "8 workers (not 20: max_active in fleet.toml is 8)"),
-    (1, 3, "1 worker (not 3: max_active in fleet.toml is 1)"), (3, 0, "because of this"),
-])  # fmt: skip
-def test_how_many_and_why(workers: int, asked: int, said: str) -> None:
-    assert (
-        text.begins("p", "main", "because of this", workers=workers, asked=asked)
-        == f"plan p onto main, {said}"
-    )
+@pytest.mark.parametrize(
+    ("workers", "why", "expected"),
+    [
+        (1, "", "1 worker"),
+        (4, "", "4 workers"),
+        (8, "not 20: max_active in fleet.toml is 8", "8 workers (not 20: max_active in fleet.toml is 8)"),
+    ],
+)
+def test_a_run_says_how_many_workers_and_why_so_many(workers: int, why: str, expected: str) -> None:
+    assert text.begins("p", "main", why, workers=workers) == f"plan p onto main, {expected}"
 
 
 @pytest.mark.parametrize(("event", "words"), [

@@ -204,9 +204,18 @@ class Conductor:
         for entry in done.document.get("ejected", ()):
             self.tally.ejected += 1
             self.desk.report(f"{entry['task_id']}: back to rework ({entry['reason']})")
-        for entry in done.document.get("tasks", ()):
-            if done.what == "verify":
-                self.desk.report(f"{entry['task_id']}: {entry.get('state', 'verified')} by its verifiers")
+        if done.what == "verify":
+            for entry in done.document.get("tasks", ()):
+                self._report_verified(
+                    str(entry["task_id"]), str(entry["state"]), str(entry.get("reason") or "")
+                )
+
+    def _report_verified(self, task: str, state: str, reason: str) -> None:
+        if state == State.REWORK:
+            self.tally.ejected += 1
+            self.desk.report(f"{task}: back to rework ({reason})")
+        elif state == State.VERIFIED:
+            self.desk.report(f"{task}: upheld")
 
     def _trouble(self, text: str) -> None:
         self._last_trouble = text
@@ -215,6 +224,7 @@ class Conductor:
         self._tell(text)
 
     def _tell(self, text: str) -> None:
+        self.tally.calls += 1
         notify(
             self.desk,
             self.session.config(self.base).notify,

@@ -88,15 +88,16 @@ def _workers(session: Session, options: Options, config: Config) -> tuple[Option
     """How many workers, and why so many: asked for, or as the plan's check recommends; at most max_active."""
     if options.workers:
         number = min(options.workers, config.max_active)
-        said = f" (max_active is {config.max_active})" if number < options.workers else ""
-        return replace(options, workers=number), f"{number} workers{said}"
+        return (
+            replace(options, workers=number),
+            f"not {options.workers}: max_active in fleet.toml is {config.max_active}"
+            if number < options.workers
+            else "",
+        )
     best = max(1, plan.check(session, options.plan).fan_out.workers)
     number = min(best, config.max_active)
     said = f", but max_active is {config.max_active}" if number < best else ""
-    who = "1 worker" if number == 1 else f"{number} workers"
-    return replace(
-        options, workers=number
-    ), f"{who}: plan check recommends {best}{said} (--workers says otherwise)"
+    return replace(options, workers=number), f"plan check recommends {best}{said}"
 
 
 @dataclass
