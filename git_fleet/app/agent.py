@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from git_fleet.app import minding, outputs, tmux
-from git_fleet.app.orders import Order, leave_order, read_order
+from git_fleet.app.orders import Order, read_order
 from git_fleet.app.remains import Remains
 from git_fleet.core.ids import TaskId
 
@@ -138,10 +138,6 @@ class Agent:
     def order(self) -> Order | None:
         """What somebody wants done with it."""
         return read_order(self.folder)
-
-    def set_order(self, order: str, *, by: str, at: datetime) -> None:
-        """Leave an order for its supervisor. Raises InvalidInput, GitFailed."""
-        leave_order(self.folder, order, by=by, at=at)
 
     # --- what the files say ----------------------------------------------------------------------
 

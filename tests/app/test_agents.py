@@ -610,7 +610,7 @@ def test_what_others_write_into_its_folder_changes_nothing(
 def test_an_order_is_there_until_it_is_cleared(staff: Crew) -> None:
     agent = staff.start("exit 0")
     assert agent.order() is None
-    agent.set_order("kill", by="ann", at=START)
+    agents.leave_order(staff.folder, "kill", by="ann", at=START)
     agents.leave_order(staff.folder, "fresh", by="bob", at=START)
     found = agent.order()
     assert found is not None
@@ -619,7 +619,7 @@ def test_an_order_is_there_until_it_is_cleared(staff: Crew) -> None:
     agents.clear_order(staff.folder)
     assert agents.read_order(staff.folder) is None
     with pytest.raises(InvalidInput) as refused:
-        agent.set_order("dance", by="ann", at=START)
+        agents.leave_order(staff.folder, "dance", by="ann", at=START)
     assert "kill, restart, fresh" in refused.value.hint
     ended(agent)
 

@@ -107,7 +107,7 @@ class Seat:
 @dataclass
 class Desk:
     """What all parts of a run share. `fleet` is the fleet's folder in the common dir; `describe` gives a claim as
-    `git fleet claim --json` prints it; `spent` is what agents have reported so far, in US dollars."""
+    `git fleet claim --json` prints it."""
 
     root: Path
     around: Surroundings
@@ -116,7 +116,6 @@ class Desk:
     report: Report
     describe: Callable[[Placed], str]
     seats: list[Seat] = field(default_factory=list)
-    spent: float = 0.0
     ending: threading.Event = field(default_factory=threading.Event)
     _resting_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -120,10 +120,12 @@ class Engagement:
         """What follows from the end of an agent; None when another one is to be started."""
         mending.mend(self._session, self._held.record)
         ordered = self._obey()
-        if ordered is not None:
-            return ordered if isinstance(ordered, Ended) else None
+        if isinstance(ordered, Ended):
+            return ordered
         if self._desk.ending.is_set():
             return self._release(_ENDED)
+        if ordered:
+            return None
         ended, words = agent.exit(), agent.tail()
         code, why = (ended.code, ended.why) if ended else (None, "")
         said = made_to.reason if made_to else how_it_ended(code, why)
@@ -186,6 +188,7 @@ class Engagement:
         if self._placed:
             placed = placing.place(self._session, self._held.record)
         else:
+            agents.clear_order(agents.folder_of(self._desk.fleet, self._held.task))  # of an earlier claim
             placed = claim.place(self._session, claim.Claimed(self._held.record))
             self._placed = True
         if placed.trouble:
@@ -250,6 +253,8 @@ class Engagement:
 
     def _rest(self, seconds: float, said: str) -> Ended | None:
         """Wait, and keep the claim meanwhile; an end when the run ends, or a person ordered it."""
+        if self._desk.ending.is_set():
+            return self._release(_ENDED)
         if said:
             self._held.say(said)
         until = time.monotonic() + seconds

@@ -15,16 +15,19 @@ GRACE_SECONDS = 10.0
 
 _LINGERS_SECONDS = 60.0  # one that has handed in by itself may still say goodbye
 ENDING = Advice(Step.END, code="ending", reason="the run was ended")
+ORDERED = Advice(Step.END, code="order", reason="a person had it ended")
 
 
 def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
     """Wait for the end of the agent: None, or why it was made to end. Keeps the lease meanwhile.
 
-    Raises Over when its claim has ended; then the agent has ended, too.
+    An order is not left to the command that gave it, which may have died right after. Raises Over when its claim has ended; then the agent has ended, too.
     """
     age = max(0.0, (held.session.now() - agent.began).total_seconds())
     life, printed = Life.beginning(time.monotonic(), age=age), agent.last_output()
-    while True:
+    while agent.exit() is None:  # one that is found at work may have ended long ago
+        if agent.order() is not None:
+            return made_to_end(held, agent, ORDERED)
         said = agent.last_output()
         if said != printed:
             printed, life = said, life.seen(time.monotonic())
@@ -49,6 +52,7 @@ def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
                 life = replace(life, told=True)
             case Step.END:
                 return made_to_end(held, agent, found)
+    return None
 
 
 def made_to_end(held: Holding, agent: Agent, why: Advice) -> Advice:

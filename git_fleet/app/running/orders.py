@@ -58,9 +58,9 @@ def killed(folder: Path, plan: str) -> frozenset[TaskId]:
 
 def forget(folder: Path) -> None:
     """A new run begins: what was ordered of the one before is over, and it may claim what that one left alone."""
-    for path in folder.glob(f"*/{_KILLED}"):
-        path.unlink(missing_ok=True)
-        agents.clear_order(path.parent)
+    for place in folder.glob("*/"):
+        (place / _KILLED).unlink(missing_ok=True)
+        agents.clear_order(place)
 
 
 def kill(session: Session, name: str) -> Obeyed:
@@ -78,7 +78,11 @@ def kill(session: Session, name: str) -> Obeyed:
         with suppress(LostRace):  # a run has done it at this moment
             work.release(held_by(session, record), str(record.id), f"{session.person()} killed it")
         agents.clear_order(agent.folder)
-    return Obeyed(session.reread(record), "its agent was ended, and what it did is saved")
+    now = session.reread(record)
+    given_back = now.state.state in (State.PENDING, State.REWORK)
+    return Obeyed(
+        now, "its agent was ended, and what it did is saved" if given_back else "its agent had ended already"
+    )
 
 
 def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
@@ -97,6 +101,7 @@ def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
     if record.state.state is State.CLAIMED:
         record, agent = _at_work(session, name)
         agents.leave_order(place, "fresh" if fresh else "restart", by=session.person(), at=session.now())
+        (place / _KILLED).unlink(missing_ok=True)
         _ring(folder)
         agent.end(GRACE_SECONDS)
         return Obeyed(record, "its agent was ended, and the run starts another")

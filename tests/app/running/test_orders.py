@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from git_fleet.app.orders import leave_order
+from tests.support.clock import START
 from tests.support.documents import validate
 from tests.support.fleet import task
 from tests.support.repo import Repo
@@ -121,6 +123,37 @@ def test_kill_ends_an_agent_whose_run_was_killed(crew: Crew) -> None:
     assert crew.states() == {"a": "rework"}
     assert "begun" in crew.fleet("salvage", "show", "a", "--patch")
     crew.sound()
+
+
+def leave(crew: Crew, name: str, order: str) -> None:
+    """An order of a command that died before it did anything else."""
+    folder = crew.repo.path / ".git/fleet/run/p" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    leave_order(folder, order, by="ann", at=START)
+
+
+def test_an_order_is_carried_out_though_its_command_died(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": AGAIN})
+    with crew.running() as process:
+        crew.begun("a")
+        leave(crew, "a", "restart")
+        (crew.box / "a.again").touch()
+        (crew.repo.path / ".git/fleet/run/p/bell").write_bytes(b"!")
+        lines(process)
+    assert process.returncode == 0
+    assert len(crew.starts()) == 2
+
+
+def test_an_order_that_came_too_late_is_not_about_the_next_claim(crew: Crew) -> None:
+    crew.plan(task("a"), task("b", needs=["a"]), agents={"a": "wait"})
+    leave(crew, "a", "fresh")  # of an earlier run
+    with crew.running() as process:
+        crew.begun("a")
+        leave(crew, "b", "kill")
+        crew.go("a")
+        lines(process)
+    assert process.returncode == 0
+    assert len(crew.starts()) == 2
 
 
 def test_without_a_run_restart_says_what_to_do(crew: Crew) -> None:

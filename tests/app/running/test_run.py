@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,20 @@ def test_a_killed_run_is_gone_on_with_and_its_agents_are_adopted(crew: Crew) -> 
     assert len(crew.starts()) == 2  # nobody was started twice
     assert crew.states() == {"a": "integrated", "b": "integrated"}
     crew.sound()
+
+
+def test_an_agent_that_ended_long_before_the_run_went_on_has_done_its_task(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": "wait"})
+    with crew.running() as process:
+        crew.begun("a")
+        process.kill()
+        process.wait()
+        crew.go("a")
+        crew.until(lambda: not crew.alive())
+    record = crew.repo.path / ".git/fleet/run/p/a/agent.json"
+    document = json.loads(record.read_bytes())
+    document["began"] = "2020-01-01T12:00:00+00:00"
+    record.write_text(json.dumps(document))
+    assert crew.run()["ended"] == "complete"
+    assert crew.states() == {"a": "integrated"}
+    assert len(crew.starts()) == 1
