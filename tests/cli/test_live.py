@@ -105,6 +105,17 @@ def test_the_bell_rings_when_a_task_is_blocked_and_at_the_end(crew: Crew) -> Non
     assert terminal.shown.count(BELL) == 2
 
 
+def test_the_bell_rings_when_a_person_has_to_accept_something(repo: Repo, tmp_path: Path) -> None:
+    crew = Crew(repo, tmp_path, config='park = ["a/**"]')
+    crew.plan(task("a"), task("b"), agents={"b": "wait"})
+    with run(crew, "--workers", "2") as terminal:
+        terminal.until("git fleet accept p/a")
+        crew.until(lambda: _more(terminal, BELL))
+        crew.go("b")
+        assert terminal.end() == 1
+    assert terminal.shown.count(BELL) == 2
+
+
 def _more(terminal: Terminal, text: str) -> bool:
     terminal.until("at work")
     terminal.read_some()
