@@ -41,7 +41,8 @@ class Task:
 
     `files` and `reads` are gitignore-style patterns (core/patterns.py); `files` is None in a draft
     that does not say yet. `needs` are task ids of the same plan. `branch` and `worktree` are names
-    the plan insists on, else "". `params` are the matrix values this task was expanded from.
+    the plan insists on, else "". `params` are the matrix values this task was expanded from. `extra` is what
+    came with it from an issue tracker, as canonical JSON ("" for nothing): kept, and part of no decision.
     """
 
     id: TaskId
@@ -65,6 +66,7 @@ class Task:
     remarks: str = ""
     params: tuple[tuple[str, str], ...] = ()
     group: str = ""  # the matrix entry's template id: siblings of one matrix share it
+    extra: str = ""
 
     @property
     def owned(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ finds unknown keys before. Everything that is wrong is reported at once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,6 +94,8 @@ def _dump_task(task: Task) -> dict[str, Any]:
             table[key] = str(value) if isinstance(value, str) else value
     if task.params:
         table["matrix"] = {key: [value] for key, value in task.params}
+    if task.extra:
+        table["extra"] = json.loads(task.extra)
     return table
 
 
@@ -201,7 +204,29 @@ def _task(fields: Fields, task_id: TaskId, group: str) -> Task:
         remarks=fields.text("remarks", "", spelling.text_problem),
         params=fields.params,
         group=group,
+        extra=_extra(fields),
     )
+
+
+def _extra(fields: Fields) -> str:
+    """What came with the task from elsewhere, as canonical JSON; "" for nothing."""
+    value = fields.table.get("extra", {})
+    problem = ""
+    if not isinstance(value, Mapping):
+        problem = found(value, "a table")
+    elif value:
+        try:
+            text = json.dumps(
+                value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+            )
+            problem = spelling.encoding_problem(text)
+        except (TypeError, ValueError, RecursionError):  # a date, inf, a key that is no text
+            problem = found(value, "what JSON can say: texts, numbers, true, false, lists and tables")
+        if not problem:
+            return text
+    if problem:
+        fields.report("extra", problem)
+    return ""
 
 
 def _files(fields: Fields, output: Output) -> tuple[str, ...] | None:

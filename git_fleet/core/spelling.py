@@ -66,7 +66,9 @@ def slug_problem(slug: str) -> str:
 
 def line_problem(text: str) -> str:
     """What is wrong with a text of one line, such as a title that becomes a commit's subject."""
-    return "it must be one line without control characters" if _CONTROL.search(text) else _text(text)
+    return (
+        "it must be one line without control characters" if _CONTROL.search(text) else encoding_problem(text)
+    )
 
 
 def text_problem(text: str) -> str:
@@ -75,11 +77,12 @@ def text_problem(text: str) -> str:
     return (
         "it may hold no control characters but tab and newline"
         if _CONTROL_IN_TEXT.search(bare)
-        else _text(text)
+        else encoding_problem(text)
     )
 
 
-def _text(text: str) -> str:
+def encoding_problem(text: str) -> str:
+    """What is wrong with a text that no file can hold."""
     return "it must be UTF-8 text" if _no_utf8(text) else ""
 
 

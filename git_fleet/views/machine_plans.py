@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,7 @@ def _planned(task: Task) -> Document:
         "remarks": task.remarks,
         "payload": dict(task.params),
         "group": task.group or None,
+        "extra": json.loads(task.extra) if task.extra else {},
     }
 
 

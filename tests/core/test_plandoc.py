@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 from contextlib import suppress
 from typing import Any
 
@@ -57,6 +58,7 @@ def test_a_task_is_read_with_all_its_fields() -> None:
             "branch": "feature/42-count",
             "worktree": "../app-42",
             "remarks": "small",
+            "extra": {"github": {"number": 42, "labels": []}},
         },
     ).tasks[1]
     assert task == Task(
@@ -78,7 +80,23 @@ def test_a_task_is_read_with_all_its_fields() -> None:
         branch="feature/42-count",
         worktree="app-42",
         remarks="small",
+        extra='{"github":{"labels":[],"number":42}}',
     )
+
+
+@pytest.mark.parametrize(
+    "value", ["x", {"a": datetime.date(2026, 1, 1)}, {"a": [float("nan")]}, {"a": "\ud800"}], ids=str
+)
+def test_what_came_from_elsewhere_must_fit_into_json_and_into_a_file(value: Any) -> None:
+    said = problems_of(entry(extra=value))
+    assert said.startswith("plan.toml: task a: extra: ")
+    assert "allowed: " in said or said.endswith("it must be UTF-8 text")
+
+
+def test_what_came_from_elsewhere_is_compared_by_what_it_says() -> None:
+    one, other = ({"x": {"a": 1, "b": 2}}, {"x": {"b": 2, "a": 1}})
+    assert parse(entry(extra=one)) == parse(entry(extra=other))
+    assert parse(entry(extra={})) == parse(entry())
 
 
 def test_what_is_not_said_takes_its_default() -> None:
@@ -340,6 +358,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "overlap": st.sampled_from(list(Overlap)),
             "branch": st.just(f"f/{name}"),
             "worktree": st.just(f"../w-{name}"),
+            "extra": st.dictionaries(
+                LINE, st.dictionaries(LINE, st.integers() | LINE | st.lists(LINE), max_size=2)
+            ),
         }
         for field, values in optional.items():
             if draw(st.booleans()):
@@ -372,7 +393,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FIELDS = sorted(
-    {*MATRIX, "needs", "worker", "estimate_minutes", "priority", "hold", "joint", "output", "group"}
+    {*MATRIX, "extra", "needs", "worker", "estimate_minutes", "priority", "hold", "joint", "output", "group"}
 )
 
 
