@@ -15,11 +15,12 @@ from git_fleet.core.config import Config, from_document
 from git_fleet.core.matrix import placeholders
 from git_fleet.core.model import Plan
 from git_fleet.core.plandoc import VERSION, parse_plan
-from git_fleet.core.problems import Path, Problems, found, line_of, show
+from git_fleet.core.problems import Path, Problems, at, found, line_of, show
 from git_fleet.errors import InvalidInput, UnknownFormat
 
 _PATTERNS = ("protected", "park", "disposable")
 _TEMPLATE_KEYS = ("id", "slug", "repo", "plan")
+_NOT_IN_COMMENTS = (*range(0x20), 0x7F)
 _MAX_DEPTH = 20
 _MANY_LINES = ("run", "setup", "teardown", "env")
 
@@ -63,7 +64,13 @@ def load_plan(
     if chosen == "toml" and not added.keys() & document.data.keys():
         return plan, tomli_w.dumps(added) + source
     # A long string on several lines is easier to read, but would lose its carriage returns.
-    return plan, tomli_w.dumps(data, multiline_strings="\r" not in source and "\\r" not in source)
+    notes = "".join(f"# {printable(note)}\n" for note in document.notes)
+    return plan, notes + tomli_w.dumps(data, multiline_strings="\r" not in source and "\\r" not in source)
+
+
+def printable(text: str) -> str:
+    """A text for one line of a comment."""
+    return text.encode("utf-8", "replace").decode().translate(dict.fromkeys(_NOT_IN_COMMENTS, " "))
 
 
 def load_config(text: bytes, name: str) -> tuple[Config, dict[str, Any]]:
@@ -98,7 +105,7 @@ def decode(text: bytes, name: str) -> str:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
-        raise InvalidInput(f"{name}:{line}: not UTF-8 text: {error.reason}") from None
+        raise InvalidInput(f"{at(name, line)}: not UTF-8 text: {error.reason}") from None
 
 
 def _check_depth(data: Mapping[str, Any], name: str) -> None:

@@ -66,17 +66,29 @@ def new(call: Call, name: str) -> None:
         "git fleet plan import plan.toml",
         "git fleet plan import issues.md --plan tasks-app",
         "generate-plan | git fleet plan import - --format json --plan nightly",
+        "gh issue list --state all --limit 1000 --json number,title,body,labels,state,url |",
+        "    git fleet plan import - --plan sprint-3",
+        "git fleet plan import .beads/issues.jsonl --plan sprint-3",
+        "git fleet plan import backlog/ --plan sprint-3   task files of Backlog.md",
     ),
 )
 @click.argument("file", metavar="FILE")
 @click.option(
     "--plan", "plan_id", metavar="ID", help="The plan's id (default: what the file says, or its stem)."
 )
-@click.option("--format", "format_", metavar="FORMAT", help="toml, json or markdown (default: found out).")
+@click.option(
+    "--format",
+    "format_",
+    metavar="FORMAT",
+    help="toml, json, markdown, github, beads, backlog or taskmaster (default: found out).",
+)
 @dry_run_option
 @command
 def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry_run: bool) -> None:
     """Store a plan, or its next revision, as a draft. FILE may be - for standard input.
+
+    FILE holds a plan (TOML, JSON, a Markdown table), or issues: GitHub's as `gh issue list --json …` prints them,
+    beads JSONL, a task file or a folder of Backlog.md, tasks.json of Task Master. Issues that are done are left out.
 
     Nothing runs by it: an edited plan changes nothing until it is approved again.
     """
@@ -99,6 +111,10 @@ def _read(call: Call, file: str) -> tuple[bytes, str]:
     if file == "-":
         return sys.stdin.buffer.read(), "standard input"
     path = call.directory / file
+    if path.is_dir():
+        from git_fleet.app.importers import backlog
+
+        return backlog.open_folder(path)
     try:
         return path.read_bytes(), path.name
     except OSError as error:

@@ -25,6 +25,30 @@ def line_of(lines: Lines, path: Path) -> int:
     return next((lines[place] for place in around if place in lines), 0)
 
 
+class Folder(str):
+    """The name of a folder whose files are read as one text, each from a line of its own on.
+
+    `starts` are the files' names and first lines (1-based), in order.
+    """
+
+    __slots__ = ("starts",)
+    starts: tuple[tuple[int, str], ...]
+
+    def __new__(cls, name: str, starts: Iterable[tuple[int, str]]) -> Folder:
+        """The folder `name` with its files."""
+        made = super().__new__(cls, name)
+        made.starts = tuple(starts)
+        return made
+
+
+def at(source: str, line: int) -> str:
+    """`file:line`, as people look for it; the file alone where the line is not known (0)."""
+    if isinstance(source, Folder) and line:
+        first, name = next((start for start in reversed(source.starts) if start[0] <= line), (1, source))
+        return f"{name}:{line - first + 1}"
+    return f"{source}:{line}" if line else str(source)
+
+
 class Problem(NamedTuple):
     """One thing that is wrong: where (`task 42`, or "" for the document), field, and what."""
 
@@ -56,7 +80,7 @@ class Problems:
         raise InvalidInput("\n".join(shown), hint=hint)
 
     def _line(self, problem: Problem) -> str:
-        place = f"{self.source}:{problem.line}" if problem.line else self.source
+        place = at(self.source, problem.line)
         return ": ".join(filter(None, (place, problem.where, problem.field, problem.text)))
 
 

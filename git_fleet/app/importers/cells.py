@@ -16,7 +16,7 @@ RULES = {
 
 _NOTHING = ("", "none", "-", "–", "—")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_CODE = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)")
+_MARKS = re.compile(r"`+")
 _LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)")
 _EMPHASIS = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
 _REMARK = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -70,18 +70,37 @@ def is_nothing(cell: str) -> bool:
 
 def read_cell(cell: str) -> Cell:
     """The cell's code, its remarks in parentheses outside of code, and the rest."""
-    code: list[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        code.append(match[2].strip())
-        return f"\0{len(code) - 1}\0"
-
-    marked = _CODE.sub(keep, _BREAK.sub(" , ", cell.replace("\0", " ")))
+    marked, code = _without_code(_BREAK.sub(" , ", cell.replace("\0", " ")))
+    code = [piece.strip() for piece in code]
     text, links = _LINK.subn(r"\1", marked)
     remarks = [_refilled(match[1].replace(" , ", " "), code, "`") for match in _REMARK.finditer(text)]
     text = _REMARK.sub(" ", text).strip()
     nothing = text.lower() in _NOTHING
     return Cell("" if nothing else text, code, [remark for remark in remarks if remark], links > 0)
+
+
+def _without_code(text: str) -> tuple[str, list[str]]:
+    """The text with a place for each piece of code, and the pieces. As in CommonMark, a run of marks is closed by
+    the next one that is as long, or means nothing."""
+    runs = list(_MARKS.finditer(text))
+    later: dict[int, list[int]] = {}
+    for number in range(len(runs) - 1, -1, -1):
+        later.setdefault(len(runs[number][0]), []).append(number)
+    kept: list[str] = []
+    code: list[str] = []
+    at = number = 0
+    while number < len(runs):
+        opening = runs[number]
+        closing = later[len(opening[0])]
+        while closing and closing[-1] <= number:
+            closing.pop()
+        if closing:
+            end = runs[closing[-1]]
+            kept += (text[at : opening.start()], f"\0{len(code)}\0")
+            code.append(text[opening.end() : end.start()])
+            at, number = end.end(), closing[-1]
+        number += 1
+    return "".join((*kept, text[at:])), code
 
 
 def _refilled(text: str, code: list[str], mark: str = "") -> str:

@@ -1,0 +1,83 @@
+"""What the text of an issue says about the files it owns, where it says it in a way that leaves no doubt.
+
+A fenced block marked `files` or `owned`, one pattern a line; or a section of that name ("## Files", "### Files
+owned", "**Owned**") with patterns in code marks, as a list or not, or in a fenced block; or one line
+"Files: `a.py`, `docs/**`".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from git_fleet.app.importers import cells
+
+NAMES = ("files", "owned", "files owned", "owned files")
+RULE = f"{cells.RULES['files']}, one or more to a line"
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w-]*)")
+_HEADING = re.compile(r" {0,3}#{1,6}\s+(.*)$")
+_STRONG = re.compile(r"\s*\*\*([^*]+)\*\*:?\s*$")
+_INLINE = re.compile(r"\s*(?:[-*+]\s+)?(?:\*\*)?([A-Za-z ]+?)(?:\*\*:|:\*\*|:)\s+(.*`.*)$")
+_MARKER = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
+_NOTHING = ("_no response_", "none", "-", "n/a")
+
+
+@dataclass(slots=True)
+class Said:
+    """The patterns a text names, those that are not understood by line (1-based), and the lines that are
+    neither code nor about files."""
+
+    files: list[str] = field(default_factory=list)
+    unclear: list[tuple[int, str]] = field(default_factory=list)
+    prose: list[str] = field(default_factory=list)
+
+
+def read(body: str) -> Said:
+    """What the text says."""
+    said = Said()
+    fence, taken, section = "", False, False
+    text = without_comments(body.replace("\r\n", "\n"))
+    for number, line in enumerate(text.split("\n"), start=1):
+        mark = _FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+            elif taken and line.strip() and not line.startswith("#"):
+                said.files.append(line.strip())
+        elif mark:
+            fence, taken = mark[1], section or mark[2].lower() in NAMES
+        elif heading := _HEADING.match(line) or _STRONG.match(line):
+            section = _is_name(heading[1])
+        elif section:
+            _take(_MARKER.sub("", line, count=1).strip(), number, said)
+        elif (inline := _INLINE.match(line)) and _is_name(inline[1]):
+            _take(inline[2].strip(), number, said)
+        else:
+            said.prose.append(line)
+    said.files = list(dict.fromkeys(said.files))
+    return said
+
+
+def without_comments(text: str) -> str:
+    """The text without what stands between `<!--` and `-->`, its lines where they were."""
+    kept: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start)) >= 0:
+        kept += (text[at:start], "\n" * text.count("\n", start, end))
+        at = end + len("-->")
+    return "".join((*kept, text[at:]))
+
+
+def _is_name(heading: str) -> bool:
+    return " ".join(heading.replace("*", "").strip("\t :#").lower().split()) in NAMES
+
+
+def _take(text: str, number: int, said: Said) -> None:
+    if not text or text.lower() in _NOTHING:
+        return
+    found = cells.files(cells.read_cell(text))
+    if found is None:
+        said.unclear.append((number, text))
+    else:
+        said.files += found
