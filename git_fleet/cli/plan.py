@@ -10,7 +10,7 @@ import click
 from git_fleet.app import plan as planning
 from git_fleet.app.plan import Imported
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, write
+from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, say, write
 from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept
 from git_fleet.core.snapshot import PlanRecord
@@ -172,19 +172,32 @@ def show(call: Call, plan_id: str | None) -> None:
     )
 
 
-@plan.command(epilog=examples("git fleet plan export tasks-app > plan.toml"))
+@plan.command(
+    epilog=examples(
+        "git fleet plan export tasks-app > plan.toml",
+        "git fleet plan export --format markdown >> README.md",
+        "git fleet plan export --format beads | bd import -",
+    )
+)
 @click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.option("--format", "format_", default="toml", metavar="FORMAT", help="toml, markdown or beads.")
 @command
-def export(call: Call, plan_id: str | None) -> None:
-    """The plan as TOML, byte for byte as it is stored."""
+def export(call: Call, plan_id: str | None, format_: str) -> None:
+    """The plan as TOML, byte for byte as it is stored, or in a format that `plan import` reads as well."""
+    from git_fleet.app import exporting
+
     with call.session() as session:
-        _, text = planning.text_of(session, plan_id or planning.only(session))
+        made = exporting.export(session, plan_id or planning.only(session), format_)
     if call.as_json:
-        call.show(lambda: {"toml": text}, lambda _: "")
+        left_out = list(made.left_out)
+        document = {"toml": made.toml, "format": made.format, "text": made.text, "left_out": left_out}
+        call.show(lambda: document, lambda _: "")
         return
     sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.write(made.text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
+    if made.left_out:
+        say(f"note: {made.format} has no place for: {', '.join(made.left_out)}")
 
 
 @plan.command()

@@ -125,6 +125,22 @@ def issue(cell: Cell) -> Issue | None:
     return Issue(found.lower(), title or found)
 
 
+_QUOTED = re.compile(r"(\*\*)?#?([A-Za-z0-9][A-Za-z0-9._-]*)(?(1)\*\*) +\0(\d+)\0")
+
+
+def quoted_issue(cell: str) -> Issue | None:
+    """An id and one piece of code: a title that is taken as it is. None for any other cell."""
+    marked, code = _without_code(cell.replace("\0", " "))
+    found = _QUOTED.fullmatch(marked.strip())
+    if found is None or len(code) != 1 or not code[0].strip():
+        return None
+    inner = code[0]
+    spaced = (
+        len(inner) > 2 and inner[0] == inner[-1] == " "
+    )  # as in CommonMark, so that it may begin with a mark
+    return Issue(found[2].lower(), inner[1:-1] if spaced else inner)
+
+
 def names(cell: Cell) -> list[str] | None:
     """Words, in code marks or without."""
     pieces = _pieces(cell)

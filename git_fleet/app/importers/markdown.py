@@ -141,7 +141,7 @@ def _task(table: _Table, line: int, row: list[str], problems: Problems) -> dict[
         problems.add(f"found {cell[column]!r}; {text}", where=where, field=column, line=line)
 
     where = ""
-    issue = cells.issue(read_cell("issue"))
+    issue = cells.quoted_issue(cell["issue"]) or cells.issue(read_cell("issue"))
     if issue is None:
         problem("issue", "allowed: a number or a word, and a short title, such as '#42 count'")
         return {}
