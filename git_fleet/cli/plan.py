@@ -200,6 +200,36 @@ def export(call: Call, plan_id: str | None, format_: str) -> None:
         say(f"note: {made.format} has no place for: {', '.join(made.left_out)}")
 
 
+@plan.command(
+    "sync-issues",
+    epilog=examples(
+        "git fleet plan sync-issues            which issues are done",
+        "git fleet plan sync-issues --apply    and close those of GitHub",
+    ),
+)
+@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.option(
+    "--apply", "close_", is_flag=True, help="Close GitHub's issues, each once, with a comment, through gh."
+)
+@command
+def sync_issues(call: Call, plan_id: str | None, close_: bool) -> int:
+    """Which issues are done, all tasks that came from them being integrated; and close them.
+
+    Without gh it prints the commands. Ends with 1 when something was to be closed and was not.
+    """
+    from git_fleet.app import issues as tracked
+    from git_fleet.core.tracked import Fate
+    from git_fleet.views import issues
+
+    with call.session() as session:
+        found = tracked.sync(session, plan_id or planning.only(session), close=close_)
+    call.show(lambda: issues.document(found), lambda how: issues.synced(found, how))
+    left = [
+        one for one in found.issues if one.fate in (Fate.TO_CLOSE, Fate.FAILED) and one.tracker == "github"
+    ]
+    return 1 if close_ and left else 0
+
+
 @plan.command()
 @click.argument("plan_id", required=False, metavar="[PLAN]")
 @command

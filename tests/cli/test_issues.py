@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tests.app.importers.test_backlog import task_file
 from tests.app.importers.test_beads import bead, dep, lines
 from tests.app.importers.test_github import REPO, issue
 from tests.cli.conftest import PLAN, Fleet
+from tests.support import gh
 from tests.support.fleet import claimed, integrated, open_fleet, proposed
 from tests.support.repo import Repo
 
@@ -150,3 +153,40 @@ def test_a_format_that_cannot_be_written_is_refused(planned: Fleet) -> None:
     answer = planned("plan", "export", "--format", "github")
     assert (answer.code, answer.out) == (2, "")
     assert "format: found 'github'; allowed: toml, markdown, beads" in answer.err
+
+
+def test_issues_are_named_and_closed_when_asked(
+    from_github: Fleet, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = gh.stand_in(tmp_path / "bin", monkeypatch)
+    assert "no issue of plan p is done" in from_github.ok("plan", "sync-issues")
+    done(repo, "1")
+    said = from_github.ok("plan", "sync-issues")
+    assert f"github {REPO}1  p/1    to close" in said
+    assert said.endswith("next: git fleet plan sync-issues p --apply   closes 1 issue\n")
+    assert hub.calls() == []
+    answer = from_github("plan", "sync-issues", "--apply")
+    assert (answer.code, "failed" in answer.out, "no such issue" in answer.out) == (1, True, True)
+    hub.issue(1)
+    closed = from_github.json("plan-sync-issues", "plan", "sync-issues", "p", "--apply")
+    assert [(one["reference"], one["state"]) for one in closed["issues"]] == [(f"{REPO}1", "closed")]
+    assert "was closed already" in from_github.ok("plan", "sync-issues", "--apply")
+    assert hub.now(1)["state"] == "CLOSED"
+
+
+def test_without_gh_the_commands_are_printed(
+    from_github: Fleet, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(repo, "1")
+    gh.without(monkeypatch, tmp_path / "bin")
+    for options, code in (([], 0), (["--apply"], 1)):
+        answer = from_github("plan", "sync-issues", *options)
+        assert answer.code == code
+        before, _, commands = answer.out.partition("gh is not installed; where it is, these close them:\n")
+        assert "to close" in before
+        words = shlex.split(commands)
+        assert words[:5] == ["gh", "issue", "close", f"{REPO}1", "--comment"]
+        assert words[5].startswith("p/1: integrated as ")
+        assert len(words) == 6
+    document = from_github.json("plan-sync-issues", "plan", "sync-issues")
+    assert (document["gh"], document["issues"][0]["state"]) == (False, "to_close")

@@ -1,0 +1,86 @@
+"""The few things that are asked of GitHub's command line. Argument lists only, nothing to answer, a time limit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from git_fleet.core.trailers import clean
+
+AUTH = 4
+_SECONDS = 60.0
+
+
+class Failed(Exception):
+    """gh did not do it. `auth` says that nothing else will work either until somebody has logged in."""
+
+    def __init__(self, why: str, *, auth: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.auth = auth
+
+
+class Issue(NamedTuple):
+    """An issue as gh knows it."""
+
+    closed: bool
+    reopened: bool
+    comments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gh:
+    """The program, the folder it works in, and its environment."""
+
+    program: str
+    folder: Path
+    env: Mapping[str, str]
+
+    def issue(self, reference: str) -> Issue:
+        """How an issue is now. Raises Failed."""
+        printed = self._run("issue", "view", reference, "--json", "state,stateReason,comments")
+        try:
+            found: Any = json.loads(printed)
+            comments = tuple(str(one["body"]) for one in found["comments"])
+            return Issue(found["state"] == "CLOSED", found["stateReason"] == "REOPENED", comments)
+        except (ValueError, LookupError, TypeError) as error:
+            raise Failed(f"gh issue view did not answer with state and comments: {error}") from error
+
+    def close(self, reference: str, comment: str) -> None:
+        """Close an issue, with a comment unless that is "". Raises Failed."""
+        self._run("issue", "close", reference, *(("--comment", comment) if comment else ()))
+
+    def _run(self, *arguments: str) -> str:
+        try:
+            done = subprocess.run(
+                [self.program, *arguments],
+                cwd=self.folder,
+                env=dict(self.env),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"gh did not end within {_SECONDS:g} s") from error
+        except OSError as error:
+            raise Failed(f"gh cannot be started: {error.strerror}") from error
+        if done.returncode:
+            said = clean(done.stderr.decode("utf-8", "replace")).strip().split("\n")
+            why = next((line for line in said if line), "") or f"gh ended with {done.returncode}"
+            raise Failed(why, auth=done.returncode == AUTH)
+        return done.stdout.decode("utf-8", "replace")
+
+
+def find(folder: Path, env: Mapping[str, str]) -> Gh | None:
+    """gh as it is on PATH; None where it is not installed. What git told a hook is not for it."""
+    program = shutil.which("gh", path=env.get("PATH", ""))
+    if program is None:
+        return None
+    kept = {name: value for name, value in env.items() if not name.startswith("GIT_")}
+    return Gh(program, folder, {**kept, "GH_PROMPT_DISABLED": "1", "NO_COLOR": "1"})
