@@ -58,7 +58,11 @@ def load_plan(
     _check_version(data, name)
     problems = Problems(name)
     check_schema(data, "plan", problems, document.lines)
-    hint = "say --plan ID" if "plan" not in data else "nothing was stored; correct it and import it again"
+    hint = (
+        "say --plan ID: git fleet plan import FILE --plan ID"
+        if "plan" not in data
+        else "nothing was stored; correct it and import it again"
+    )
     problems.raise_if_any(hint=hint)
     plan = parse_plan(data, source=name, default_base=default_base, lines=document.lines)
     if chosen == "toml" and not added.keys() & document.data.keys():

@@ -166,12 +166,13 @@ def test_a_reader_may_not_begin_to_overlap_an_active_joint_owner(session: Sessio
 
 def test_revised_touches_exactly_the_tasks_whose_scope_or_overlaps_change(session: Session) -> None:
     approved(session, task("x", files=["/shared"]), task("y"), plan="q")
-    same = task("same"), task("title"), task("gone"), task("files"), task("needs")
+    same = task("same"), task("title"), task("kept"), task("gone"), task("files"), task("needs")
     approved(session, *same)
     saved(
         session,
         task("same"),
         task("title", title="Another"),
+        task("kept", extra={"github": {"number": 1}}),
         task("files", files=["/shared"]),
         task("needs", needs=["same"]),
         task("new"),
@@ -180,8 +181,8 @@ def test_revised_touches_exactly_the_tasks_whose_scope_or_overlaps_change(sessio
     assert events(session, "files") == events(session, "needs") == ["revised"]
     assert events(session, "gone") == ["revised", "cancel"]
     assert events(session, "q/x") == ["revised"]
-    untouched = ["same", "title", "new", "q/y"]
-    assert [events(session, name) for name in untouched] == [[]] * 4
+    untouched = ["same", "title", "kept", "new", "q/y"]
+    assert [events(session, name) for name in untouched] == [[]] * 5
 
 
 def test_ended_tasks_are_left_in_peace(session: Session) -> None:

@@ -132,7 +132,8 @@ def test_a_hostile_name_in_a_plan_is_refused(
     ("name", "text", "words"),
     [
         ("plan.json", '{"version": 1,', "plan.json:1: not JSON"),
-        ("plan.json", "[]", "found a list"),
+        ("plan.json", "[]", "found []; allowed: a list of issues: gh issue list"),
+        ("plan.json", "3", "found a int; allowed: an object"),
         ("plan.json", '{"version": 1, "version": 1}', "stands twice"),
         ("plan.json", "[" * 100_000, "nested too deeply"),
         ("plan.md", "# Nothing\n", "no table of issues"),
@@ -151,7 +152,7 @@ def test_a_file_that_is_no_text_is_refused(fleet: Fleet, repo: Repo) -> None:
     (repo.path / ".git" / "plan.toml").write_bytes(b"version = 1\n\xff\xfe")
     with unchanged(repo):
         refused(fleet("plan", "import", ".git/plan.toml"), "plan.toml:2: not UTF-8 text")
-        refused(fleet("plan", "import", ".git"), "cannot read .git: Is a directory")
+        refused(fleet("plan", "import", ".git"), ".git: no task files in this folder; allowed: a folder of")
 
 
 def test_a_plan_for_a_branch_that_is_not_there_is_refused(fleet: Fleet, repo: Repo) -> None:
@@ -281,6 +282,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("plan", "show"): ["nope"],
     ("plan", "edit"): ["nope"],
     ("plan", "export"): ["nope"],
+    ("plan", "sync-issues"): ["nope"],
     ("plan", "add"): ["app", "../x", "--files", "a"],
     ("plan", "approve"): ["nope", "--yes"],
     ("plan", "pause"): ["nope"],

@@ -145,3 +145,19 @@ def _starts_git(node: ast.Call) -> bool:
     elif not dotted(node.func).startswith("os."):
         return False
     return isinstance(first, ast.Constant) and first.value == "git"
+
+
+def test_what_came_with_a_task_from_elsewhere_decides_nothing() -> None:
+    """Only those look at `Task.extra` that keep it, show it, or write it back where it came from."""
+    looking = {
+        path.as_posix()
+        for path, tree in python_files("git_fleet")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "extra"
+    }
+    assert looking == {
+        "git_fleet/core/plandoc.py",
+        "git_fleet/views/machine_plans.py",
+        "git_fleet/app/exporters/beads.py",
+        "git_fleet/app/issues.py",
+    }

@@ -65,7 +65,7 @@ def read(text: str, source: str) -> Document:
     data = json.decode(text, source)
     problems = Problems(source)
     entries = [data] if isinstance(data, dict) else data
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not entries:
         problems.add(found(data, f"a list of issues: {LIST}"))
         entries = []
     links = Links()

@@ -34,9 +34,13 @@ class Said:
 
 
 def read(body: str) -> Said:
-    """What the text says."""
+    """What the text says.
+
+    A section ends with the next heading, and with a paragraph after its files that names none.
+    """
     said = Said()
-    fence, taken, section = "", False, False
+    section: _Section | None = None
+    fence, taken = "", False
     text = without_comments(body.replace("\r\n", "\n"))
     for number, line in enumerate(text.split("\n"), start=1):
         mark = _FENCE.match(line)
@@ -46,17 +50,40 @@ def read(body: str) -> Said:
             elif taken and line.strip() and not line.startswith("#"):
                 said.files.append(line.strip())
         elif mark:
-            fence, taken = mark[1], section or mark[2].lower() in NAMES
+            fence, taken = mark[1], section is not None or mark[2].lower() in NAMES
         elif heading := _HEADING.match(line) or _STRONG.match(line):
-            section = _is_name(heading[1])
-        elif section:
+            section = _Section(len(said.files)) if _is_name(heading[1]) else None
+        elif section is not None and not section.is_over(line, said):
             _take(_MARKER.sub("", line, count=1).strip(), number, said)
         elif (inline := _INLINE.match(line)) and _is_name(inline[1]):
+            section = None
             _take(inline[2].strip(), number, said)
         else:
+            section = None
             said.prose.append(line)
     said.files = list(dict.fromkeys(said.files))
     return said
+
+
+@dataclass(slots=True)
+class _Section:
+    """A section about files: how many were known when it began, and whether the line before was empty."""
+
+    known: int
+    after_blank: bool = False
+
+    def is_over(self, line: str, said: Said) -> bool:
+        """Whether this line begins a paragraph about something else."""
+        before, self.after_blank = self.after_blank, not line.strip()
+        if (
+            not before
+            or not line.strip()
+            or len(said.files) == self.known
+            or "`" in line
+            or _MARKER.match(line)
+        ):
+            return False
+        return cells.files(cells.read_cell(line.strip())) is None
 
 
 def without_comments(text: str) -> str:

@@ -90,6 +90,7 @@ def test_answers_of_the_rest_interface_are_read_without_pull_requests() -> None:
         ("- **Blocked by:** #2", ["2"]),
         ("This is blocked by o/r#2 & https://github.com/o/r/issues/3", ["2", "3"]),
         ("- [ ] #2\n- [x] #3\n- [ ] read #3", ["2", "3"]),
+        ("## Files\n- `a`\n\nDepends on #2", ["2"]),
         ("No longer depends on #2, not blocked by #3", []),
         ("> Depends on #2", []),
         ("`depends on #2`", []),
@@ -151,6 +152,10 @@ def test_issues_of_other_repositories_are_remembered() -> None:
         ("```python\nfiles\n```\n`x.py`", []),
         ("### Files\n\n_No response_\n\n### Owned\n\n<!-- one\na line -->\n- [ ] `a`", ["a"]),
         ("## Files\nall of the parser", None),
+        ("## Files\n- `a`\nall of it", None),
+        ("## Files\n- `a`\n\n- all of it", None),
+        ("## Files\n- `a`\n\nb/c.py\n\nAll of it.\n`x` and more", ["a", "b/c.py"]),
+        ("## Files\n\nThese:\n\n- `a`", None),
     ],
 )
 def test_the_files_an_issue_owns_are_said_in_its_text(body: str, files: list[str] | None) -> None:
