@@ -68,11 +68,11 @@ def load_plan(
     if chosen == "toml" and not added.keys() & document.data.keys():
         return plan, tomli_w.dumps(added) + source
     # A long string on several lines is easier to read, but would lose its carriage returns.
-    notes = "".join(f"# {printable(note)}\n" for note in document.notes)
+    notes = "".join(f"# {_printable(note)}\n" for note in document.notes)
     return plan, notes + tomli_w.dumps(data, multiline_strings="\r" not in source and "\\r" not in source)
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """A text for one line of a comment."""
     return text.encode("utf-8", "replace").decode().translate(dict.fromkeys(_NOT_IN_COMMENTS, " "))
 

@@ -2,7 +2,7 @@
 
 A newer `gh` also gives `blockedBy`, `parent` and `subIssues`, as lists or as `{"nodes": […], "totalCount": n}`;
 an older one does not, and then the text of an issue says what it waits for ("Depends on #12", "Blocked by #3",
-and a list of `- [ ] #4`). REST answers (`html_url`, `body: null`) are understood, too.
+a section of that name, and a list of `- [ ] #4`). REST answers (`html_url`, `body: null`) are understood, too.
 
 Issues that are closed become no tasks, and nobody waits for them: list with `--state all`, so that they are known.
 """
@@ -21,15 +21,14 @@ from git_fleet.core.fields import Fields
 from git_fleet.core.problems import Problems, found
 
 LIST = "gh issue list --state all --limit 1000 --json number,title,body,labels,state,url"
+_SHOWN = 200
 _ELSEWHERE = f"issues of the file; closed ones count as done: {LIST}"
 
 _URL = re.compile(r"https://[\w.-]+(?::\d+)?/[\w.-]+/[\w.-]+/issues/(\d+)")
-_REFERENCE = r"(?:https://[\w.:-]+/[\w.-]+/[\w.-]+/issues/\d+|(?:[\w.-]+/[\w.-]+)?#\d+)\b"
-_WAITS = re.compile(
-    rf"(?<!\bnot )(?<!\bno longer )\b(?:depends on|blocked by)\b[\s:*_]*"
-    rf"({_REFERENCE}(?:\s*(?:,|&|\band\b)\s*(?:and\s+)?{_REFERENCE})*)",
-    re.IGNORECASE,
-)
+_REFERENCE = r"(?<![\w./-])(?:https://[\w.:-]+/[\w.-]+/[\w.-]+/issues/\d+|(?:[\w.-]+/[\w.-]+)?#\d+)\b"
+_WAITS = re.compile(r"(?<!\bnot )(?<!\bno longer )\b(?:depends on|blocked by)\b[\s:*_]*", re.IGNORECASE)
+_LIST = re.compile(rf"{_REFERENCE}(?:\s*(?:,|&|\band\b)\s*(?:and\s+)?{_REFERENCE})*", re.IGNORECASE)
+_SECTIONS = ("depends on", "blocked by", "dependencies")
 _PART = re.compile(rf"\s*[-*+]\s+\[[ xX]\]\s+({_REFERENCE})\s*$")
 _ONE = re.compile(_REFERENCE)
 _CODE = re.compile(r"`[^`\n]*`")
@@ -53,8 +52,13 @@ class _Issue:
     def local(self, reference: str) -> str:
         """The id of the issue that is referred to; "" for one of another repository, which is remembered."""
         where, _, number = reference.rpartition("#") if "#" in reference else reference.rpartition("/issues/")
-        same = self.repository and (where == self.repository or self.repository.endswith(f"/{where}"))
-        if not where or same:
+        if not where:
+            return number
+        if not self.repository:
+            self.fields.report("url", f"it is missing, and it alone tells whose {reference} is; {LIST}")
+            return ""
+        here, there = self.repository.lower(), where.lower()
+        if there == here or here.endswith(f"/{there}"):
             return number
         self.remarks.append(f"waits for {reference}, of another repository")
         return ""
@@ -128,7 +132,7 @@ def _needs(issues: Mapping[str, _Issue], links: Links) -> dict[str, list[str]]:
     blockers: dict[str, list[str]] = {}
     parents: dict[str, str] = {}
     for name, issue in issues.items():
-        said = [issue.local(each) for each in _references(issue.body)]
+        said = [issue.local(each) for each in _references(issue)]
         blockers[name] = [each for each in said if each] + list(_nodes(issue, "blockedBy", links))
         blockers[name] += list(_nodes(issue, "subIssues", links))
         parent = issue.fields.table.get("parent")
@@ -137,16 +141,33 @@ def _needs(issues: Mapping[str, _Issue], links: Links) -> dict[str, list[str]]:
     return with_hierarchy(blockers, parents, inherit=False)
 
 
-def _references(body: owned.Said) -> Iterator[str]:
-    """The issues that the text of one says it waits for: quotations and code do not count."""
-    for line in body.prose:
+def _references(issue: _Issue) -> Iterator[str]:
+    """The issues that the text of one says it waits for: quotations and code do not count.
+
+    A line that speaks of waiting for an issue in other words than we know is remembered, for people.
+    """
+    section = False
+    for line in issue.body.prose:
         if line.lstrip().startswith(">"):
             continue
+        title = owned.heading(line)
+        section = title in _SECTIONS if title is not None else section
         plain = _CODE.sub("", line)
-        if part := _PART.match(plain):
+        if section:
+            yield from _ONE.findall(plain)
+        elif part := _PART.match(plain):
             yield part[1]
-        for match in _WAITS.finditer(plain):
-            yield from _ONE.findall(match[1])
+        else:
+            unclear = -1
+            for match in _WAITS.finditer(plain):
+                if found := _LIST.match(plain, match.end()):
+                    yield from _ONE.findall(found[0])
+                elif unclear < 0:
+                    unclear = match.end()
+            if unclear >= 0 and _ONE.search(
+                plain, unclear
+            ):  # one search a line: there may be many such words
+                issue.remarks.append(f"not understood: {line.strip()[:_SHOWN]}")
 
 
 def _nodes(issue: _Issue, field: str, links: Links) -> Iterator[str]:

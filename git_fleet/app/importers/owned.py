@@ -51,11 +51,13 @@ def read(body: str) -> Said:
                 said.files.append(line.strip())
         elif mark:
             fence, taken = mark[1], section is not None or mark[2].lower() in NAMES
-        elif heading := _HEADING.match(line) or _STRONG.match(line):
-            section = _Section(len(said.files)) if _is_name(heading[1]) else None
+        elif (title := heading(line)) is not None:
+            section = _Section(len(said.files)) if title in NAMES else None
+            if section is None:
+                said.prose.append(line)
         elif section is not None and not section.is_over(line, said):
             _take(_MARKER.sub("", line, count=1).strip(), number, said)
-        elif (inline := _INLINE.match(line)) and _is_name(inline[1]):
+        elif (inline := _INLINE.match(line)) and _words(inline[1]) in NAMES:
             section = None
             _take(inline[2].strip(), number, said)
         else:
@@ -96,8 +98,14 @@ def without_comments(text: str) -> str:
     return "".join((*kept, text[at:]))
 
 
-def _is_name(heading: str) -> bool:
-    return " ".join(heading.replace("*", "").strip("\t :#").lower().split()) in NAMES
+def heading(line: str) -> str | None:
+    """The words of a line that is a heading, in lower case; None for any other line."""
+    found = _HEADING.match(line) or _STRONG.match(line)
+    return _words(found[1]) if found else None
+
+
+def _words(text: str) -> str:
+    return " ".join(text.replace("*", "").strip("\t :#").lower().split())
 
 
 def _take(text: str, number: int, said: Said) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -98,6 +101,9 @@ def test_answers_of_the_rest_interface_are_read_without_pull_requests() -> None:
         ("<!-- Depends on #2 -->", []),
         ("Depends on #4", []),
         ("see #2", []),
+        ("### Depends on\n\n#2\n\n### Else\n\n#3", ["2"]),
+        ("**Blocked by:**\n- #2 the parser\n- O/R#3\n## Files\n`a`\n\nsee #3", ["2", "3"]),
+        ("## Dependencies\n_No response_", []),
         ("Depends on #2x", []),
     ],
 )
@@ -116,6 +122,12 @@ def test_what_an_issue_waits_for_is_said_by_a_newer_gh(nodes: Any) -> None:
 def test_a_parent_waits_for_its_sub_issues() -> None:
     assert tasks(issue(1), issue(2, parent={"number": 1, "title": "x"}))["1"]["needs"] == ["2"]
     assert "needs" not in tasks(issue(2, parent={"number": 1}))["2"]
+
+
+def test_other_words_about_waiting_are_remembered() -> None:
+    found = tasks(issue(1, "It depends on the parser, see #2.\nIt depends on luck."), issue(2))
+    assert "needs" not in found["1"]
+    assert found["1"]["remarks"] == "not understood: It depends on the parser, see #2."
 
 
 def test_issues_of_other_repositories_are_remembered() -> None:
@@ -185,6 +197,7 @@ def test_a_line_about_files_that_is_not_understood_is_named() -> None:
         ([issue(1, labels=[{"id": 3}])], "issues.json: issue 1: labels: found None"),
         ([issue(1, url="--repo=x/y")], "issues.json: issue 1: url: found '--repo=x/y'; allowed: the address"),
         ([issue(1, url=f"{REPO}2")], "issues.json: issue 1: url: found"),
+        ([issue(1, "Depends on o/r#2", url=None)], "issue 1: url: it is missing, and it alone tells whose o/r#2 is"),
         ([issue(1, blockedBy=3)], "issues.json: issue 1: blockedBy: found 3; allowed: a list of issues"),
         ([issue(1, blockedBy=["x"])], "issues.json: issue 1: blockedBy: found 'x'"),
         ([issue(1, subIssues={"nodes": [], "totalCount": 3})], "issue 1: subIssues: found 0 of 3 issues"),
@@ -236,6 +249,15 @@ def test_no_text_of_an_issue_makes_the_reader_crash(body: str) -> None:
         return
 
 
+@contextmanager
+def cheaply() -> Iterator[None]:
+    """Fails when it takes more of the processor than reading a text once or twice does: what is tried again from
+    every place takes 20 s and more."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < 5
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -249,6 +271,16 @@ def test_no_text_of_an_issue_makes_the_reader_crash(body: str) -> None:
     ids=lambda text: text[:6],
 )
 def test_a_text_made_to_take_long_does_not(text: str) -> None:
-    """Each of these takes minutes where a pattern is tried again from every place."""
-    assert owned.read(f"## Why\n{text}").files == []
-    owned.read(f"## Files\n{text}")
+    with cheaply():
+        assert owned.read(f"## Why\n{text}").files == []
+        owned.read(f"## Files\n{text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["depends on " * 6_000, "a-" * 60_000, "#3 and " * 9_000, "blocked by #3" + " and" * 15_000],
+    ids=lambda text: text[:6],
+)
+def test_references_made_to_take_long_do_not(text: str) -> None:
+    with cheaply():
+        assert "2" in needs(f"{text}\n\nDepends on #2\n## Depends on\n{text}")
