@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from git_fleet.app.documents import load_plan
 from git_fleet.core.model import Plan
 from git_fleet.errors import InvalidInput
-from tests.app.exporters.test_beads import JSON, LINE, TEXT
+from tests.app.exporters.test_beads import JSON, KEY, LINE, TEXT
 from tests.app.exporters.test_markdown import table, tables
 from tests.app.importers.test_github import issue
 from tests.app.importers.test_taskmaster import entry
 from tests.core.test_plandoc import documents
 
 ENTRIES = st.lists(
-    st.tuples(LINE.filter(str.strip), TEXT, st.dictionaries(LINE, JSON, max_size=2)), min_size=1, max_size=3
+    st.tuples(LINE.filter(str.strip), TEXT, st.dictionaries(KEY, JSON, max_size=2)), min_size=1, max_size=3
 )
 """Titles, texts, and fields that we know nothing of."""
 
