@@ -164,8 +164,7 @@ class Screen:
         for seat in busy:
             if seat.record is not None:
                 self._costs[seat.record.id] = seat.record.state.usage.cost_usd
-        seen = sum(self._costs.values()) - self._before
-        return max(seen, self._run.desk.spent if self._run else 0.0)
+        return sum(self._costs.values()) - self._before
 
     def _caption(self, busy: int, free: int, spent: float) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)

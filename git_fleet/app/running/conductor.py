@@ -236,7 +236,6 @@ class Conductor:
         for said in needed.needed(self.session, self.desk.options.plan):
             if said not in self._told:
                 self._told.add(said)
-                self.tally.calls += 1
                 self.desk.report(said)
                 self._tell(said)
 
