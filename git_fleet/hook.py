@@ -1,12 +1,12 @@
 """What git's hooks call when shell alone cannot decide (DESIGN section 8): one function per hook.
 
     git-fleet-hook pre-commit | commit-msg FILE | pre-push REMOTE URL | reference-transaction STATE
+    git-fleet-hook agent EVENT (agenthook.py)
 
-Arguments and standard input are git's own; from the pre-commit framework come its PRE_COMMIT_*
-variables instead. Exit code 0 lets pass, any other refuses (section 15: 4 denied, 3 stale claim), with
-what, why and the next safe command on standard error. A commit pays for each import, so this face has
-its own small readers of the stored format and imports the standard library, errors, the one door to
-git, and nothing else of ours but the rules.
+Arguments and standard input are git's own; from the pre-commit framework come its PRE_COMMIT_* variables
+instead. Exit code 0 lets pass, any other refuses (section 15: 4 denied, 3 stale claim), with what, why and the
+next safe command on standard error. A commit pays for each import, so this face has its own small readers of
+the stored format and imports the standard library, errors, the one door to git, and of ours the rules alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from git_fleet import agenthook
 from git_fleet.core import guardrail
 from git_fleet.core.guardrail import Move, Ticket, printable
 from git_fleet.errors import Denied, FleetError, InvalidInput, StaleClaim
@@ -62,6 +63,8 @@ def entry() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the hook `argv[0]` with git's arguments for it: the exit code (section 15)."""
+    if list(argv[:1]) == ["agent"]:
+        return agenthook.main(argv[1:], sys.stdin.buffer, os.environ)
     try:
         _run(argv, os.environ)
     except FleetError as error:
@@ -127,8 +130,7 @@ def _text(data: bytes) -> str:
 
 def _tip(here: Here, ref: str) -> tuple[str, dict[str, Any]]:
     """The id and the event at the tip of a log; two empty values when there is no such log."""
-    answer = here.git("cat-file", "--batch", stdin=ref.encode() + b"\n")
-    head, _, rest = answer.partition(b"\n")
+    head, _, rest = here.git("cat-file", "--batch", stdin=ref.encode() + b"\n").partition(b"\n")
     words = head.split(b" ")
     if words[-1] == b"missing":
         return "", {}
@@ -358,8 +360,7 @@ def _values(here: Here, refs: list[str]) -> dict[str, str]:
     listing = here.git(
         "for-each-ref", "--format=%(objectname) %(refname)", *(name.rstrip("/") for name in wanted)
     )
-    pairs = (line.split(" ", 1) for line in _text(listing).splitlines())
-    return {ref: value for value, ref in pairs}
+    return {line.partition(" ")[2]: line.partition(" ")[0] for line in _text(listing).splitlines()}
 
 
 def _follows_remote(here: Here, move: Move, now: str | None) -> bool:

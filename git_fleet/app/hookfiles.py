@@ -15,6 +15,9 @@ from pathlib import Path
 from git_fleet import resources
 
 HOOKS = ("pre-commit", "commit-msg", "pre-push", "reference-transaction")
+AGENT = "agent"
+"""Beside git's hooks: what coding agents' own hooks call."""
+
 KEPT = ".pre-fleet"
 """What follows the name of a hook that was there before ours; ours runs it."""
 
