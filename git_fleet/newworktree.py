@@ -80,9 +80,8 @@ def _plain(name: str, folder: Path) -> str:
     place, branch = Path(roots[0], ".claude", "worktrees", name), f"worktree-{name}"
     if str(place) not in roots:
         known = git.run("rev-parse", "-q", "--verify", f"refs/heads/{branch}", ok=(0, 1)).code == 0
-        git.run(
-            "worktree", "add", *([place, branch] if known else ["--no-track", "-b", branch, place, "HEAD"])
-        )
+        new = () if known else ("--no-track", "-b", branch)
+        git.run("worktree", "add", *new, place, branch if known else "HEAD")
     return str(place)
 
 
