@@ -43,6 +43,16 @@ def template(name: str) -> str:
     return (_PACKAGE / "templates" / f"{name}.md.j2").read_text(encoding="utf-8")
 
 
+def agents_text(name: str) -> str:
+    """What coding agents are given, `templates/agents/NAME`. Raises FileNotFoundError: the names are ours, not input."""
+    return (_PACKAGE / "templates" / "agents" / name).read_text(encoding="utf-8")
+
+
+def claude_plugin() -> Path:
+    """The folder that Claude Code takes as a plugin (`claude --plugin-dir`)."""
+    return _PACKAGE / "templates" / "claude-plugin"
+
+
 def _folder(name: str) -> Path:
     """`git_fleet/_NAME` of a wheel, else `NAME` beside the package. A wheel comes first: what lies
     beside it is site-packages, where a folder `hooks` could be anybody's."""

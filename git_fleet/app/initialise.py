@@ -11,7 +11,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from git_fleet.app import install, suggestions
+from git_fleet import resources
+from git_fleet.app import agentsetup, install, suggestions
+from git_fleet.app.agentsetup import Setup
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.install import Action, InstallReport
 from git_fleet.app.session import CONFIG_FILE, Session
@@ -36,8 +38,11 @@ def propose(session: Session, root: Path) -> tuple[str, tuple[FoundGate, ...]]:
     return config_text(session.main, found, suggestions.generated(root)), found
 
 
-def initialise(session: Session, *, config_hooks: bool = False, dry_run: bool = False) -> InitReport:
-    """Propose fleet.toml where there is none, and install the hooks (`config_hooks`: by configuration).
+def initialise(
+    session: Session, *, config_hooks: bool = False, agents: bool = False, dry_run: bool = False
+) -> InitReport:
+    """Propose fleet.toml where there is none, and install the hooks (`config_hooks`: by configuration); with `agents`
+    also what coding agents read, and their own hooks.
 
     Raises InvalidInput in a bare repository, in a linked worktree and while there is no commit, and what
     `install.install` raises; then nothing has changed.
@@ -47,33 +52,54 @@ def initialise(session: Session, *, config_hooks: bool = False, dry_run: bool = 
     if _has_config(session, root):
         text = ""
     report = install.plan_install(session.repo, config_hooks=config_hooks)
+    setup = _for_agents(session.repo, root, agents=agents)
     if not dry_run:
         if text:
             _write_new(root / CONFIG_FILE, text)
         report = install.install(session.repo, config_hooks=config_hooks)
+        agentsetup.apply(root, setup)
+    notes = [*report.notes, *setup.notes, *_notes(session, found if text else None)]
+    if agents:
+        plugin = shlex.quote(str(resources.claude_plugin()))
+        notes.append(f"for claude -w to take tasks: claude --plugin-dir {plugin}")
+        notes.append("Codex runs what is in .codex only where the project and its hooks are trusted")
+    more = agentsetup.to_commit(session.repo, root, setup, notes)
     return InitReport(
         config=text,
         gates=found if text else (),
         hooks=tuple(_hook_lines(report)),
-        commands=tuple(_commands(session, root, report, new=bool(text))),
-        notes=(*report.notes, *_notes(session, found if text else None)),
+        commands=tuple(_commands(session, root, report, more, new=bool(text))),
+        notes=tuple(notes),
+        agents=setup.lines,
     )
+
+
+def _for_agents(repo: Repository, root: Path, *, agents: bool) -> Setup:
+    if agents:
+        return agentsetup.plan(repo, root)
+    return agentsetup.shim_only(repo) if agentsetup.in_use(root) else Setup((), ())
 
 
 def uninstall(session: Session, *, dry_run: bool = False) -> InitReport:
     """Take the hooks out and put those back that were there before, and remove the checkouts for gates.
     fleet.toml and all that the fleet knows stay. Raises GitFailed and Busy."""
     repo = session.repo
+    root = repo.main_worktree() or repo.worktree
+    setup = agentsetup.plan_out(repo, root) if root else Setup((), ())
     report = install.plan_uninstall(repo) if dry_run else install.uninstall(repo)
+    if root and not dry_run:
+        agentsetup.apply(root, setup)
     gone, used = Checkouts(repo, session.around.cache_dir).take_down(dry_run=dry_run)
-    notes = [f"the checkout for gates {path} {'would go' if dry_run else 'is removed'}" for path in gone]
+    notes = list(setup.notes)
+    notes += [f"the checkout for gates {path} {'would go' if dry_run else 'is removed'}" for path in gone]
     notes += [f"the checkout for gates {path} stays: a gate works in it" for path in used]
     notes.append(f"{CONFIG_FILE} and refs/fleet/ stay; git fleet init puts the hooks back")
     if (repo.fleet_dir / "open").exists():
         notes.append(
             "a plan is open: from now on nothing refuses a commit on its base but git fleet integrate sees it"
         )
-    return InitReport("", (), tuple(_hook_lines(report)), tuple(_commit_hooks(repo, report)), tuple(notes))
+    commands = tuple(_commit_out(repo, root, report, setup))
+    return InitReport("", (), tuple(_hook_lines(report)), commands, tuple(notes), setup.lines)
 
 
 def _root(repo: Repository) -> Path:
@@ -133,11 +159,14 @@ def _hook_lines(report: InstallReport) -> Iterator[str]:
             yield f"{step.hook}: {_SAID[step.action]} ({step.path})"
 
 
-def _commands(session: Session, root: Path, report: InstallReport, *, new: bool) -> Iterator[str]:
+def _commands(
+    session: Session, root: Path, report: InstallReport, more: Sequence[str], *, new: bool
+) -> Iterator[str]:
     """What commits the files that count only once they are on main."""
     files = [
         str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in report.to_commit
     ]
+    files += more
     if new or _uncommitted(session, root):
         files.insert(0, CONFIG_FILE)
     if files:
@@ -145,12 +174,15 @@ def _commands(session: Session, root: Path, report: InstallReport, *, new: bool)
         yield f"git add {listed} && git commit -m 'Set up git-fleet' -- {listed}"
 
 
-def _commit_hooks(repo: Repository, report: InstallReport) -> Iterator[str]:
-    root = repo.worktree
-    paths = [path for path in report.to_commit if root is not None and path.is_relative_to(root)]
-    if paths and root is not None:
-        listed = " ".join(shlex.quote(str(path.relative_to(root))) for path in paths)
-        yield f"git commit -m 'Take git-fleet out of the hooks' -- {listed}"
+def _commit_out(repo: Repository, root: Path | None, report: InstallReport, setup: Setup) -> Iterator[str]:
+    if root is None:
+        return
+    paths = [str(path.relative_to(root)) for path in report.to_commit if path.is_relative_to(root)]
+    gone = setup.files
+    tracked = repo.git(root).paths("--literal-pathspecs", "ls-files", "-z", "--", *gone) if gone else []
+    if paths or tracked:
+        listed = " ".join(map(shlex.quote, [*paths, *tracked]))
+        yield f"git commit -m 'Take git-fleet out of the {'repository' if tracked else 'hooks'}' -- {listed}"
 
 
 def _uncommitted(session: Session, root: Path) -> bool:

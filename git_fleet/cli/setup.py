@@ -14,8 +14,9 @@ from git_fleet.views import machine, upkeep
 @click.command(
     epilog=examples(
         "git fleet init               look at the repository, propose fleet.toml, install the hooks",
+        "git fleet init --agents      also what coding agents read, and their own hooks",
         "git fleet init -n            only say what it would do",
-        "git fleet init --uninstall   take the hooks out, and the checkouts for gates",
+        "git fleet init --uninstall   take all that out again, and the checkouts for gates",
     )
 )
 @click.option(
@@ -23,20 +24,23 @@ from git_fleet.views import machine, upkeep
     is_flag=True,
     help="Take the hooks out again, put the old ones back, and remove the checkouts for gates.",
 )
+@click.option("--agents", is_flag=True, help="Also set up Claude Code, Codex, Gemini CLI and OpenCode.")
 @click.option("--config-hooks", is_flag=True, help="Hooks by configuration (git 2.54 and newer).")
 @dry_run_option
 @command
-def init(call: Call, uninstall: bool, config_hooks: bool, dry_run: bool) -> None:
+def init(call: Call, uninstall: bool, agents: bool, config_hooks: bool, dry_run: bool) -> None:
     """Set up this repository. Writes nothing that is there already; prints what to commit."""
     from git_fleet.app import initialise
 
     if uninstall and config_hooks:
         raise click.UsageError("--uninstall takes every kind of hook out: it goes without --config-hooks")
+    if uninstall and agents:
+        raise click.UsageError("--uninstall takes what is for agents out as well: it goes without --agents")
     with call.session() as session:
         if uninstall:
             found = initialise.uninstall(session, dry_run=dry_run)
         else:
-            found = initialise.initialise(session, config_hooks=config_hooks, dry_run=dry_run)
+            found = initialise.initialise(session, config_hooks=config_hooks, agents=agents, dry_run=dry_run)
     call.show(
         lambda: machine.init(found, dry_run=dry_run), lambda look: upkeep.init(found, look, dry_run=dry_run)
     )

@@ -26,7 +26,7 @@ MARKDOWN = Comment("<!--", "-->")
 HASH = Comment("#")
 SLASHES = Comment("//")
 
-_BEGIN, _END = ">>> git-fleet >>>", "<<< git-fleet <<<"
+BEGIN, END = ">>> git-fleet >>>", "<<< git-fleet <<<"
 _ABOUT = "written by git fleet init --agents, which renews it"
 _SEAL = "git fleet init --agents wrote this file and renews it while it is unchanged; sha256:"
 
@@ -38,7 +38,7 @@ class Broken(ValueError):
 def put(text: bytes, body: str, comment: Comment) -> bytes:
     """`text` with the block of this body: in the place of the one that is there, else at the end. Raises Broken."""
     newline = b"\r\n" if b"\r\n" in text else b"\n"
-    begin, end = comment.line(f"{_BEGIN} {_ABOUT}"), comment.line(_END)
+    begin, end = comment.line(f"{BEGIN} {_ABOUT}"), comment.line(END)
     block = f"{begin}\n{body.rstrip()}\n{end}".encode().replace(b"\n", newline)
     place = _place(text, comment)
     if place is not None:
@@ -76,7 +76,7 @@ def _place(text: bytes, comment: Comment) -> tuple[int, int] | None:
     """Where the block begins and ends, its last newline not counted."""
     if b"\0" in text:
         raise Broken("it is no text in UTF-8")
-    opens, closes = comment.line(_BEGIN).removesuffix(comment.closes).encode(), comment.line(_END).encode()
+    opens, closes = comment.line(BEGIN).removesuffix(comment.closes).encode(), comment.line(END).encode()
     begins, ends = (_lines(text, mark) for mark in (opens.rstrip(), closes))
     if not begins and not ends:
         return None
@@ -104,6 +104,11 @@ def is_sealed(data: bytes, comment: Comment) -> bool:
     """Whether this is what `seal` made of some text, unchanged but for its line ends."""
     above, newline, last = data.replace(b"\r\n", b"\n").rstrip(b"\n").rpartition(b"\n")
     return last == comment.line(f"{_SEAL}{_digest(above + newline)}").encode()
+
+
+def was_sealed(data: bytes) -> bool:
+    """Whether somebody changed what was once sealed, or it still is."""
+    return _SEAL.encode() in data
 
 
 def _digest(text: bytes) -> str:

@@ -313,13 +313,15 @@ class FoundGate:
 @dataclass(frozen=True, slots=True)
 class InitReport:
     """What `init` did (or, on a dry run, would do). `config` is the new fleet.toml's text, "" when there
-    is one already; `hooks` are lines about each hook that changed; `commands` commit what has to be."""
+    is one already; `hooks` are lines about each hook that changed, `agents` about each file for coding agents;
+    `commands` commit what has to be."""
 
     config: str
     gates: tuple[FoundGate, ...]
     hooks: tuple[str, ...]
     commands: tuple[str, ...]
     notes: tuple[str, ...]
+    agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

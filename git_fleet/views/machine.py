@@ -369,6 +369,7 @@ def init(value: InitReport, *, dry_run: bool) -> Document:
             for gate in value.gates
         ],
         "hooks": list(value.hooks),
+        "agents": list(value.agents),
         "commands": list(value.commands),
         "notes": list(value.notes),
         "dry_run": dry_run,

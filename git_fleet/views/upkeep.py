@@ -22,7 +22,7 @@ def init(value: InitReport, look: Look, *, dry_run: bool) -> str:
         f"{look.paint(f'  # {line(gate.reason)}', 'dim')}{'  (in a comment)' if gate.alternative else ''}"
         for gate in value.gates
     ]
-    text += [line(hook) for hook in value.hooks]
+    text += [line(change) for change in (*value.hooks, *value.agents)]
     if not text:
         text = ["everything is in place already"]
     text += [f"{look.paint('note:', 'yellow')} {line(note)}" for note in value.notes]
