@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from git_fleet.core.guardrail import printable
+from git_fleet.errors import FleetError
 from git_fleet.git.process import Git
 
 _FAILED = 1
@@ -24,19 +25,25 @@ _ID = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*\Z"
 
 
 def create(name: str, folder: str) -> int:
-    """Print the absolute path of a worktree for `name`, alone on standard output: 0. Else say why not: 1.
-
-    Raises what git does.
-    """
-    common = Path(
-        folder, os.fsdecode(Git(Path(folder)).run("rev-parse", "--git-common-dir").out).rstrip("\n")
-    )
-    place = _of_task(name, folder) if (common / "fleet" / "open").exists() else _plain(name, Path(folder))
+    """Print the absolute path of a worktree for `name`, alone on standard output: 0. Else say why not: 1."""
+    try:
+        place = _found(name, folder)
+    except FleetError as error:
+        _say(error.message, error.hint)
+        place = ""
     if not place:
         return _FAILED
     sys.stdout.buffer.write(os.fsencode(place) + b"\n")
     sys.stdout.buffer.flush()
     return 0
+
+
+def _found(name: str, folder: str) -> str:
+    """The worktree; "" where it was said why there is none. Raises what git does."""
+    common = Path(
+        folder, os.fsdecode(Git(Path(folder)).run("rev-parse", "--git-common-dir").out).rstrip("\n")
+    )
+    return _of_task(name, folder) if (common / "fleet" / "open").exists() else _plain(name, Path(folder))
 
 
 def _of_task(name: str, folder: str) -> str:

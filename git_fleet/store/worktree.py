@@ -1,4 +1,4 @@
-"""What a task's worktree knows about itself: three files in its own git dir, never in the work tree.
+"""What a task's worktree knows about itself: small files in its own git dir, never in the work tree.
 
 `fleet.json`, one JSON object, format version 1:
 
@@ -10,6 +10,10 @@
 alone. `fleet-branch` holds `refs/heads/<branch>` and a newline, `fleet-task` likewise `<plan>/<task>`,
 so that a shell hook can decide without Python. A reader refuses a version it does not know; unknown
 keys of version 1 are ignored.
+
+`fleet-alive` is a sign of life: agents' own hooks (hooks/agent, agenthook.py) write it at every call, and its
+time says when that was. Its one line is what happened: `pre-tool-use`, `post-tool-use`, `stop`, `session-start` or
+`session-end`. It belongs to no claim and no format version: who reads it compares its time with the claim's.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import GitFailed, InvalidInput, UnknownFormat
@@ -27,6 +31,7 @@ VERSION = 1
 FILE = "fleet.json"
 BRANCH_FILE = "fleet-branch"
 TASK_FILE = "fleet-task"
+SIGN_FILE = "fleet-alive"
 _LOCK_REASON = "git-fleet: "
 _LISTS = ("files", "reads", "regexes", "generated_regexes")
 
@@ -53,6 +58,22 @@ class Placement:
     generated_regexes: tuple[str, ...]
     output: str
     claimed_at: str
+
+
+class Sign(NamedTuple):
+    """The last sign of life of an agent in a worktree: when (seconds since the epoch, by the file system's clock), what."""
+
+    at: float
+    event: str
+
+
+def last_sign(git_dir: Path) -> Sign | None:
+    """The last sign of life in the worktree whose own git dir this is; None where there was none. Writes nothing."""
+    try:
+        with (git_dir / SIGN_FILE).open("rb") as file:
+            return Sign(os.fstat(file.fileno()).st_mtime, file.read(64).decode("ascii", "replace").strip())
+    except OSError:
+        return None
 
 
 def lock_reason(task: TaskId) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from git_fleet.store.worktree import last_sign
 from tests.support.agents import claude, codex, gemini, install_shim, stopping, tell
 from tests.support.hooked import append, claim, common_dir, git_dir, lead, progress, task_worktree
 from tests.support.repo import Repo, make_repo
@@ -326,10 +327,15 @@ def test_every_call_in_a_tasks_worktree_is_a_sign_of_life_and_moves_no_ref(task:
     os.utime(alive, (1, 1))
     (task.path / "deep" / "folder").mkdir(parents=True)
     tell(task, event, claude("Read", task.path), at=task.path / "deep" / "folder")
-    assert alive.read_text() == f"{event}\n"
-    assert alive.stat().st_mtime > 1
+    sign = last_sign(git_dir(task))
+    assert sign == (alive.stat().st_mtime, event)
+    assert sign.at > 1
     assert task.run_git("for-each-ref") == refs
     assert task.status() == []
+
+
+def test_without_a_call_there_is_no_sign(task: Repo) -> None:
+    assert last_sign(git_dir(task)) is None
 
 
 def test_nothing_is_written_outside_a_tasks_worktree(main: Repo, task: Repo) -> None:

@@ -6,11 +6,36 @@ import subprocess
 import sys
 
 from git_fleet import resources
-from tests.project.imports import third_party
+from tests.project.imports import brought_in, third_party
 
 
 def test_the_hook_brings_in_nothing_but_the_standard_library() -> None:
     assert third_party("git_fleet.hook") == set()
+
+
+def test_agents_hooks_bring_in_the_standard_library_and_little_of_it() -> None:
+    """Every edit of an agent waits for it: what takes milliseconds to import is imported where it is needed."""
+    assert third_party("git_fleet.agenthook") == set()
+    heavy = {
+        "pathlib",
+        "subprocess",
+        "tempfile",
+        "dataclasses",
+        "inspect",
+        "hashlib",
+        "shutil",
+        "urllib",
+        "socket",
+    }
+    assert heavy & brought_in("git_fleet.agenthook") == set()
+    ours = {name for name in brought_in("git_fleet.agenthook") if name.startswith("git_fleet.")}
+    assert ours == {
+        f"git_fleet.{name}" for name in ("agenthook", "core", "core.guardrail", "core.toolcalls", "errors")
+    }
+
+
+def test_making_a_worktree_for_an_agent_brings_in_the_standard_library_alone() -> None:
+    assert third_party("git_fleet.newworktree") == set()
 
 
 def test_the_minder_is_started_from_its_file_alone_and_brings_in_little() -> None:

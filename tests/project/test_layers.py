@@ -36,6 +36,8 @@ def test_every_contract_is_kept() -> None:
         ("app/__init__.py", "import click", "click lives in cli"),
         ("store/__init__.py", "import pygit2", "pygit2 lives in git"),
         ("hook.py", "import rich", "hooks know the standard library"),
+        ("agenthook.py", "import rich", "hooks know the standard library"),
+        ("agenthook.py", "import git_fleet.hook", "faces > views, app > store > git > core"),
         ("minder.py", "import git_fleet.errors", "the minder knows nothing of ours"),
     ],
 )
