@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet import resources
+from git_fleet import __version__, resources
 from tests.support.agents import Answer, install_shim
 from tests.support.fleet import approved, open_fleet, task
 from tests.support.repo import Repo
@@ -116,6 +116,7 @@ def test_the_plugin_without_the_program_lets_pass_and_makes_no_worktree(repo: Re
 def test_the_plugin_is_whole() -> None:
     root = resources.claude_plugin()
     about = json.loads((root / ".claude-plugin" / "plugin.json").read_text())
+    assert about["version"] == __version__
     for key in ("hooks", "mcpServers"):
         assert json.loads((root / about[key]).read_text())
     hooks = json.loads((root / about["hooks"]).read_text())["hooks"]
