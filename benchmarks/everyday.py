@@ -1,7 +1,10 @@
-"""What everybody pays every day: hooks on `git commit`, `git fleet status` on a large plan."""
+"""What everybody pays every day: hooks on `git commit` and of agents, `git fleet status` on a large plan."""
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +62,31 @@ def hooks_at_work() -> Iterator[Figure]:
         yield Figure("git add + commit in a task's worktree", ours, "empty shell hooks", baseline, extra)
 
 
+def agents_at_work() -> Iterator[Figure]:
+    """What an agent waits for before an edit of its task's files, and after every tool; as its settings say."""
+    with box({"a": "a\n"}, CONFIG) as made:
+        made.fleet("init", "--agents")
+        hooks = json.loads((made.repo / ".claude" / "settings.json").read_text())["hooks"]
+        (made.folder / "p.toml").write_text(plan_text(4))
+        made.fleet("plan", "import", str(made.folder / "p.toml"))
+        made.fleet("plan", "approve", "p", "--yes")
+        made.fleet("claim", "0")
+        tree = Path(made.fleet("path", "0").strip())
+        edit = {"cwd": str(tree), "tool_name": "Write", "tool_input": {"file_path": "src/m0/x"}}
+        for event, name in (
+            ("PreToolUse", "an agent's edit, before"),
+            ("PostToolUse", "an agent's tool, after"),
+        ):
+            (group,) = hooks[event]
+            command = f"echo {shlex.quote(json.dumps(edit))} | {group['hooks'][0]['command']}"
+            ours, baseline = alternating(
+                lambda command=command: made.run("sh", "-c", command, cwd=tree),  # type: ignore[misc]
+                lambda: made.run(sys.executable, "-I", "-S", "-c", "pass"),
+                40,
+            )
+            yield Figure(name, ours, "python -I -S -c pass", baseline, "≤ 60 ms")
+
+
 def status() -> Iterator[Figure]:
     """`git fleet status --json` of 10,000 tasks, beside git reading the same refs and objects."""
     with box({"a": "a\n"}, CONFIG) as made:
@@ -72,4 +100,4 @@ def status() -> Iterator[Figure]:
         )
 
 
-MEASURES = (hooks_idle, hooks_at_work, status)
+MEASURES = (hooks_idle, hooks_at_work, agents_at_work, status)

@@ -30,7 +30,8 @@ from git_fleet.errors import Denied, FleetError
 
 REFUSED = 2
 SIGN_FILE = "fleet-alive"  # store/worktree.py reads it
-SAID_FILE = "fleet-stopped"
+SAID_FILE = "fleet-stopped"  # of which claim and session a stop was pointed out
+SEEN_FILE = "fleet-seen"  # at which tip of the task's log the claim was last seen to hold
 LEAD = "refs/fleet/lead"
 _MAX_INPUT = 64 * 1024 * 1024
 _MAX_PATHS = 2_000
@@ -234,7 +235,9 @@ def _refusal(place: Place, here: Here) -> str:
         return f"that is another worktree; this one is for {mine.id}, {own.root}\0{_way_out(mine)}"
     ticket = _ticket(place)
     if ticket is not None:
-        _sign(place)
+        _write(
+            f"{place.git_dir}/{SIGN_FILE}", "pre-tool-use"
+        )  # also of a session that began in another folder
         return _of_task(place, ticket)
     return _of_base(place, guarded)
 
@@ -251,8 +254,19 @@ def _of_task(place: Place, ticket: Ticket) -> str:
     if guardrail.outside([path], ticket.owned, ticket.generated) and not _ignored(place):
         files = ", ".join(_files(place))
         return f"not among the files of {ticket.id} ({files or 'it owns none'})\0{_way_out(ticket)}"
-    oid, tip = _tip(place, f"refs/fleet/task/{ticket.id}")
+    return _unless_claimed(place, ticket)
+
+
+def _unless_claimed(place: Place, ticket: Ticket) -> str:
+    """Why the claim does not count any more. git is asked again only when the task's log has moved: asking costs
+    a third of the whole call. (No loose ref, as with packed ones or a reftable: then it is asked each time.)"""
+    ref = f"refs/fleet/task/{ticket.id}"
+    loose, seen = _line(f"{place.common}/{ref}"), f"{place.git_dir}/{SEEN_FILE}"
+    if loose and _line(seen) == f"{loose} {ticket.fence}":
+        return ""
+    oid, tip = _tip(place, ref)
     if guardrail.claim_fence(oid, tip) == ticket.fence:
+        _write(seen, f"{oid} {ticket.fence}")
         return ""
     if (tip.get("state") or {}).get("state") in ("proposed", "verified"):
         return (
@@ -312,10 +326,13 @@ def _leads(place: Place) -> bool:
     return token != "" and token == guardrail.lead_fence(*_tip(place, LEAD))
 
 
-def _sign(place: Place) -> None:
-    """A sign of life of a session that works on a task from another folder; the shim leaves those from inside."""
-    with open(f"{place.git_dir}/{SIGN_FILE}", "w", encoding="ascii") as file:
-        file.write("pre-tool-use\n")
+def _write(path: str, line: str) -> None:
+    """A small file in the worktree's own git dir. Where that cannot be written, nothing depends on it."""
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{line}\n")
+    except OSError:
+        pass
 
 
 # --- at the end of a turn ------------------------------------------------------------------------
@@ -336,8 +353,7 @@ def _stop(call: Call, here: Here) -> int:
     said = f"{ticket.fence} {call.session!a}"[:300]
     if _line(f"{place.git_dir}/{SAID_FILE}") == said:
         return 0
-    with open(f"{place.git_dir}/{SAID_FILE}", "w", encoding="ascii") as file:
-        file.write(f"{said}\n")
+    _write(f"{place.git_dir}/{SAID_FILE}", said)
     _say(
         f"{ticket.id} is not handed in. Finished: commit, then git fleet done. Cannot be done: git fleet block "
         "--code CODE 'why'. Not by you: git fleet release. Not finished: go on, or git fleet progress 'where it "

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from git_fleet import resources
+from git_fleet.app.doctor import doctor
 from git_fleet.app.initialise import initialise, uninstall
 from git_fleet.core.results import InitReport
 from tests.support.agents import claude
@@ -292,10 +293,14 @@ def test_a_clone_whose_settings_call_us_gets_the_shim_from_a_plain_init(repo: Re
     initialise(open_fleet(repo))
     shim = common_dir(repo) / "fleet" / "hooks" / "agent"
     assert not shim.exists()
-    set_up(repo)
+    (command,) = set_up(repo).commands
+    subprocess.run(["sh", "-c", command], cwd=repo.path, check=True, capture_output=True)
+    assert doctor(open_fleet(repo), fix=False).problems == ()
     shim.unlink()
+    assert [problem.code for problem in doctor(open_fleet(repo), fix=False).problems] == ["agent-hooks"]
     assert len(initialise(open_fleet(repo)).agents) == 1
     assert shim.exists()
+    assert doctor(open_fleet(repo), fix=False).problems == ()
 
 
 def test_the_commands_in_the_settings_refuse_what_the_hooks_refuse(repo: Repo, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from git_fleet.core.ids import oid
 from git_fleet.store.worktree import last_sign
 from tests.support.agents import claude, codex, gemini, install_shim, stopping, tell
 from tests.support.hooked import append, claim, common_dir, git_dir, lead, progress, task_worktree
@@ -193,6 +194,13 @@ def test_a_worktree_inside_the_main_one_is_judged_by_itself(main: Repo) -> None:
 
 def test_a_claim_that_has_ended_is_said_at_the_next_edit(main: Repo, task: Repo) -> None:
     edit = claude("Write", task.path, file_path="cli.py")
+    for _ in range(2):
+        assert tell(task, "pre-tool-use", edit).code == 0
+    fence = json.loads((git_dir(task) / "fleet.json").read_text())["fence"]
+    progress(main, oid(fence))  # the claim goes on
+    assert tell(task, "pre-tool-use", edit).code == 0
+    main.run_git("pack-refs", "--all")
+    assert tell(task, "pre-tool-use", edit).code == 0
     progress(main, claim(main, holder="w2"))
     answer = tell(task, "pre-tool-use", edit)
     assert answer.code == REFUSED
@@ -200,6 +208,24 @@ def test_a_claim_that_has_ended_is_said_at_the_next_edit(main: Repo, task: Repo)
         "the claim of app/42 that this worktree was made for has ended; what you wrote stays here"
         in answer.err
     )
+
+
+def test_git_is_asked_about_the_claim_only_when_its_log_has_moved(
+    main: Repo, task: Repo, tmp_path: Path
+) -> None:
+    edit = claude("Write", task.path, file_path="cli.py")
+    assert tell(task, "pre-tool-use", edit).code == 0
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    wire = tools / "git"
+    wire.write_text('#!/bin/sh\necho "$@" >>"$0.log"\nexit 1\n')
+    wire.chmod(0o755)
+    path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    assert tell(task, "pre-tool-use", edit, env=path).code == 0
+    assert not (tools / "git.log").exists()
+    claim(main, holder="w2")
+    tell(task, "pre-tool-use", edit, env=path)
+    assert "cat-file" in (tools / "git.log").read_text()
 
 
 def test_after_the_hand_in_the_way_back_is_named(main: Repo, task: Repo) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from git_fleet.app import install
+from git_fleet.app import agentsetup, install
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.session import CONFIG_FILE, Session
 from git_fleet.core.snapshot import Snapshot
@@ -32,6 +32,10 @@ def hooks(session: Session) -> Iterator[Finding]:
     """The hooks are in place, and nobody has pushed them aside."""
     for problem in install.inspect(session.repo):
         yield Finding(*problem)
+    root = session.repo.main_worktree() or session.repo.worktree
+    if root is not None and agentsetup.in_use(root) and agentsetup.shim_only(session.repo).changes:
+        text = "what agents' own hooks call is missing, or of another version or place of git-fleet"
+        yield Finding("agent-hooks", text, "git fleet init")
 
 
 def configuration(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
