@@ -17,6 +17,7 @@ whatever cannot be understood passes. Every tool call waits for this: the standa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -36,6 +37,7 @@ LEAD = "refs/fleet/lead"
 _MAX_INPUT = 64 * 1024 * 1024
 _MAX_PATHS = 2_000
 _SHOWN = 8
+_NOT_UNDERSTOOD = (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, FleetError)
 
 
 class Place(NamedTuple):
@@ -67,7 +69,7 @@ def main(argv: Sequence[str], stdin: BinaryIO, environ: Mapping[str, str]) -> in
     except Denied as error:
         _say(f"refused: {error.message}", error.hint)
         return REFUSED
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, FleetError):
+    except _NOT_UNDERSTOOD:
         return 0  # broken state is for doctor to tell; here work goes on
 
 
@@ -195,10 +197,10 @@ def _pre_tool_use(call: Call, here: Here) -> int:
         return 0
     stray: dict[str, list[str]] = {}
     for path in call.paths:
-        for place in _spelled(path, here):
-            if why := _refusal(place, here):
+        with contextlib.suppress(*_NOT_UNDERSTOOD):  # of one path; the others are judged all the same
+            why = next(filter(None, (_refusal(place, here) for place in _spelled(path, here))), "")
+            if why:
                 stray.setdefault(why, []).append(path)
-                break
     if not stray:
         return 0
     why, hint = next(iter(stray)).split("\0")
@@ -235,9 +237,7 @@ def _refusal(place: Place, here: Here) -> str:
         return f"that is another worktree; this one is for {mine.id}, {own.root}\0{_way_out(mine)}"
     ticket = _ticket(place)
     if ticket is not None:
-        _write(
-            f"{place.git_dir}/{SIGN_FILE}", "pre-tool-use"
-        )  # also of a session that began in another folder
+        _write(f"{place.git_dir}/{SIGN_FILE}", "pre-tool-use")  # the shim does where the session is there
         return _of_task(place, ticket)
     return _of_base(place, guarded)
 
@@ -306,9 +306,11 @@ def _files(place: Place) -> Iterator[str]:
 
 def _ignored(place: Place) -> bool:
     """Whether git ignores the path, so that it is never handed in: scratch files, build folders, `.env`."""
-    return bool(
-        _git(place, "check-ignore", "-z", "--stdin", stdin=os.fsencode(place.rest) + b"\0", ok=(0, 1, 128))
-    )
+    path = os.fsencode(place.rest) + b"\0"
+    try:
+        return bool(_git(place, "check-ignore", "-z", "--stdin", stdin=path, ok=(0, 1)))
+    except FleetError:  # a path that goes through a link, say
+        return False
 
 
 def _of_base(place: Place, guarded: dict[str, str]) -> str:
@@ -328,11 +330,8 @@ def _leads(place: Place) -> bool:
 
 def _write(path: str, line: str) -> None:
     """A small file in the worktree's own git dir. Where that cannot be written, nothing depends on it."""
-    try:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(f"{line}\n")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+        file.write(f"{line}\n")
 
 
 # --- at the end of a turn ------------------------------------------------------------------------

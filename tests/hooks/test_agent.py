@@ -271,6 +271,32 @@ def test_a_bad_path_does_not_hide_the_one_beside_it(task: Repo) -> None:
         assert tell(task, "pre-tool-use", document).code == REFUSED
 
 
+def test_a_session_that_went_elsewhere_is_still_of_its_repository(
+    main: Repo, task: Repo, tmp_path: Path
+) -> None:
+    other = make_repo(tmp_path / "unrelated")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for began in (task, main):
+        for folder in (other.path, empty):
+            edit = claude("Write", folder, file_path=str(main.path / "README.md"))
+            env = {"CLAUDE_PROJECT_DIR": str(began.path)}
+            assert tell(main, "pre-tool-use", edit, at=folder, env=env).code == REFUSED
+            here = claude("Write", folder, file_path="x")
+            assert tell(main, "pre-tool-use", here, at=folder, env=env).code == 0
+            assert tell(main, "stop", stopping(folder), at=folder, env=env).code == 0
+
+
+def test_where_git_fails_what_is_not_the_tasks_stays_refused(task: Repo, tmp_path: Path) -> None:
+    broken = tmp_path / "git"
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    assert tell(task, "pre-tool-use", codex(task.path, patch("Add File: cli.py")), env=path).code == 0
+    both = patch("Add File: README.md", "Add File: cli.py")
+    assert tell(task, "pre-tool-use", codex(task.path, both), env=path).code == REFUSED
+
+
 def test_a_message_cannot_steer_a_terminal(task: Repo) -> None:
     answer = tell(task, "pre-tool-use", claude("Write\x1b[2J", task.path, file_path="a\x1b]0;x\x07\nb\u202e"))
     assert answer == (0, "", "")  # no tool of that name writes
