@@ -353,10 +353,10 @@ def _stop(call: Call, here: Here) -> int:
     if _line(f"{place.git_dir}/{SAID_FILE}") == said:
         return 0
     _write(f"{place.git_dir}/{SAID_FILE}", said)
+    finished = "git fleet done" if ticket.lead_commits else "commit, then git fleet done"
     _say(
-        f"{ticket.id} is not handed in. Finished: commit, then git fleet done. Cannot be done: git fleet block "
-        "--code CODE 'why'. Not by you: git fleet release. Not finished: go on, or git fleet progress 'where it "
-        "stands', and stop again."
+        f"{ticket.id} is not handed in. Finished: {finished}. Cannot be done: git fleet block --code CODE 'why'. "
+        "Not by you: git fleet release. Not finished: go on, or git fleet progress 'where it stands', and stop again."
     )
     return REFUSED
 

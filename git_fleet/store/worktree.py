@@ -14,6 +14,7 @@ keys of version 1 are ignored.
 `fleet-alive` is a sign of life: agents' own hooks (hooks/agent, agenthook.py) write it at every call, and its
 time says when that was. Its one line is what happened: `pre-tool-use`, `post-tool-use`, `stop`, `session-start` or
 `session-end`. It belongs to no claim and no format version: who reads it compares its time with the claim's.
+(`fleet-stopped` and `fleet-seen` are notes of that hook to itself.)
 """
 
 from __future__ import annotations
