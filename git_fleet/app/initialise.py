@@ -62,7 +62,9 @@ def initialise(
     if agents:
         plugin = shlex.quote(str(resources.claude_plugin()))
         notes.append(f"for claude -w to take tasks: claude --plugin-dir {plugin}")
-        notes.append("Codex and Gemini CLI use what is in .codex and .gemini only in folders that they are told to trust")
+        notes.append(
+            "Codex and Gemini CLI use what is in .codex and .gemini only in folders that they are told to trust"
+        )
     more = agentsetup.to_commit(session.repo, root, setup, notes)
     return InitReport(
         config=text,

@@ -48,6 +48,17 @@ def test_a_fresh_repository_is_set_up_rehearsed_and_undone(repo: Repo, fleet: Fl
     assert fleet("init", "--uninstall", "--config-hooks").code == 2
 
 
+def test_agents_are_set_up_rehearsed_and_undone(repo: Repo, fleet: Fleet) -> None:
+    rehearsed = fleet.json("init", "init", "--agents", "--dry-run")
+    assert not (repo.path / "AGENTS.md").exists()
+    made = fleet.json("init", "init", "--agents")
+    assert made["agents"] == rehearsed["agents"] != []
+    assert "AGENTS.md" in made["commands"][0]
+    assert "everything is in place already" not in fleet.ok("init", "--uninstall")
+    assert not (repo.path / "AGENTS.md").exists()
+    assert fleet("init", "--uninstall", "--agents").code == 2
+
+
 def test_doctor_is_content_with_a_repository_that_was_set_up(fleet: Fleet) -> None:
     fleet.ok("init")
     assert fleet.json("doctor", "doctor", "--fix")["ok"] is True

@@ -178,6 +178,15 @@ def test_what_lies_outside_the_repository_and_what_git_ignores_is_nobodys(
     assert tell(task, "pre-tool-use", claude("Write", task.path, file_path="scratch/kept.md")).code == REFUSED
 
 
+def test_a_folder_by_another_name_is_the_same_folder(task: Repo, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(task.path)
+    alias = tmp_path / "alias"
+    for cwd, path in ((alias, "cli.py"), (task.path, str(alias / "cli.py"))):
+        assert tell(task, "pre-tool-use", claude("Write", cwd, file_path=path), at=alias).code == 0
+    for cwd, path in ((alias, "README.md"), (task.path, str(alias / "README.md"))):
+        assert tell(task, "pre-tool-use", claude("Write", cwd, file_path=path), at=alias).code == REFUSED
+
+
 def test_a_nested_repository_belongs_to_the_worktree_around_it(task: Repo) -> None:
     inner = make_repo(task.path / "vendor" / "lib")
     assert (

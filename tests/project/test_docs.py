@@ -202,6 +202,37 @@ def test_the_configuration_of_readme_shows_the_defaults() -> None:
     assert dataclasses.replace(config, gates=(), generated=(), env=(), worker=Config().worker) == Config()
 
 
+def said_to_agents() -> Iterator[tuple[str, list[str]]]:
+    """Where agents are told a command of ours, and its words."""
+    texts = [
+        path
+        for path in project_files()
+        if path.parts[:2] == ("git_fleet", "templates") and path.suffix == ".md"
+    ]
+    texts += [Path("hooks/agent"), Path("git_fleet/agenthook.py")]
+    for path in texts:
+        text = (ROOT / path).read_text(encoding="utf-8").replace('"\n        "', "").replace("\n", " ")
+        for words in re.findall(r"git fleet ([a-z][^`;,.()\\|'\"]*)", text):
+            yield path.as_posix(), words.split(" ")
+
+
+def test_what_agents_are_told_to_call_exists() -> None:
+    """Commands, and the options that stand right behind them."""
+    told = list(said_to_agents())
+    assert {Path(path).name for path, _ in told} >= {"AGENTS.md", "SKILL.md", "agent", "agenthook.py"}
+    groups = {name.partition(" ")[0] for name in commands() if " " in name}
+    for path, words in told:
+        name = " ".join(words[: 1 + (words[0] in groups and words[0] not in commands())])
+        assert name in commands() or words[0] in groups, (path, words)
+        options = {opt for param in getattr(commands().get(name), "params", ()) for opt in param.opts} | {
+            "-h"
+        }
+        for word in words:
+            if not re.fullmatch("--?[a-z][a-z-]*", word):
+                continue
+            assert word in options, (path, words)
+
+
 def test_the_make_targets_of_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = re.findall(r"^make (\w+)", README, re.MULTILINE)
