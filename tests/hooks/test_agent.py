@@ -114,6 +114,15 @@ def test_other_spellings_are_not_the_tasks_files(task: Repo, path: str) -> None:
     assert tell(task, "pre-tool-use", claude("Write", task.path, file_path=absolute)).code == REFUSED
 
 
+def test_who_owns_everything_does_not_own_gits_folder(main: Repo, tmp_path: Path) -> None:
+    everything = task_worktree(main, tmp_path / "all", files=["**"])
+    assert tell(everything, "pre-tool-use", claude("Write", everything.path, file_path=".github/x")).code == 0
+    for path in (".git", ".git/config", ".GIT/config"):
+        answer = tell(everything, "pre-tool-use", claude("Write", everything.path, file_path=path))
+        assert answer.code == REFUSED, path
+        assert "git's own folder" in answer.err
+
+
 def test_gits_own_folder_is_not_edited_while_a_plan_is_open(main: Repo, task: Repo) -> None:
     for place in (git_dir(task) / "fleet.json", common_dir(main) / "hooks" / "pre-commit"):
         for where in (main, task):
