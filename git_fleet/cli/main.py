@@ -119,7 +119,7 @@ def cli(context: click.Context, directory: Path, as_json: bool, worker: str | No
 
 
 def main() -> NoReturn:
-    """The console script `git-fleet`."""
+    """Run the command line of this process, and end it."""
     tolerant(sys.stdout)
     tolerant(sys.stderr)
     with Interrupts() as interrupts:

@@ -34,6 +34,18 @@ def test_agents_hooks_bring_in_the_standard_library_and_little_of_it() -> None:
     }
 
 
+def test_git_fleet_hook_starts_no_command_line() -> None:
+    """Whoever calls a hook by `git fleet hook` waits for one interpreter, and not for click."""
+    for words in (["hook", "agent", "stop"], ["hook", "pre-commit"]):
+        command = [sys.executable, "-X", "importtime", "-m", "git_fleet", *words]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/"
+        )
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}
+        assert "git_fleet.agenthook" in loaded
+        assert loaded.isdisjoint({"click", "git_fleet.cli", "git_fleet.cli.main"})
+
+
 def test_making_a_worktree_for_an_agent_brings_in_the_standard_library_alone() -> None:
     assert third_party("git_fleet.newworktree") == set()
 

@@ -55,7 +55,7 @@ def test_the_wheel_gives_git_its_subcommand(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     scripts.read_string(archive.read(f"git_fleet-{__version__}.dist-info/entry_points.txt").decode())
     assert dict(scripts["console_scripts"]) == {
-        "git-fleet": "git_fleet.cli.main:main",
+        "git-fleet": "git_fleet.__main__:main",
         "git-fleet-hook": "git_fleet.hook:entry",
     }
 
