@@ -17,6 +17,7 @@ Each step writes one ref by its exact old value, objects first. Losing a candida
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -300,12 +301,12 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     return True
 
 
-def place(session: Session, claimed: Claimed) -> placing.Placed:
+def place(session: Session, claimed: Claimed, stop: threading.Event | None = None) -> placing.Placed:
     """The worktree of a claim just made. When its names were taken at the last moment the claim is given
     back, and Held is raised: the next one gets other names. Raises as `placing.place` else.
     """
     try:
-        return placing.place(session, claimed.record)
+        return placing.place(session, claimed.record, stop)
     except Held as held:
         _give_back(session, claimed.record, held.message)
         text = f"{claimed.record.id} was claimed and is given back: {held.message}"

@@ -3,6 +3,7 @@ of an earlier attempt kept before anybody else may have the task."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -226,8 +227,9 @@ def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | 
     return head
 
 
-def place(session: Session, record: TaskRecord) -> Placed:
-    """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it.
+def place(session: Session, record: TaskRecord, stop: threading.Event | None = None) -> Placed:
+    """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it. `stop` ends
+    its setup.
 
     Every step can be done again, so a claim whose process died in between is finished by
     `claim --resume`. Raises Held when the names were taken after all, StaleClaim when the task was
@@ -270,7 +272,7 @@ def place(session: Session, record: TaskRecord) -> Placed:
     going_on = rework.standing(claim, made.path)
     notes += rework.notes(going_on, lead_commits=config.lead_commits) if going_on else merged
     notes += rework.gate_logs(session, record)
-    told = provision.set_up(session, record.task, made)
+    told = provision.set_up(session, record.task, made, stop)
     notes += filter(None, told)
     unresolved = going_on.unresolved if going_on else ()
     return Placed(record, made.path, made.env, tuple(notes), unresolved, told.trouble)

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -59,8 +60,9 @@ class Told(NamedTuple):
     note: str = ""
 
 
-def set_up(session: Session, task: Task, made: Prepared) -> Told:
-    """Run the setup of a worktree just prepared, unless it has run.
+def set_up(session: Session, task: Task, made: Prepared, stop: threading.Event | None = None) -> Told:
+    """Run the setup of a worktree just prepared, unless it has run. As soon as `stop` is set it is ended, and has
+    failed.
 
     It may take as long as a lease, since nobody renews that meanwhile, and at most MAX_SECONDS. Raises GitFailed
     when its log or its mark cannot be written.
@@ -72,7 +74,7 @@ def set_up(session: Session, task: Task, made: Prepared) -> Told:
     digest = hashlib.sha256(command.encode()).hexdigest()
     git_dir = contents.git_dir_of(made.path)
     seconds = min(MAX_SECONDS, config.lease_seconds)
-    with _alone(git_dir, seconds) as lock:
+    with _alone(git_dir, seconds, stop) as lock:
         if lock is None:
             return Told(f"setup: another one of this worktree has not ended after {seconds:g} s")
         done = _read(git_dir)
@@ -80,7 +82,7 @@ def set_up(session: Session, task: Task, made: Prepared) -> Told:
             return Told()
         before = set(contents.dirty_files(made.path, markers=includes.check_markers(config.touch)))
         log = _log(session.repo, task.id, "setup")
-        trouble = _run(session, command, made.path, made.env, log, seconds, lock)
+        trouble = _run(session, command, made.path, made.env, log, seconds, lock, stop)
         _write(git_dir, _Done(digest, trouble, str(log)))
     if trouble:
         return Told(f"setup failed: {trouble}; its log: {log}; git fleet claim --resume runs it again")
@@ -132,6 +134,7 @@ def _run(
     log: Path,
     seconds: float,
     lock: int | None,
+    stop: threading.Event | None = None,
 ) -> str:
     """Run it in the environment of the worker, but for what no command of ours gets to see: what is wrong."""
     from git_fleet.app import commands  # a claim without a setup need not load it
@@ -142,6 +145,7 @@ def _run(
         env=allowlist.environment(session.around.env, env),
         log=log,
         timeout_seconds=seconds,
+        stop=stop,
         pass_fds=() if lock is None else (lock,),
     )
     ending = ran.ending(seconds)
@@ -150,22 +154,22 @@ def _run(
 
 
 @contextlib.contextmanager
-def _alone(git_dir: Path, seconds: float) -> Iterator[int | None]:
+def _alone(git_dir: Path, seconds: float, stop: threading.Event | None) -> Iterator[int | None]:
     """Hold the lock of this worktree's setup: its descriptor, None when others hold it for so long."""
     fd = os.open(git_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        yield fd if _taken(fd, time.monotonic() + seconds) else None
+        yield fd if _taken(fd, time.monotonic() + seconds, stop) else None
     finally:
         os.close(fd)  # which lets go, unless a setup that outlives us inherited it
 
 
-def _taken(fd: int, deadline: float) -> bool:
+def _taken(fd: int, deadline: float, stop: threading.Event | None) -> bool:
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or (stop is not None and stop.is_set()):
                 return False
             time.sleep(_POLL_SECONDS)
 

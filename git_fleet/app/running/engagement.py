@@ -186,12 +186,12 @@ class Engagement:
         """The worktree, made or found or made again; then the agent in it."""
         self._seat.now("worktree")
         if self._placed:
-            placed = placing.place(self._session, self._held.record)
+            placed = placing.place(self._session, self._held.record, self._desk.ending)
         else:
             agents.clear_order(agents.folder_of(self._desk.fleet, self._held.task))  # of an earlier claim
-            placed = claim.place(self._session, claim.Claimed(self._held.record))
+            placed = claim.place(self._session, claim.Claimed(self._held.record), self._desk.ending)
             self._placed = True
-        if placed.trouble:
+        if placed.trouble and not self._desk.ending.is_set():
             return self._block("setup", placed.trouble, "")
         waited = self._rest(0.0, "")  # while others were told to come later nobody begins
         if waited is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,16 @@ def test_an_agent_that_ended_long_before_the_run_went_on_has_done_its_task(crew:
     assert crew.run()["ended"] == "complete"
     assert crew.states() == {"a": "integrated"}
     assert len(crew.starts()) == 1
+
+
+def test_a_setup_that_goes_on_does_not_keep_a_run_from_ending(repo: Repo, tmp_path: Path) -> None:
+    begun = tmp_path / "set-up"
+    crew = Crew(repo, tmp_path, worker=f'setup = "touch {begun}; exec sleep 1000"')
+    crew.plan(task("a"))
+    with crew.running() as process:
+        crew.until(begun.exists)
+        process.terminate()
+        said = lines(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert any("p/a: released: the run was ended" in line for line in said)
+    assert (crew.states(), crew.starts()) == ({"a": "pending"}, [])
