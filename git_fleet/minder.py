@@ -36,6 +36,7 @@ import select
 import sys
 import time
 
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _CHUNK = 65_536
 _DRAINED = 64  # chunks: more than any pipe holds; a survivor may still be printing
 _PIECES = 2
@@ -116,7 +117,7 @@ class Log:
     def _open(path: bytes) -> int:
         """Locked for as long as it is open: app/outputs.py leaves it alone. -1 when it cannot be made."""
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            handle = os.open(path, _FRESH | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)  # no link, no pipe
             fcntl.flock(handle, fcntl.LOCK_SH)
         except OSError:
             return -1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
-import signal
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from git_fleet.core.ids import TaskId
 MARK = "FLEET_AGENT"
 """A variable with a value of its own for each start, inherited by all that an agent starts."""
 
+RECORD = "agent.json"
 PROCESS, PANE = "process", "pane"
 GRACE_SECONDS = 10.0
 
+_PANE = re.compile(r"%[0-9]{1,9}")
 _POLL_SECONDS = 0.25
 _SHORT_SECONDS = 0.01
 _MINDER_SECONDS = 5.0  # what it may take to begin, and to write down the end
@@ -73,7 +75,8 @@ class Agent:
     @property
     def pane(self) -> str:
         """The tmux pane it works in, as `%3`; "" when it has none, or until that is known."""
-        return str((self._known() or {}).get("pane", ""))
+        pane = (self._known() or {}).get("pane")
+        return pane if isinstance(pane, str) and _PANE.fullmatch(pane) else ""
 
     def wait(self, timeout_seconds: float, wake: int | None = None) -> Exit | None:
         """Wait for its end: None when `timeout_seconds` pass before, or the descriptor `wake` can be read.
@@ -155,8 +158,7 @@ class Agent:
         found = self._said(minding.EXIT)
         if found is None:
             return None
-        code, at = found.get("code"), found.get("at")
-        moment = datetime.fromtimestamp(at, UTC) if isinstance(at, float) else None
+        code, moment = found.get("code"), minding.moment(found, "at")
         if isinstance(code, int):
             return Exit(code, moment)
         number = minding.number(found, "errno")
@@ -167,11 +169,18 @@ class Agent:
 
     def _may_live(self) -> bool:
         """Whether it lives or may still begin. Not from now on, if nobody is there who would start it."""
+        if not self._is_on_record():
+            return False
         patience = 0.0 if self.mode == PROCESS else _MINDER_SECONDS  # tmux starts that one, in its own time
         return self._is_minded() or not minding.take_back(self.folder, patience)
 
+    def _is_on_record(self) -> bool:
+        """Whether no other one has been started in its folder, which only is done when this one is over."""
+        record = minding.read_json(self.folder / RECORD) or {}
+        return bool(record.get("mark", self.mark) == self.mark)
+
     def _is_minded(self) -> bool:
-        return minding.is_locked(self.folder)
+        return self._is_on_record() and minding.is_locked(self.folder)
 
     def _lost(self) -> Exit:
         """Nobody is with it any more. What the minder wrote as its last act counts."""
@@ -204,10 +213,12 @@ class Agent:
                 os.close(handle)
 
     def _kill_minder(self) -> None:
-        minder = self._minder()
-        if minder and self._is_minded():
-            with suppress(ProcessLookupError):
-                os.kill(minder, signal.SIGKILL)
+        import psutil
+
+        with suppress(psutil.Error, ValueError):
+            minder = psutil.Process(self._minder())
+            if self._is_minded() and str(self.folder) in minder.cmdline():
+                minder.kill()
 
     def _remains(self, grace_seconds: float) -> Remains:
         group = self.pid if self.pid and self._heads(self.pid) else None
@@ -222,7 +233,8 @@ class Agent:
             began = psutil.Process(group).create_time()
         except psutil.NoSuchProcess:
             return True  # a group may outlive its head, and then keeps the number
-        ticks = minding.number(known, "start")
+        ticks = minding.number(known, "start", below=2**63)
         if ticks:
             return minding.start_ticks(group) == ticks
-        return abs(began - float(known.get("at", 0.0))) < 2.0
+        said = minding.moment(known, "at")
+        return said is not None and abs(began - said.timestamp()) < 2.0

@@ -24,13 +24,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from git_fleet.app import minding, profiles
-from git_fleet.app.agent import MARK, Agent, Exit
+from git_fleet.app import minding, outputs, profiles
+from git_fleet.app.agent import MARK, RECORD, Agent, Exit
 from git_fleet.app.orders import Order, clear_order, leave_order, read_order
 from git_fleet.app.outputs import LOG_BYTES, log_of, output
 from git_fleet.core.ids import TaskId, parse_task_id
 from git_fleet.core.launch import Launch
-from git_fleet.errors import FREE_SPACE, Busy, GitFailed, InvalidInput, UnknownFormat
+from git_fleet.errors import FREE_SPACE, Busy, FleetError, GitFailed, InvalidInput, UnknownFormat
 from git_fleet.store import worktree
 
 __all__ = [
@@ -40,8 +40,6 @@ __all__ = [
 
 FOLDER = "run"
 VERSION = 1
-
-_RECORD = "agent.json"
 
 
 def folder_of(root: Path, task: TaskId) -> Path:
@@ -104,7 +102,7 @@ def starting(agent: Agent, launch: Launch) -> Iterator[int]:
         agent.log.parent.mkdir(parents=True, exist_ok=True)
         with minding.locked(agent.folder) as alive:
             profiles.write_files(launch)
-            worktree.replace_file(agent.folder / _RECORD, _record(agent), mode=0o600)
+            worktree.replace_file(agent.folder / RECORD, _record(agent), mode=0o600)
             minding.make_room(agent.folder)
             yield alive
     except BlockingIOError as error:
@@ -131,35 +129,40 @@ def write_spec(agent: Agent, launch: Launch, env: Mapping[str, str], log_bytes: 
 
 
 def find(folder: Path) -> Agent | None:
-    """The agent on record there, whoever started it and whatever became of it; None when there is none.
+    """The agent on record there, whoever started it and whatever became of it; None when there is none of the task
+    that the folder is for. Its log is one of that task, wherever the record says it is.
 
-    Raises UnknownFormat, InvalidInput.
+    Raises UnknownFormat.
     """
-    path = folder / _RECORD
-    if not path.exists():
+    path = folder.absolute() / RECORD
+    record = minding.read_json(path)
+    if record is None:
         return None
-    record = minding.read_json(path) or {}
     if record.get("v", VERSION) != VERSION:
         raise UnknownFormat(
             f"{path} has format version {record['v']!r}, this git-fleet knows {VERSION}",
             hint="git fleet doctor",
         )
     try:
+        task, began = parse_task_id(record["task"]), datetime.fromisoformat(record["began"])
+        root = path.parents[3]
+        if path.parent != folder_of(root, task) or began.tzinfo is None:
+            return None
         return Agent(
-            folder.absolute(),
-            parse_task_id(record["task"]),
+            path.parent,
+            task,
             str(record["fence"]),
             str(record["worker"]),
             int(record["number"]),
-            datetime.fromisoformat(record["began"]),
-            Path(record["log"]),
+            began,
+            outputs.folder_of(root, task) / Path(record["log"]).name,
             str(record["mark"]),
             str(record["program"]),
             str(record["mode"]),
             str(record["socket"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be understood", hint="git fleet doctor") from error
+    except (KeyError, TypeError, ValueError, IndexError, FleetError):
+        return None
 
 
 def forget(folder: Path) -> None:
@@ -171,16 +174,17 @@ def forget(folder: Path) -> None:
     if agent.exit() is None:
         raise Busy(f"the agent of {agent.task} still runs", hint=f"git fleet status {agent.task}")
     agent.close_pane()
-    (folder / _RECORD).unlink(missing_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
     clear_order(folder)
     minding.remove(folder)
     with suppress(OSError):  # somebody's file
         folder.rmdir()
 
 
-def all_in(root: Path) -> list[Agent]:
-    """All agents on record, by task; `root` is the fleet's folder in the common dir. Raises as `find`."""
-    found = (find(path.parent) for path in sorted((root / FOLDER).glob(f"*/*/{_RECORD}")))
+def all_in(root: Path, plan: str = "*") -> list[Agent]:
+    """All agents on record, those of one plan where one is named, by task; `root` is the fleet's folder in the common
+    dir. Raises as `find`."""
+    found = (find(path.parent) for path in sorted((root / FOLDER).glob(f"{plan}/*/{RECORD}")))
     return [agent for agent in found if agent is not None]
 
 

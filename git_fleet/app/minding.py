@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from git_fleet import resources
+from git_fleet.app import plainfiles
 
 ALIVE, SPEC, STARTED, EXIT = "alive", "spec", "started.json", "exit.json"
 
 _ROOM = b" " * 512
+_MOST_BYTES = 64 * 1024
 _LOCK_SECONDS = 2.0  # a minder that has said how its agent ended holds the lock for a moment still
 _SHORT_SECONDS = 0.005
 _END_SECONDS = 5.0
@@ -32,16 +35,25 @@ _minders: dict[str, subprocess.Popen[bytes]] = {}
 def read_json(path: Path) -> Mapping[str, Any] | None:
     """The JSON object in a file; None when there is none, of whatever reason."""
     try:
-        found = json.loads(path.read_bytes())
+        with plainfiles.opened(path) as file:
+            found = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def number(found: Mapping[str, Any] | None, name: str) -> int:
-    """A whole number in it; 0 when there is none."""
+def number(found: Mapping[str, Any] | None, name: str, *, below: int = 2**31) -> int:
+    """A positive whole number in it, such as that of a process; 0 when there is none."""
     value = (found or {}).get(name)
-    return value if isinstance(value, int) else 0
+    return value if type(value) is int and 0 < value < below else 0
+
+
+def moment(found: Mapping[str, Any] | None, name: str) -> datetime | None:
+    """A moment in it (Unix seconds); None when there is none."""
+    value = (found or {}).get(name)
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(value, UTC) if isinstance(value, float) else None
+    return None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from git_fleet.app import oldlogs
+from git_fleet.app import oldlogs, plainfiles
 from git_fleet.core.ids import TaskId
 from git_fleet.core.trailers import clean
 
@@ -76,8 +76,8 @@ def read(log: Path) -> Iterator[str]:
     with ExitStack() as opened:
         files = []
         for part in parts(log):
-            with suppress(FileNotFoundError):  # the writer goes on, and the oldest piece goes
-                files.append((part.offset, opened.enter_context(part.path.open("rb"))))
+            with suppress(OSError):  # the writer goes on, and the oldest piece goes
+                files.append((part.offset, opened.enter_context(plainfiles.opened(part.path))))
         for offset, file in files:
             if offset > at:
                 yield decoder.decode(b"", final=True)
@@ -94,7 +94,7 @@ def tail(log: Path, lines: int) -> str:
     """The last lines, cleaned (core/trailers.py); "" when nothing was printed, or nothing is left."""
     end = b""
     for part in reversed(parts(log)):
-        with suppress(FileNotFoundError), part.path.open("rb") as file:
+        with suppress(OSError), plainfiles.opened(part.path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - (TAIL_BYTES - len(end))))
             end = file.read(TAIL_BYTES) + end
@@ -113,8 +113,8 @@ def last_written(log: Path) -> float | None:
     """When the log was last written to, or begun (Unix seconds); None when there is none."""
     moments = []
     for part in parts(log):
-        with suppress(FileNotFoundError):
-            moments.append(part.path.stat().st_mtime)
+        with suppress(OSError):
+            moments.append(part.path.lstat().st_mtime)
     return max(moments, default=None)
 
 
@@ -141,5 +141,5 @@ def sweep(root: Path) -> None:
 def _names(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []

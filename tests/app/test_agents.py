@@ -10,8 +10,9 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -485,7 +486,8 @@ def test_a_number_given_again_is_not_taken_for_the_agent(staff: Crew) -> None:
     staff.run("exit 0")
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as other:
         path = staff.folder / "started.json"
-        path.write_text(json.dumps(json.loads(path.read_bytes()) | {"pid": other.pid}))
+        said = json.loads(path.read_bytes())
+        path.write_text(json.dumps(said | {"pid": other.pid, "start": said["start"] - 100}))
         found = agents.find(staff.folder)
         assert found is not None
         assert found.pid == other.pid
@@ -575,18 +577,102 @@ def test_only_one_runs_in_a_folder(staff: Crew, monkeypatch: pytest.MonkeyPatch)
     assert not staff.folder.exists()
 
 
-def test_a_record_of_another_version_is_refused_and_a_broken_one_said(staff: Crew) -> None:
+def test_a_record_of_another_version_is_refused_and_a_broken_one_is_none(staff: Crew) -> None:
     staff.run("exit 0")
     path = staff.folder / "agent.json"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'"v": 1', b'"v": 2'))
     with pytest.raises(UnknownFormat):
         agents.find(staff.folder)
-    for broken in (b"", b"[]", b"{}", whole[:-5]):
+    foreign = whole.replace(b'"p/a"', b'"p/b"')
+    for broken in (b"", b"[]", b"{}", whole[:-5], foreign, whole.replace(b"+00:00", b"")):
         path.write_bytes(broken)
-        with pytest.raises(InvalidInput):
-            agents.find(staff.folder)
-    path.write_bytes(whole)
+        assert (agents.find(staff.folder), agents.all_in(staff.root)) == (None, [])
+    path.write_bytes(whole.replace(b"/1-1.log", b"/../../../../1-1.log"))
+    found = agents.find(staff.folder)
+    assert found is not None
+    assert found.log == agents.log_of(staff.root, TASK, 1, 1)
+
+
+def test_an_agent_is_over_once_another_is_on_record_in_its_folder(staff: Crew) -> None:
+    first = staff.start("exec sleep 1000")
+    until(lambda: first.pid != 0)
+    ours = agents.find(staff.folder)
+    assert ours is not None
+    ours.end(0.0)
+    staff.start("exec sleep 1000")
+    assert first.exit() is not None
+
+
+NUMBERS = ["-1", "0", "true", "4611686018427387904", "1e300", '"x"', "NaN"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_that_are_none_harm_nobody(staff: Crew, number: str) -> None:
+    agent = staff.start("exit 0")
+    ended(agent)
+    for name in ("started.json", "exit.json"):
+        known = f'"pid":{number},"start":{number},"minder":{number},"pane":"%0;x","at":{number}'
+        text = f'{{"v":1,"mark":"{agent.mark}",{known},"code":null,"step":"program","errno":{number}}}'
+        (staff.folder / name).write_text(text)
+    found = agents.find(staff.folder)
+    assert found is not None
+    assert (found.pid, found.pane) == (0, "")
+    how = found.exit()
+    assert how is not None
+    assert how.why.startswith("cannot be started")
+    assert found.sweep() == 0
+    found.end(0.0)
+
+
+def test_a_number_of_somebody_else_is_not_taken_for_the_minder(
+    staff: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("git_fleet.app.agent._MINDER_SECONDS", 0.2)
+    agent = staff.start("exec sleep 1000")
+    until(lambda: agent.pid != 0)
+    os.kill(minder_of(agent), signal.SIGSTOP)
+    with subprocess.Popen(["sleep", "1000"]) as bystander:
+        path = staff.folder / "started.json"
+        document = json.loads(path.read_bytes()) | {"minder": bystander.pid}
+        path.write_text(json.dumps(document))
+        subprocess.run([sys.executable, "-c", ENDS, str(staff.folder)], check=True)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+ENDS = """
+import sys; from pathlib import Path; from git_fleet.app import agent, agents
+agent._MINDER_SECONDS = 0.2
+agents.find(Path(sys.argv[1])).end(0.0)
+"""
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_keeps_nobody_waiting(staff: Crew, make: Callable[[Path], None]) -> None:
+    agent = staff.start("exit 0")
+    ended(agent)
+    log = agent.log
+    for path in (staff.folder / "order", staff.folder / "exit.json", Path(f"{log}.1"), Path(f"{log}.2")):
+        path.unlink(missing_ok=True)
+        make(path)
+    found = agents.find(staff.folder)
+    assert found is not None
+    assert (found.order(), found.tail(), "".join(outputs.read(log))) == (None, "", "")
+    assert found.exit() is not None
+
+
+def test_a_log_is_written_nowhere_else(staff: Crew, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine\n")
+    log = agents.log_of(staff.root, TASK, 1, 1)
+    log.parent.mkdir(parents=True)
+    log.symlink_to(victim)
+    os.mkfifo(agents.log_of(staff.root, TASK, 1, 2))
+    assert staff.run("echo theirs")[1].code == 0
+    assert staff.run("echo theirs")[1].code == 0
+    assert victim.read_text() == "mine\n"
+    assert outputs.tail(log, 1) == "theirs"  # in a piece beside it
 
 
 @pytest.mark.parametrize("junk", [b"", b"[]", b'{"mark":1}', b'{"v":1,"mark":"%b","code":"x"}', b"\xff" * 9])

@@ -95,3 +95,10 @@ def test_a_log_that_is_being_written_stays_whole(tmp_path: Path) -> None:
         assert len(left(tmp_path)) == 2
     outputs.sweep(tmp_path)
     assert left(tmp_path) == []
+
+
+def test_nothing_goes_behind_a_link(tmp_path: Path) -> None:
+    old = a_log(tmp_path / "mine", "1-1.log", age=40 * DAY)
+    (tmp_path / "output").symlink_to(tmp_path / "mine")
+    outputs.sweep(tmp_path)
+    assert old.exists()

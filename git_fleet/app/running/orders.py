@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from git_fleet.app import agents, outputs, work
+from git_fleet.app import agents, outputs, plainfiles, work
 from git_fleet.app.agents import Agent
 from git_fleet.app.running import recovery
 from git_fleet.app.running.desk import held_by
@@ -143,10 +143,11 @@ def follow(agent: Agent) -> Iterator[str]:
     while not over:
         over = agent.wait(_LOOK_SECONDS) is not None
         for part in outputs.parts(agent.log):
-            with suppress(FileNotFoundError):  # the oldest piece goes as it goes on
-                data = part.path.read_bytes()
-                new = decoder.decode(data[max(0, seen - part.offset) :])
-                seen = max(seen, part.offset + len(data))
+            with suppress(OSError), plainfiles.opened(part.path) as file:  # the oldest piece goes
+                file.seek(max(0, seen - part.offset))
+                data = file.read()
+                new = decoder.decode(data)
+                seen = max(seen, part.offset) + len(data)
                 if new:
                     yield new
 

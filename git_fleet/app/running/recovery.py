@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from git_fleet.app import agents
+from git_fleet.app import agents, minding
 from git_fleet.app.agents import Agent
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
@@ -72,11 +72,8 @@ def is_running(folder: Path) -> bool:
 def workers(folder: Path, now: Sequence[str]) -> list[str]:
     """The names of the workers that runs of this plan have had here, those of `now` among them from now on."""
     path = folder / _WORKERS
-    try:
-        known = json.loads(path.read_bytes())["workers"]
-    except (OSError, ValueError, KeyError, TypeError):
-        known = []
-    names = list(dict.fromkeys([*(str(name) for name in known), *now]))
+    known = (minding.read_json(path) or {}).get("workers")
+    names = list(dict.fromkeys([*map(str, known if isinstance(known, list) else ()), *now]))
     worktree.replace_file(path, json.dumps({"v": 1, "workers": names}).encode(), mode=0o600)
     return names
 
@@ -89,9 +86,7 @@ def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) 
     records = snapshot.of_plan(plan)
     held = {record.id: record for record in records if _held_here(session, record)}
     found: dict[str, Left] = {}
-    for agent in agents.all_in(session.repo.fleet_dir):
-        if agent.task.plan != plan:
-            continue
+    for agent in agents.all_in(session.repo.fleet_dir, plan):
         record = held.get(agent.task)
         claim = record.state.claim if record else None
         if record is not None and claim is not None and str(claim.fence) == agent.fence:
