@@ -22,7 +22,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
-from git_fleet.errors import FleetError, GitFailed
+from git_fleet.errors import FleetError, GitFailed, Held
 from git_fleet.store import names
 
 _GATHER_SECONDS = 2.0
@@ -46,6 +46,11 @@ class Done:
     what: str
     document: dict[str, Any]
     trouble: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing was done because somebody else is at it: another integration, another lead."""
+        return bool(self.document.get("error", {}).get("code") == Held.code)
 
 
 class Clerk(threading.Thread):
@@ -110,13 +115,17 @@ class Clerk(threading.Thread):
         done = None
         try:
             session = self._session = self._session or opened.enter_context(self._desk.session())
-            tasks = self._look(session)
-            if tasks and not self._in_vain(session, tasks):
+            while (tasks := self._look(session)) and not self._in_vain(session, tasks):
                 began = time.monotonic()
                 done = self._call([str(record.id) for record in tasks])
                 self._rests_until = time.monotonic() + min(_GATHER_SECONDS, time.monotonic() - began)
+                if done.held and not self._over:
+                    self._post(self._what, -1, done)  # the run is not over: it waits as for any other worker
+                    done = None
+                    continue
                 if done.trouble:
                     self._failed, self._failed_at = self._key(session, tasks), time.monotonic()
+                break
         except FleetError as error:
             done = Done(self._what, {}, error.message)
         except OSError as error:
@@ -145,7 +154,7 @@ class Clerk(threading.Thread):
         """Once, or again while somebody else leads or integrates (an earlier run's own process, say), and when it was
         killed, which leaves nothing that the next one does not finish."""
         killed = 0
-        for _ in range(_HELD_TRIES):
+        for _ in range(_HELD_TRIES):  # then a person is told
             code, document = self._once(tasks)
             error = document.get("error", {})
             killed += code < 0

@@ -1,13 +1,17 @@
-"""A bug in git-fleet, in the middle of a run."""
+"""A bug in git-fleet, and somebody else's integration, in the middle of a run."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import run as running
 from git_fleet.app.running.desk import Options
 from git_fleet.core.model import State
+from git_fleet.git.locks import alone
 from tests.support.fleet import open_fleet, task
 from tests.support.repo import Repo
 from tests.support.runs import FLEET, Crew
@@ -31,3 +35,26 @@ def test_a_claim_that_meets_a_bug_is_given_up_in_an_orderly_way(repo: Repo, tmp_
     assert "a bug in git-fleet: RuntimeError: nobody thought of this" in ends["a"].reason
     assert any("RuntimeError" in trouble for trouble in found.troubles)
     assert not crew.alive()
+
+
+def test_a_run_waits_for_an_integration_that_is_not_its_own(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a run that was killed, say: its gates may take longer than anybody tries."""
+    monkeypatch.setattr("git_fleet.app.running.backlog._HELD_TRIES", 1)
+    monkeypatch.setattr("git_fleet.app.running.backlog._HELD_SECONDS", 0.1)
+    crew = Crew(repo, tmp_path)
+    crew.plan(task("a"))
+    heard: list[str] = []
+    with ExitStack() as held, open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
+        held.enter_context(alone(session.repo.git_dir / "fleet-integrate.lock"))
+
+        def hear(said: str) -> None:
+            heard.append(said)
+            if "another integration is running" in said:
+                held.close()
+
+        ready = running.prepare(session, Options("p", 1, FLEET))
+        found = running.run(session, ready, hear, lambda _: "{}")
+    assert found.complete, heard
+    assert len(found.troubles) == 1
