@@ -275,7 +275,8 @@ class ExitOn:
 @click.argument("task")
 @command
 def attach(call: Call, task: str) -> int:
-    """Watch the agent of a task: its pane where it has one (detach with Ctrl-B D), else what it prints."""
+    """Watch the agent of a task: its pane, where it has one and this is a terminal (detach with Ctrl-B D), else what it
+    prints."""
     from git_fleet.app.running import orders
 
     if call.as_json:
@@ -284,7 +285,7 @@ def attach(call: Call, task: str) -> int:
         )
     with call.session() as session:
         agent = orders.agent_of(session, task)
-    if agent.mode == "pane":
+    if agent.mode == "pane" and sys.stdin.isatty() and sys.stdout.isatty():
         from git_fleet.app import panes
 
         argv = panes.attach_command(agent)

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from git_fleet.app.agents import Agent
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import GitFailed, Held
+from git_fleet.errors import FleetError, GitFailed, Held
 from git_fleet.store import worktree
 
 _LOCK = "lock"
@@ -100,6 +100,14 @@ def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) 
         if record.id.task not in found and claim is not None and claim.holder in names and claim.worktree:
             found[record.id.task] = Left(record, claim.holder, None)
     return [found[record.id.task] for record in records if record.id.task in found]
+
+
+def forget(session: Session, plan: str) -> None:
+    """The run has ended: the records of its agents go, and their panes, with the last of which tmux goes."""
+    with suppress(FleetError, OSError):
+        for agent in agents.all_in(session.repo.fleet_dir, plan):
+            if agent.exit() is not None:
+                agents.forget(agent.folder)
 
 
 def _held_here(session: Session, record: TaskRecord) -> bool:

@@ -134,7 +134,10 @@ def run(
         left = recovery.left(session, session.snapshot(), options.plan, known)
         conductor = Conductor(desk, session, ready.base)
         watch(Run(desk, conductor))
-        tally = conductor.conduct(left)
+        try:
+            tally = conductor.conduct(left)
+        finally:
+            recovery.forget(session, options.plan)
         result = _result(session, ready, tally, time.monotonic() - began, before)
     said = f"the run has ended: {result.stop.text}; {result.commits} commits on {result.base}"
     notify(desk, session.config(ready.base).notify, f"git-fleet, plan {options.plan}: {said}", wait=True)
