@@ -30,7 +30,9 @@ RATE_LIMITED_CODE = 75
 RATE_LIMIT_TRIES = 10
 
 _RATE_LIMIT = re.compile(
-    r"rate[ _-]?limit|too many requests|overloaded(?:_error)?\b|\b429\b|quota exceeded|resource[ _]exhausted",
+    r"rate[ _-]?limit|too many requests|quota exceeded|resource[ _]exhausted|overloaded_error"
+    r"|(?:is|are|api|server|model|service|currently|error|529)\W+overloaded\b"
+    r"|(?:http|status|error|code)\W*(?:[\d.]+\W+)?(?:429|529)\b",
     re.IGNORECASE,
 )
 _LAST_WORDS = 4_000

@@ -123,7 +123,18 @@ def test_one_that_was_ended_is_released_blocked_or_started_again() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["rate_limit_error", "Rate limit reached", "Too Many Requests", "overloaded_error", "quota exceeded"],
+    [
+        "rate_limit_error",
+        "Rate limit reached",
+        "Too Many Requests",
+        "overloaded_error",
+        "quota exceeded",
+        "API Error: 529 Overloaded",
+        "The model is overloaded",
+        "HTTP/1.1 429",
+        '"status": 429,',
+        "error code 429",
+    ],
 )
 def test_a_rate_limit_is_known_by_its_words(words: str) -> None:
     assert is_rate_limit(1, f"some text\n{words}\n")
@@ -132,6 +143,11 @@ def test_a_rate_limit_is_known_by_its_words(words: str) -> None:
 def test_what_was_said_long_before_the_end_is_no_rate_limit() -> None:
     assert not is_rate_limit(1, "rate limit" + "." * 5000)
     assert not is_rate_limit(1, "4290 tests failed")
+
+
+@pytest.mark.parametrize("words", ["Ran 429 tests", "app.py:429: AssertionError", "no overloaded function"])
+def test_a_number_and_a_word_of_another_matter_are_no_rate_limit(words: str) -> None:
+    assert not is_rate_limit(1, f"{words}\n")
 
 
 def test_an_end_is_said_in_words() -> None:
