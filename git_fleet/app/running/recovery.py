@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from git_fleet.store import worktree
 
 _LOCK = "lock"
 _WORKERS = "workers.json"
+_LOCK_SECONDS = 0.5
+_LOOK_SECONDS = 0.005
 
 
 class Left(NamedTuple):
@@ -39,19 +42,30 @@ def alone(folder: Path, plan: str) -> Iterator[None]:
     except OSError as error:
         raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_locked(lock):
             pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise Held(
                 f"another run works on plan {plan} (process {pid})",
                 hint="git fleet status shows it; Ctrl-C in its terminal lets it come to an end",
-            ) from None
+            )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(lock)
+
+
+def _is_locked(lock: int) -> bool:
+    """Take the lock, though somebody looks at it for a moment (`is_running`); False while another run has it."""
+    until = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_LOOK_SECONDS)
 
 
 def is_running(folder: Path) -> bool:
@@ -61,7 +75,7 @@ def is_running(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
