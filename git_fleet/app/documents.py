@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -58,11 +59,9 @@ def load_plan(
     _check_version(data, name)
     problems = Problems(name)
     check_schema(data, "plan", problems, document.lines)
-    hint = (
-        "say --plan ID: git fleet plan import FILE --plan ID"
-        if "plan" not in data
-        else "nothing was stored; correct it and import it again"
-    )
+    hint = "nothing was stored; correct it and import it again"
+    if "plan" not in data:
+        hint = f'write plan = "ID" into it, or git fleet plan import {shlex.quote(name)} --plan ID'
     problems.raise_if_any(hint=hint)
     plan = parse_plan(data, source=name, default_base=default_base, lines=document.lines)
     if chosen == "toml" and not added.keys() & document.data.keys():

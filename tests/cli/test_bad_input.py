@@ -54,7 +54,7 @@ def stored(fleet: Fleet, repo: Repo, text: str, name: str = "plan.toml") -> Answ
     ("text", "words"),
     [
         ('version = 1\nplan = "app\n', ["plan.toml:2: not TOML"]),
-        ("version = 1\n[[task]]\n", ["plan.toml: plan: it is missing", "say --plan ID"]),
+        ("version = 1\n[[task]]\n", ["plan.toml: plan: it is missing", "plan import plan.toml --plan ID"]),
         (OWNED + 'tittle = "x"\n', ["plan.toml:6: task 1: tittle: unknown key", "did you mean 'title'?", "allowed: id"]),
         (OWNED + '[[task]]\nid = "1"\nfiles = ["b"]\n', ["plan.toml:7: task 1: id: found '1'; another task has it"]),
         (OWNED + 'needs = ["1"]\n', ["needs: ", "a task cannot need itself"]),
