@@ -22,6 +22,7 @@ _NEXT = {
     State.PROPOSED: "git fleet verify {id}, or git fleet integrate {id}",
     State.VERIFIED: "git fleet integrate {id}",
 }
+_CUT_SHORT = ("interrupted", "time", "cost")  # what is left could have gone on
 
 _SPOKEN = ("text", "result", "command", "content", "name")  # where agents that print JSON have their words
 
@@ -97,6 +98,9 @@ def run(value: RunResult, look: Look) -> str:
         text.append(f"{look.paint('…', 'yellow')} {some(pending)} {verb} {State.PENDING.phrase}")
     text += [f"{look.paint('note:', 'yellow')} {line(trouble)}" for trouble in value.troubles]
     text.append(wrapped(f"it ended because {line(value.stop.text)}", look, indent=2))
+    rework = any(task.state is State.REWORK for task in value.tasks)
+    if value.stop.code in _CUT_SHORT or (rework and value.stop.code == "waiting"):
+        text.append(f"{look.paint('next:', 'bold')} git fleet run {value.plan} goes on")
     return "\n".join(text)
 
 

@@ -93,3 +93,13 @@ def test_the_summary_says_what_waits_for_whom_and_what_to_do() -> None:
         "note: the disk is full",
         "it ended because nothing is ready",
     ]
+
+
+@pytest.mark.parametrize(("code", "state", "more"), [
+    ("cost", State.PENDING, True), ("interrupted", State.REWORK, True), ("waiting", State.REWORK, True),
+    ("waiting", State.PENDING, False), ("paused", State.REWORK, False), ("complete", State.INTEGRATED, False),
+])  # fmt: skip
+def test_the_summary_says_when_a_run_would_go_on(code: str, state: State, more: bool) -> None:
+    ends = (TaskEnd(TaskId("p", "a"), "A", state, 1),)
+    value = RunResult("p", "main", Stop(code, "of this"), 1, 1.0, 0, 0, 0, Usage(), ends)
+    assert text.run(value, PLAIN).endswith("\nnext: git fleet run p goes on") is more
