@@ -176,7 +176,7 @@ class Conductor:
         self.desk.report(f"{ended.record.id}: {ended.how}{said}")
         self.tally.ended(ended.record.id, str(ended.how))
         if ended.how is How.TROUBLE:
-            claimed = self.session.reread(ended.record).state
+            claimed = ended.record.state
             if claimed.state is State.CLAIMED and claimed.claim is not None:
                 self._given_up.add(claimed.claim.fence)
             self._trouble(f"{ended.record.id}: {ended.text}")

@@ -28,7 +28,8 @@ _NOWHERE = launch.Place("/", "/", "branch", 0, (), "{}")
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A run that may begin. `advice` says where the number of workers is from, `source` whose the command is."""
+    """A run that may begin. `advice` says why so many workers where nobody asked for a number, `sources` whose
+    the commands are."""
 
     options: Options
     base: str
@@ -85,15 +86,11 @@ def _sources(config: Config, tasks: Sequence[Task], options: Options) -> tuple[s
 
 
 def _workers(session: Session, options: Options, config: Config) -> tuple[Options, str]:
-    """How many workers, and why so many: asked for, or as the plan's check recommends; at most max_active."""
+    """How many workers, at most max_active; and, where nobody asked for so many, what the plan's check recommends."""
     if options.workers:
-        number = min(options.workers, config.max_active)
-        return (
-            replace(options, workers=number),
-            f"not {options.workers}: max_active in fleet.toml is {config.max_active}"
-            if number < options.workers
-            else "",
-        )
+        number, most = min(options.workers, config.max_active), config.max_active
+        why = f"not {options.workers}: max_active in fleet.toml is {most}" if number < options.workers else ""
+        return replace(options, workers=number), why
     best = max(1, plan.check(session, options.plan).fan_out.workers)
     number = min(best, config.max_active)
     said = f", but max_active is {config.max_active}" if number < best else ""
