@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from git_fleet.app import placing
+from git_fleet.app.running import mending
 from git_fleet.app.session import Session
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.git.process import Git
@@ -17,7 +18,7 @@ def start_over(session: Session, record: TaskRecord) -> str:
     Nothing is touched unless all of it could be saved: raises GitFailed.
     """
     claim = record.state.claim
-    if claim is None or claim.start is None or not Path(claim.worktree).is_dir():
+    if claim is None or claim.start is None or mending.is_gone(record):
         return ""
     kept = placing.rescue(session, record)
     git = Git(Path(claim.worktree))

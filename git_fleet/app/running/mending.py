@@ -26,7 +26,7 @@ def mend(session: Session, record: TaskRecord) -> None:
     claim = record.state.claim
     path = Path(claim.worktree) if claim is not None and claim.worktree else None
     git_dir = worktrees.git_dir_for(session.repo, path) if path is not None else None
-    if claim is None or path is None or git_dir is None or not path.is_dir():
+    if claim is None or path is None or git_dir is None or is_gone(record):
         return
     if not os.path.lexists(path / ".git"):
         (path / ".git").write_bytes(b"gitdir: %b\n" % os.fsencode(git_dir))
@@ -46,9 +46,10 @@ def _clear(repo: Repository, places: Sequence[Path]) -> None:
 
 
 def is_gone(record: TaskRecord) -> bool:
-    """Whether the claim's worktree, which was made, is not there."""
+    """Whether the claim's worktree, which was made, is not there. Behind a link in its place is somebody else's."""
     claim = record.state.claim
-    return claim is not None and bool(claim.worktree) and not Path(claim.worktree).is_dir()
+    path = Path(claim.worktree) if claim is not None and claim.worktree else None
+    return path is not None and (path.is_symlink() or not path.is_dir())
 
 
 def forget(session: Session, record: TaskRecord) -> None:

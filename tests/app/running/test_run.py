@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fleet import task
 from tests.support.repo import Repo
-from tests.support.runs import Crew, lines
+from tests.support.runs import Crew, lines, once
 
 
 @pytest.fixture
@@ -127,3 +127,18 @@ def test_a_setup_that_goes_on_does_not_keep_a_run_from_ending(repo: Repo, tmp_pa
     assert process.returncode == 128 + signal.SIGTERM
     assert any("p/a: released: the run was ended" in line for line in said)
     assert (crew.states(), crew.starts()) == ({"a": "pending"}, [])
+
+
+def test_a_worktree_that_became_a_link_is_gone_and_nothing_behind_it_is_touched(
+    repo: Repo, tmp_path: Path
+) -> None:
+    crew = Crew(repo, tmp_path)
+    mine = tmp_path / "mine"
+    (mine / "a").mkdir(parents=True)
+    (mine / "a/new").write_text("mine\n")
+    swaps = f'W=$PWD; cd "$BOX"; rm -rf "$W"; ln -s "{mine}" "$W"'
+    crew.plan(task("a"), agents={"a": once(swaps, "mkdir a; echo theirs > a/new")})
+    assert crew.run()["ended"] == "complete"
+    assert repo.run_git("show", "main:a/new") == "theirs"
+    assert sorted(path.name for path in mine.rglob("*")) == ["a", "new"]
+    crew.sound()
