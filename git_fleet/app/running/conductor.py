@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from git_fleet.app import claim
-from git_fleet.app.running import backlog, listening, needed, orders
+from git_fleet.app.running import backlog, listening, needed, orders, recovery
 from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
@@ -59,6 +59,7 @@ class Conductor:
         self._last_trouble = ""
         self._retry_at, self._passes = 0.0, False
         self._given_up: set[Oid | None] = set()
+        self._unsure: set[str] = set()  # workers whose last claim failed, though it may have been made
         self._told: set[str] = set()
         self._failures = 0
 
@@ -282,10 +283,15 @@ class Conductor:
         plan = self.desk.options.plan
         mine = frozenset(other.record.id for other in self.desk.seats if other.record is not None)
         try:
-            got = claim.claim(
-                self.session, claim.Request(plan=plan, but=mine | orders.killed(self.desk.folder, plan))
-            )
+            if seat.worker in self._unsure:
+                made = recovery.unattended(self.session, plan, seat.worker, mine, self._given_up)
+                self._unsure.discard(seat.worker)
+                if made is not None:
+                    return made
+            but = mine | orders.killed(self.desk.folder, plan)
+            got = claim.claim(self.session, claim.Request(plan=plan, but=but))
         except (FleetError, OSError) as error:
+            self._unsure.add(seat.worker)
             said = error.message if isinstance(error, FleetError) else str(error)
             if said != self._last_trouble:
                 self._trouble(said)

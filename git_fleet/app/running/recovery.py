@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from git_fleet.app import agents, minding
 from git_fleet.app.agents import Agent
 from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError, GitFailed, Held
@@ -114,6 +115,19 @@ def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) 
         if record.id.task not in found and claim is not None and claim.holder in names and claim.worktree:
             found[record.id.task] = Left(record, claim.holder, None)
     return [found[record.id.task] for record in records if record.id.task in found]
+
+
+def unattended(
+    session: Session, plan: str, worker: str, but: Collection[TaskId], given_up: Collection[Oid | None]
+) -> TaskRecord | None:
+    """A claim of the plan that the worker holds here, and nobody works on: what made it failed right after."""
+    for record in session.snapshot().of_plan(plan):
+        claim = record.state.claim
+        if record.id in but or claim is None or claim.holder != worker or claim.fence in given_up:
+            continue
+        if _held_here(session, record):
+            return record
+    return None
 
 
 def forget(session: Session, plan: str) -> None:

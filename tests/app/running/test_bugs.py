@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from git_fleet.app import claim
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import run as running
 from git_fleet.app.running.desk import Options
+from git_fleet.app.session import Session
 from git_fleet.core.model import State
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.errors import GitFailed
 from git_fleet.git.locks import alone
 from tests.support.fleet import open_fleet, task
 from tests.support.repo import Repo
@@ -58,3 +62,26 @@ def test_a_run_waits_for_an_integration_that_is_not_its_own(
         found = running.run(session, ready, hear, lambda _: "{}")
     assert found.complete, heard
     assert len(found.troubles) == 1
+
+
+def test_a_claim_whose_command_failed_after_it_was_made_is_worked_on(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its git was killed when the plan was read again, say."""
+    crew = Crew(repo, tmp_path)
+    crew.plan(task("a"))
+    heard: list[str] = []
+    failures = [GitFailed("git was killed")]
+    real = claim._closing
+
+    def closing(session: Session, taken: TaskRecord) -> bool:
+        if failures:
+            raise failures.pop()
+        return real(session, taken)
+
+    monkeypatch.setattr(claim, "_closing", closing)
+    with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
+        ready = running.prepare(session, Options("p", 1, FLEET, max_seconds=20))
+        found = running.run(session, ready, heard.append, lambda _: "{}")
+    assert found.complete, heard
+    assert [end.attempts for end in found.tasks] == [1]
