@@ -309,7 +309,7 @@ def test_a_full_disk_costs_output_and_nothing_else(disk: Path, tmp_path: Path) -
         go, on = tmp_path / "go", tmp_path / "on"
         os.mkfifo(go)
         os.mkfifo(on)
-        lines = "i=0; while [ $i -lt 2000 ]; do echo 0123456789; i=$((i+1)); done"
+        lines = "i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done"
         agent = staff.start(f"echo first; read l <{go}; {lines}; read l <{on}; echo last; exit 5")
         until(lambda: agent.last_line() == "first")
         filler = fill(disk)
@@ -323,7 +323,7 @@ def test_a_full_disk_costs_output_and_nothing_else(disk: Path, tmp_path: Path) -
         assert text.endswith("\nlast\n")
         kept, _, rest = text.partition("\n[git-fleet left out ")
         number, _, rest = rest.partition(" bytes here]\n")
-        assert len(kept) + int(number) + len(rest) == len("first\n") + 22_000 + len("last\n")
+        assert len(kept) + int(number) + len(rest) == len("first\n") + 220_000 + len("last\n")
 
 
 def test_how_it_ended_is_known_though_the_disk_is_full(disk: Path, tmp_path: Path) -> None:
