@@ -185,11 +185,16 @@ def command(case: Case, verifier: Verifier) -> Command:
 
 
 def environment(base: Mapping[str, str], config: Config, verifier: Verifier) -> dict[str, str]:
-    """What a verifier sees of the environment: what a gate sees, `[env]` of fleet.toml, and what agents log
-    in with. Nothing says there that it is a worker, and no sign of the agent that may have called us."""
-    logins = {name: value for name, value in base.items() if _is_login(name)}
+    """What a verifier sees of the environment: what any agent of ours that is no worker sees, and who it is."""
     role = {"FLEET_ROLE": "verifier", "FLEET_VERIFIER": verifier.name, "FLEET_LENS": verifier.lens}
-    return {**gate_environment(base, dict(config.env)), **logins, **role}
+    return {**agent_environment(base, config), **role}
+
+
+def agent_environment(base: Mapping[str, str], config: Config) -> dict[str, str]:
+    """What a gate sees, `[env]` of fleet.toml, and what agents log in with. Nothing says there that it is a
+    worker, and no sign of the agent that may have called us."""
+    logins = {name: value for name, value in base.items() if _is_login(name)}
+    return {**gate_environment(base, dict(config.env)), **logins}
 
 
 def _is_login(name: str) -> bool:

@@ -107,6 +107,33 @@ def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry
     _show_saved(call, made)
 
 
+@plan.command(
+    epilog=examples(
+        'git fleet plan draft "Move every module from requests to httpx"',
+        "git fleet plan draft - --plan httpx < issue.md",
+    )
+)
+@click.argument("description")
+@click.option("--plan", "plan_id", default="", metavar="ID", help="The plan's id (default: the planner's).")
+@command
+def draft(call: Call, description: str, plan_id: str) -> int:
+    """Have the configured planner split a piece of work, and store what it says as a draft.
+
+    DESCRIPTION may be - for standard input. Nothing runs by it until it is approved. That the work is none for several
+    is an answer, too: nothing is stored then, and the exit code is 1.
+    """
+    from git_fleet.app import planner
+
+    text = _read(call, "-")[0].decode("utf-8", "replace") if description == "-" else description
+    with call.session() as session:
+        made = planner.draft(session, planner.Asked(text, plan_id), report=say)
+    call.show(
+        lambda: machine_plans.draft(made.plan, made.note, made.check, made.serial, created=made.created),
+        lambda how: plans.draft(made.plan, made.check, made.serial, how, created=made.created),
+    )
+    return 0 if made.plan else 1
+
+
 def _read(call: Call, file: str) -> tuple[bytes, str]:
     if file == "-":
         return sys.stdin.buffer.read(), "standard input"

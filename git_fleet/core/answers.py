@@ -186,7 +186,7 @@ def _within(value: Any, looking: _Looking, depth: int) -> Iterator[Mapping[str, 
     while left:
         one = left.pop()
         if isinstance(one, dict):
-            looking.failed = looking.failed or _failure(one)
+            looking.failed = looking.failed or failure(one)
             if isinstance(one.get(_KEY), str):
                 yield one
             else:
@@ -197,7 +197,7 @@ def _within(value: Any, looking: _Looking, depth: int) -> Iterator[Mapping[str, 
             yield from _search(one, looking, depth - 1)
 
 
-def _failure(envelope: Mapping[str, Any]) -> str:
+def failure(envelope: Mapping[str, Any]) -> str:
     """What an agent's program says of its own failure, or "". (That a tool of an agent failed is none.)"""
     kind, subtype = str(envelope.get("type", "result")), str(envelope.get("subtype", ""))
     if kind == "result" and (envelope.get("is_error") is True or subtype.startswith("error")):

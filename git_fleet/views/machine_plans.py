@@ -62,6 +62,15 @@ def drafted(plan: Plan, revision: str | None, tasks: Iterable[Task]) -> Document
     }
 
 
+def draft(
+    plan: Plan | None, revision: str | None, found: PlanCheck | None, serial: str, *, created: bool
+) -> Document:
+    """`plan draft`: what was stored, and its check; or, with `plan` null, why the work is none for several."""
+    if plan is None or found is None:
+        return {"plan": None, "reason": serial}
+    return {**saved(plan, revision, created=created), "reason": None, "check": check(found)}
+
+
 def state(record: PlanRecord) -> Document:
     """`plan approve`, `pause`, `resume` and `close`: where the plan is now."""
     return {

@@ -232,6 +232,14 @@ def saved(plan: Plan, look: Look, *, created: bool) -> str:
     )
 
 
+def draft(plan: Plan | None, found: PlanCheck | None, serial: str, look: Look, *, created: bool) -> str:
+    """What a planner made of a description: its check and the draft, or why the work is none for several."""
+    if plan is None or found is None:
+        text = f"{look.paint('this is no work for several:', 'bold')} {line(serial)}"
+        return f"{wrapped(text, look)}\nnothing is stored"
+    return f"{check(found, look)}\n\n{saved(plan, look, created=created)}"
+
+
 def drafted(plan: Plan, tasks: Sequence[Task], look: Look, *, dry_run: bool) -> str:
     """The tasks drafted from findings, and what comes next."""
     if not tasks:

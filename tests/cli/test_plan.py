@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pty
 import shlex
@@ -200,3 +202,42 @@ def test_a_plan_is_paused_resumed_and_closed(approved: Fleet) -> None:
     assert approved.json("plan-state", "plan", "resume")["state"] == "open"
     assert approved.json("plan-state", "plan", "close", "app")["state"] == "closed"
     assert [plan["state"] for plan in approved.json("plan-list", "plan", "list")["plans"]] == ["closed"]
+
+
+def planner_says(repo: Repo, answer: str) -> None:
+    """The planner that is configured prints this."""
+    run = shlex.quote(f"printf %s {shlex.quote(answer)}")
+    repo.commit(
+        "Planner",
+        {
+            "fleet.toml": f"version = 1\ngates = 'none'\n[planner]\nrun = ['sh', '-c', {json.dumps(shlex.split(run)[0])}]\n"
+        },
+    )
+
+
+def test_a_description_is_drafted_by_the_planner(
+    fleet: Fleet, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner_says(repo, PLAN)
+    made = fleet.json("plan-draft", "plan", "draft", "Three commands", "--plan", "mine")
+    assert (made["plan"], made["tasks"], made["check"]["problems"]) == ("mine", 3, [])
+    answer = fleet("plan", "draft", "Three commands")
+    assert (answer.code, answer.err) == (0, "asks the planner\nchecks its answer\n")
+    assert "plan app is stored as a draft: 3 tasks" in answer.out
+    assert "app/42" in answer.out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"From a file")))
+    assert fleet("plan", "draft", "-").code == 0
+
+
+def test_no_work_for_several_is_an_answer(fleet: Fleet, repo: Repo) -> None:
+    planner_says(repo, '{"fan_out": false, "reason": "one line"}')
+    assert fleet.json("plan-draft", "plan", "draft", "x", code=1)["reason"] == "one line"
+    assert fleet("plan", "draft", "x").out == "this is no work for several: one line\nnothing is stored\n"
+    assert fleet.json("plan-list", "plan", "list")["plans"] == []
+
+
+def test_without_a_planner_it_is_said_how_to_have_one(fleet: Fleet) -> None:
+    answer = fleet("plan", "draft", "x")
+    assert answer.code == 2
+    assert "no planner is configured" in answer.err
+    assert "[planner]" in answer.err
