@@ -352,9 +352,14 @@ def open_session(
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
     asked = {} if actor else _settings(repo)
     actor = actor or asked["fleet.worker"] or _generated(around)
-    if not actor.isprintable() or len(actor) > 100:
-        raise InvalidInput(f"worker name {actor!r}: printable characters, at most 100")
-    return Session(store, around, actor, placement, long_lived, _asked=asked)
+    return Session(store, around, check_worker(actor), placement, long_lived, _asked=asked)
+
+
+def check_worker(name: str) -> str:
+    """`name`, which can be a worker's. Raises InvalidInput."""
+    if not name.isprintable() or len(name) > 100:
+        raise InvalidInput(f"worker name {name[:100]!r}: printable characters, at most 100")
+    return name
 
 
 def _generated(around: Surroundings) -> str:

@@ -8,6 +8,7 @@ shell says of a program that a signal ended. What is ignored already (by nohup, 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -18,7 +19,8 @@ from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 30.0
-_STDOUT, _STDERR = 1, 2
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_CHUNK = 65_536
 _WAIT = b"\ngit-fleet: ending what it has started; SIGQUIT (Ctrl-\\) stops at once, and cleans up nothing\n"
 
 _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
@@ -66,6 +68,57 @@ class Interrupts:
             return
         self._first, self._since = self._first or number, now
         raise KeyboardInterrupt
+
+
+class InputThatEnds:
+    """Use as a context manager inside of `Interrupts`, around a server that reads standard input in a thread until
+    it ends. Such a thread cannot be woken, so a signal that arrives meanwhile ends the input instead: the server
+    comes to its end as if its client had gone, and then the signal has its effect.
+
+    Standard input becomes a pipe, which another thread fills. That one nobody waits for.
+    """
+
+    def __init__(self) -> None:
+        self._arrived: int | None = None
+        self._before: dict[signal.Signals, _Handler] = {}
+
+    def __enter__(self) -> Self:
+        self._real = os.dup(_STDIN)
+        reads, writes = os.pipe()
+        os.dup2(reads, _STDIN)
+        os.close(reads)
+        told, self._tell = os.pipe()
+        threading.Thread(target=_copy, args=(self._real, writes, told), daemon=True).start()
+        for number in _SIGNALS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self._before[number] = signal.signal(number, self._end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        os.close(self._tell)
+        os.dup2(self._real, _STDIN)
+        if self._arrived is not None:
+            signal.raise_signal(self._arrived)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if self._arrived is None:
+            self._arrived = number
+            os.write(self._tell, b"!")
+
+
+def _copy(source: int, sink: int, told: int) -> None:
+    """Copy until the source ends, nobody reads any more, or `told` can be read; then end the sink."""
+    with suppress(OSError):  # a reader that has gone
+        while True:
+            ready, _, _ = select.select([source, told], [], [])
+            data = os.read(source, _CHUNK) if told not in ready else b""
+            if not data:
+                break
+            while data:
+                data = data[os.write(sink, data) :]
+    os.close(sink)
 
 
 def terminals() -> list[int]:

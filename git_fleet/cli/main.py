@@ -28,7 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "claim": ("claim", "renew", "release"),
         "work": ("progress", "done", "withdraw", "block", "unblock", "shelve", "cancel", "reopen", "accept", "reject"),
     },
-    "Run it": {"run": ("run", "attach", "kill", "restart")},
+    "Run it": {"run": ("run", "attach", "kill", "restart"), "serve": ("mcp",)},
     "Look": {
         "look": ("status", "ready", "explain", "siblings", "log", "path", "prompt", "worktree"),
         "review": ("review",),

@@ -237,7 +237,7 @@ def test_a_draft_may_be_drafted_again(repo: Repo) -> None:
 
 def test_a_split_may_be_handed_over(repo: Repo) -> None:
     session = plans_with(repo, "exit 1")
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"id": "a", "title": "A", "files": ["a/**"]},
         {"sub_task_id": "b", "payload": {"title": "B", "files": ["b/**"], "needs": ["a"]}},
     ]

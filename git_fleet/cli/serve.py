@@ -1,0 +1,54 @@
+"""`mcp`: the server that agents start, and how they are told of it."""
+
+from __future__ import annotations
+
+import click
+
+from git_fleet.cli.call import Call, command, examples, say, surroundings
+from git_fleet.cli.interrupts import InputThatEnds
+from git_fleet.errors import InvalidInput
+from git_fleet.views import snippets
+
+
+@click.command(
+    epilog=examples(
+        "git fleet mcp --config claude   what to put where, for Claude Code",
+        "git fleet mcp                   the server itself; an agent starts it",
+    )
+)
+@click.option(
+    "--config",
+    "client",
+    metavar="CLIENT",
+    help=f"Print how to tell an agent of it: {', '.join(snippets.CLIENTS)}.",
+)
+@command
+def mcp(call: Call, client: str | None) -> None:
+    """Serve agents that speak MCP, on standard input and output.
+
+    One server is one worker, unless the calls of its tools name others. It needs git-fleet[mcp].
+    """
+    if client is not None:
+        found = snippets.snippet(client, call.worker or "")
+        call.show(
+            lambda: {"client": found.client, "file": found.file, "text": found.text}, lambda _: found.text
+        )
+        if not call.as_json:
+            say(f"this belongs into {found.file}")
+        return
+    try:
+        from git_fleet import mcp as face
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "git_fleet":
+            raise
+        raise InvalidInput(
+            f"the MCP server needs the MCP SDK, and {missing} is not installed",
+            hint="pip install 'git-fleet[mcp]'",
+        ) from error
+    from git_fleet.app.serving import Serving
+
+    with call.session() as session:  # where this is no repository, or the name no worker's, it is said now
+        worker = session.actor
+    with InputThatEnds(), Serving(call.directory, surroundings(), worker) as serving:
+        face.serve(serving)
