@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, everyday, integrate, run
+from benchmarks import claims, everyday, integrate, mcp, run
 from benchmarks.box import table
 
 SUITES = {
@@ -18,6 +18,7 @@ SUITES = {
     "everyday": everyday.MEASURES,
     "integrate": integrate.MEASURES,
     "run": run.MEASURES,
+    "mcp": mcp.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

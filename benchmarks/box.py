@@ -24,13 +24,14 @@ FLEET = (sys.executable, "-m", "git_fleet")
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. Times are milliseconds; `ratio` is ours to the baseline's median."""
+    """One line of the table. Both are milliseconds, or what `unit` says; `ratio` is ours to the baseline's median."""
 
     name: str
     ours_ms: float
     baseline: str
     baseline_ms: float
     target: str
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
@@ -147,7 +148,15 @@ def table(figures: Sequence[Figure]) -> str:
     """The figures as a table for people."""
     rows = [("FIGURE", "MEDIAN", "BASELINE", "MEDIAN", "RATIO", "TARGET")]
     rows += [
-        (f.name, _ms(f.ours_ms), f.baseline, _ms(f.baseline_ms), f"{f.ratio:.2f}", f.target) for f in figures
+        (
+            f.name,
+            _shown(f.ours_ms, f.unit),
+            f.baseline,
+            _shown(f.baseline_ms, f.unit),
+            f"{f.ratio:.2f}",
+            f.target,
+        )
+        for f in figures
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
@@ -155,5 +164,5 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
-def _ms(value: float) -> str:
-    return f"{value:.2f} ms" if value < 100 else f"{value:.0f} ms"
+def _shown(value: float, unit: str) -> str:
+    return f"{value:.2f} {unit}" if value < 100 else f"{value:.0f} {unit}"

@@ -96,7 +96,6 @@ class Serving:
 
     def _claim(self, session: Session, worker: str, request: Request) -> Claimed | Placed | NothingReady:
         session.actor = worker
-        session.keep_config(session.main)
         got = claiming.claim(session, request)
         if isinstance(got, Claimed) and not request.worktree:
             return self._noted(worker, claiming.place(session, got))
@@ -151,6 +150,7 @@ class Serving:
         if self._claims is None:
             self._claims = open_session(self._start, self._nobodys, worker=self.worker, long_lived=True)
             self._claims.placement = None
+            self._claims.keep_config(self._claims.main)  # for those who have no session that lives long
         return work(self._claims)
 
 
