@@ -21,12 +21,15 @@ from git_fleet.app import claim as claiming
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session, Surroundings, check_worker, open_session
-from git_fleet.core.model import State
+from git_fleet.core.model import Output, State
 from git_fleet.errors import Busy, FleetError, Held, StaleClaim
 
 T = TypeVar("T")
 
 _OURS = "FLEET_"
+_NO_COMMITS = (
+    "commit nothing: the lead does. report_done takes your files as they are, and message for the commit"
+)
 
 
 class Serving:
@@ -87,7 +90,7 @@ class Serving:
         meant = request.task or started_for
         if meant is not None and self._holds(name, meant):
             with self.session(name, meant) as session:
-                return self._noted(name, claiming.resume(session, meant))
+                return self._noted(session, claiming.resume(session, meant))
         if started_for is not None and request.task is None:
             return NothingReady(
                 "complete", f"{started_for}, for which you were started, is not yours any more", 0
@@ -98,7 +101,7 @@ class Serving:
         session.actor = worker
         got = claiming.claim(session, request)
         if isinstance(got, Claimed) and not request.worktree:
-            return self._noted(worker, claiming.place(session, got))
+            return self._noted(session, claiming.place(session, got))
         return got
 
     def place(self, worker: str, claimed: Claimed) -> Placed:
@@ -107,7 +110,7 @@ class Serving:
         try:
             with open_session(self._start, self._nobodys, worker=name, bulk=True) as session:
                 session.placement = None
-                return self._noted(name, claiming.place(session, claimed))
+                return self._noted(session, claiming.place(session, claimed))
         except (Held, StaleClaim):  # it is not ours any more
             raise
         except FleetError as error:
@@ -117,9 +120,12 @@ class Serving:
             error.hint = f"{error.hint}; {then}" if error.hint else then
             raise
 
-    def _noted(self, worker: str, placed: Placed) -> Placed:
-        self._given[worker, str(placed.record.id)] = dict(placed.env)
-        return placed
+    def _noted(self, session: Session, placed: Placed) -> Placed:
+        """The claim of the session's actor, kept in mind; with what else its worker has to know."""
+        task = placed.record.id
+        self._given[session.actor, str(task)] = dict(placed.env)
+        committing = not session.config_of(task).lead_commits or placed.record.task.output is Output.REPORT
+        return placed if committing else replace(placed, notes=(*placed.notes, _NO_COMMITS))
 
     def _started_for(self) -> str | None:
         env = self._around.env

@@ -177,6 +177,30 @@ async def test_a_claim_whose_worktree_fails_is_kept_and_said_to_be(serving: Serv
     assert claim["attempt"] == 1
 
 
+async def test_where_the_lead_commits_a_worker_is_told_so_and_hands_in_files(
+    serving: Serving, fleet: Repo
+) -> None:
+    fleet.commit("Mode", {"fleet.toml": 'version = 1\ngates = "none"\nmode = "lead-commits"\n'})
+    async with connected(serving) as do:
+        claim = await do("claim_task", task_id="a")
+        assert any("commit nothing" in note for note in claim["notes"])
+        new = Path(claim["worktree"]) / "a" / "new"
+        new.write_text("new\n")
+        done = await do("report_done", task_id="a", result="x", message="Write it")
+    assert done["state"] == "proposed"
+
+
+async def test_a_report_hands_in_what_was_found(fleet: Repo, era: str) -> None:
+    approved(open_fleet(fleet, "ann"), task("audit", output="report"), plan="q")
+    with serving_in(fleet, "w1") as serving:
+        async with connected(serving, era) as do:
+            claim = await do("claim_task", task_id="audit")
+            assert claim["output"] == "report"
+            done = await do("report_done", task_id="audit", result="No leak found.")
+            assert (done["state"], done["commit"]) == ("proposed", None)
+            assert "handed in already" in await do.refused("report_done", task_id="audit", result="again")
+
+
 async def test_many_siblings_are_cut_with_what_matters_first(fleet: Repo) -> None:
     session = open_fleet(fleet, "w1")
     approved(session, *(task(f"t{n}") for n in range(250)), plan="big")
