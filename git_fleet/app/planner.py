@@ -131,13 +131,17 @@ def handed_over(
 
 
 def _table(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A task as a plan file has it. What we answered ourselves can be handed over again: ids in full, and the
+    values of a matrix, which has been expanded."""
     payload = one.get("payload")
     inner = dict(payload) if isinstance(payload, Mapping) else {}
     outer = {key: value for key, value in one.items() if key not in ("payload", "sub_task_id", "task_id")}
     named = next((one[key] for key in ("id", "sub_task_id", "task_id") if key in one), None)
-    found = {**inner, **outer} | ({} if named is None else {"id": named})
-    params = found.pop("params", None)  # as our own answer has them; only a matrix can give them
-    return found if not params else {**found, "params": params}
+    found = {**inner, **outer}
+    found.pop("params", None)
+    if named is not None:
+        found["id"] = named.rpartition("/")[2] if isinstance(named, str) else named
+    return found
 
 
 # --- before it is asked ----------------------------------------------------------------------------

@@ -148,9 +148,10 @@ class Serving:
     def _in_lane(self, work: Callable[[Session], T]) -> T:
         """Do it with the session for claims, in its thread, one after another; and wait for it."""
         try:
-            return self._lane.submit(self._with_claims, work).result()
-        except RuntimeError as error:
+            asked = self._lane.submit(self._with_claims, work)
+        except RuntimeError as error:  # no more is taken on
             raise Busy("the server is ending") from error
+        return asked.result()
 
     def _with_claims(self, work: Callable[[Session], T]) -> T:
         if self._claims is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from git_fleet.cli.call import Call, command, examples, say, surroundings
@@ -48,6 +50,10 @@ def mcp(call: Call, client: str | None) -> None:
         ) from error
     from git_fleet.app.serving import Serving
 
+    if sys.stdin is None:  # it is closed
+        raise InvalidInput("there is no standard input to serve", hint="git fleet mcp --config CLIENT")
+    if sys.stdin.isatty():
+        say("serving MCP on standard input; agents start this by themselves: git fleet mcp --config CLIENT")
     with call.session() as session:  # where this is no repository, or the name no worker's, it is said now
         worker = session.actor
     with InputThatEnds(), Serving(call.directory, surroundings(), worker) as serving:

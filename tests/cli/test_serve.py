@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -119,6 +120,13 @@ def test_outside_of_a_repository_it_says_so_and_ends(tmp_path_factory: pytest.Te
     done = subprocess.run(argv("-C", str(folder), "mcp"), input=b"", capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"repository" in done.stderr
+
+
+def test_without_a_standard_input_it_says_so(repo: Repo) -> None:
+    script = f"exec {shlex.join(argv('-C', str(repo.path), 'mcp'))} <&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("git-fleet: there is no standard input to serve\n")
 
 
 def test_without_the_sdk_it_says_what_to_install(repo: Repo) -> None:

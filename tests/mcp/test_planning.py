@@ -91,14 +91,12 @@ async def test_an_orchestrator_may_hand_over_its_own_split(serving: Serving, fle
     async with connected(serving, era) as do:
         made = await do("plan", task_description="Two things", sub_tasks=tasks)
         assert [one["sub_task_id"] for one in made["sub_tasks"]] == ["two-things/x", "two-things/y"]
-        again = [
-            {"id": one["sub_task_id"].partition("/")[2], "payload": one["payload"]}
-            for one in made["sub_tasks"]
-        ]
         said = await do.refused("plan", task_description="Two things", sub_tasks=[{"id": "x"}])
         assert said.startswith("invalid:")
         assert "files" in said
-        assert (await do("plan", task_description="x", sub_tasks=again, plan_id="again"))["plan"] == "again"
+        assert (await do("plan", task_description="x", sub_tasks=made["sub_tasks"], plan_id="again"))[
+            "plan"
+        ] == "again"
     assert states(fleet) == {"p": "open", "two-things": "draft", "again": "draft"}
 
 
