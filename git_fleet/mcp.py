@@ -16,6 +16,7 @@ from typing import Annotated, Any, cast
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -39,11 +40,6 @@ from git_fleet.errors import FleetError, disk_error
 from git_fleet.views import machine, machine_plans, tools
 from git_fleet.views.machine import Document
 
-INSTRUCTIONS = (
-    "Many agents work on one git repository, each task in a worktree of its own. As a worker: claim_task, work only"
-    " in the worktree and on the files it names, commit there, report_progress after each step, then report_done (or"
-    " report_blocked). Pass the same `worker` in every call if several agents share this server."
-)
 _BLOCKED = "blocked"
 _MOST_GOAL = 40 * 1024
 
@@ -73,13 +69,24 @@ class Tools:
         if isinstance(got, NothingReady):
             return _answer(tools.nothing_ready(got.reason, got.text, got.retry_after_seconds))
         if isinstance(got, Claimed):
-            claimed = got
-            await ctx.report_progress(1, 2, f"claimed {claimed.record.id}, making its worktree")
-            got = await _in_thread(lambda: self._serving.place(worker, claimed))
+            got = await self._place(ctx, worker, got)
             if isinstance(got, FleetError):
                 return _failed(got)
         await ctx.report_progress(2, 2, f"{got.record.id} is yours")
         return _answer(tools.claim(got.record, got.path, got.env, got.notes, got.conflicts))
+
+    async def _place(self, ctx: Context, worker: str, claimed: Claimed) -> Any:
+        """As `_in_thread`, its worktree. A claim that nobody waits for any more is given back: whoever asked for
+        it has not been told, and would hold it unknowingly."""
+        try:
+            await ctx.report_progress(1, 2, f"claimed {claimed.record.id}, making its worktree")
+            got = await _in_thread(lambda: self._serving.place(worker, claimed))
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await _in_thread(lambda: self._serving.give_back(worker, claimed))
+            raise
+        return got
 
     async def report_progress(
         self,
@@ -271,7 +278,7 @@ def server(serving: Serving) -> MCPServer[None]:
     made = MCPServer[None](
         "git-fleet",
         version=__version__,
-        instructions=INSTRUCTIONS,
+        instructions=tools.INSTRUCTIONS,
         log_level="WARNING",
         tools=[
             _tool(its.claim_task, _WRITES),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from git_fleet.app import claim as claiming
+from git_fleet.app import work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session, Surroundings, check_worker, open_session
@@ -120,6 +121,12 @@ class Serving:
             error.hint = f"{error.hint}; {then}" if error.hint else then
             raise
 
+    def give_back(self, worker: str, claimed: Claimed) -> None:
+        """Release a claim that its worker was never told of. Raises as `work.release`."""
+        task = str(claimed.record.id)
+        with self.session(worker, task) as session:
+            work.release(session, task, "its claim was called off")
+
     def _noted(self, session: Session, placed: Placed) -> Placed:
         """The claim of the session's actor, kept in mind; with what else its worker has to know."""
         task = placed.record.id
@@ -145,20 +152,20 @@ class Serving:
 
         return self._in_lane(look)
 
-    def _in_lane(self, work: Callable[[Session], T]) -> T:
+    def _in_lane(self, act: Callable[[Session], T]) -> T:
         """Do it with the session for claims, in its thread, one after another; and wait for it."""
         try:
-            asked = self._lane.submit(self._with_claims, work)
+            asked = self._lane.submit(self._with_claims, act)
         except RuntimeError as error:  # no more is taken on
             raise Busy("the server is ending") from error
         return asked.result()
 
-    def _with_claims(self, work: Callable[[Session], T]) -> T:
+    def _with_claims(self, act: Callable[[Session], T]) -> T:
         if self._claims is None:
             self._claims = open_session(self._start, self._nobodys, worker=self.worker, long_lived=True)
             self._claims.placement = None
             self._claims.keep_config(self._claims.main)  # for those who have no session that lives long
-        return work(self._claims)
+        return act(self._claims)
 
 
 def _means(task: str, held: str) -> bool:

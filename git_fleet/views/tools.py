@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from git_fleet.core.snapshot import TaskRecord
     from git_fleet.errors import FleetError
 
+INSTRUCTIONS = (
+    "Many agents work on one git repository, each task in a worktree of its own. As a worker: claim_task, work only"
+    " in the worktree and on the files it names, commit there, report_progress after each step, then report_done (or"
+    " report_blocked). Pass the same `worker` in every call if several agents share this server."
+)
+"""What a server says of itself to whoever connects."""
+
 MOST_SIBLINGS = 200
 _TEXT_BYTES = 40 * 1024
 _FINDING_BYTES = 1536

@@ -46,6 +46,7 @@ async def test_a_task_of_somebody_else_is_not_touched(serving: Serving, fleet: R
     assert fleet.rev("refs/fleet/task/p/a") == before
 
 
+@pytest.mark.slow
 async def test_ten_megabytes_of_log_are_cut_to_their_end(fleet: Repo, era: str) -> None:
     log = "x" * MEGABYTES_10 + "\nthe end\n"
     async with connected(stdio(fleet.path, "--worker", "w1"), era) as do:

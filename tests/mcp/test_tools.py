@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
+import tomli_w
 
 from git_fleet.app import claim as claiming
 from git_fleet.app.serving import Serving
@@ -188,6 +191,27 @@ async def test_where_the_lead_commits_a_worker_is_told_so_and_hands_in_files(
         new.write_text("new\n")
         done = await do("report_done", task_id="a", result="x", message="Write it")
     assert done["state"] == "proposed"
+
+
+async def test_a_claim_that_is_called_off_is_given_back(fleet: Repo, tmp_path: Path, era: str) -> None:
+    """Its worktree is being set up, which takes long; nobody waits for it any more."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    setup = f"touch {begun}; until test -e {go}; do sleep 0.05; done"
+    fleet.commit(
+        "Setup", {"fleet.toml": tomli_w.dumps({"version": 1, "gates": "none", "worker": {"setup": setup}})}
+    )
+    with serving_in(fleet, "w1") as serving:
+        async with connected(serving, era) as do:
+            with anyio.fail_after(120):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(do.client.call_tool, "claim_task", {"task_id": "a"})
+                    while not begun.exists():
+                        await anyio.lowlevel.checkpoint()
+                    group.cancel_scope.cancel()
+                    go.touch()
+                while state(fleet, "a") is not State.PENDING:
+                    await anyio.lowlevel.checkpoint()
+            assert (await do("claim_task", task_id="a"))["attempt"] == 2
 
 
 async def test_a_report_hands_in_what_was_found(fleet: Repo, era: str) -> None:
