@@ -21,7 +21,6 @@ from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.events import Asked, Changed, Event, Free, Looked
-from git_fleet.app.running.notify import notify
 from git_fleet.app.running.recovery import Left
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -56,11 +55,10 @@ class Conductor:
         self._stop: Stop | None = None
         self._began = time.monotonic()
         self._spent_before = self._spent(self.session.snapshot())
-        self._last_trouble = ""
         self._retry_at, self._passes = 0.0, False
         self._given_up: set[Oid | None] = set()
         self._unsure: set[str] = set()  # workers whose last claim failed, though it may have been made
-        self._told: set[str] = set()
+        self._caller = needed.Caller(self.desk, self.session, self.base, self.tally)
         self._failures = 0
 
     def conduct(self, left: list[Left]) -> Tally:
@@ -130,11 +128,11 @@ class Conductor:
                 self._asked(now=now)
             case Free(seat, ended):
                 self._freed(seat, ended)
-                self._call_person()
+                self._caller.look()
             case Looked(what, generation, done):
                 self._looked(what, generation, done)
                 if done is not None:
-                    self._call_person()
+                    self._caller.look()
         self._check_limits()
 
     def _changed(self) -> None:
@@ -180,7 +178,7 @@ class Conductor:
             claimed = ended.record.state
             if claimed.state is State.CLAIMED and claimed.claim is not None:
                 self._given_up.add(claimed.claim.fence)
-            self._trouble(f"{ended.record.id}: {ended.text}")
+            self._caller.trouble(f"{ended.record.id}: {ended.text}")
         if seat.retired:
             self._work[seat.worker].put(None)
         self._changed()
@@ -191,8 +189,7 @@ class Conductor:
             return
         self._report(done)
         if done.trouble:
-            if done.trouble != self._last_trouble:
-                self._trouble(done.trouble)
+            self._caller.again(done.trouble)
             return
         if done.document.get("integrated") or done.document.get("ejected") or done.what == "verify":
             self._changed()
@@ -217,28 +214,6 @@ class Conductor:
             self.desk.report(f"{task}: back to rework ({reason})")
         elif state == State.VERIFIED:
             self.desk.report(f"{task}: upheld")
-
-    def _trouble(self, text: str) -> None:
-        self._last_trouble = text
-        self.tally.troubles.append(text)
-        self.desk.report(text)
-        self._tell(text)
-
-    def _tell(self, text: str) -> None:
-        self.tally.calls += 1
-        notify(
-            self.desk,
-            self.session.config(self.base).notify,
-            f"git-fleet, plan {self.desk.options.plan}: {text}",
-        )
-
-    def _call_person(self) -> None:
-        """Tell of what waits for a person, once."""
-        for said in needed.needed(self.session, self.desk.options.plan):
-            if said not in self._told:
-                self._told.add(said)
-                self.desk.report(said)
-                self._tell(said)
 
     # --- limits ----------------------------------------------------------------------------------
 
@@ -293,8 +268,7 @@ class Conductor:
         except (FleetError, OSError) as error:
             self._unsure.add(seat.worker)
             said = error.message if isinstance(error, FleetError) else str(error)
-            if said != self._last_trouble:
-                self._trouble(said)
+            self._caller.again(said)
             self._retry_at = time.monotonic() + _REST_SECONDS
             return None
         if isinstance(got, claim.NothingReady):

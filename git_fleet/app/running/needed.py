@@ -5,11 +5,46 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from git_fleet.app.running.desk import Desk
+from git_fleet.app.running.notify import notify
 from git_fleet.app.session import Session
 from git_fleet.core.model import PlanState, State
-from git_fleet.core.running import Stop
+from git_fleet.core.running import Stop, Tally
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
+
+
+class Caller:
+    """Tells a person what a run needs them for, by a line, and by `[notify]`; `tally` counts and keeps it."""
+
+    def __init__(self, desk: Desk, session: Session, base: str, tally: Tally) -> None:
+        self._desk, self._session, self._base, self._tally = desk, session, base, tally
+        self._told: set[str] = set()
+        self._last = ""
+
+    def look(self) -> None:
+        """Tell of what waits for a person, once."""
+        for said in needed(self._session, self._desk.options.plan):
+            if said not in self._told:
+                self._told.add(said)
+                self._tell(said)
+
+    def trouble(self, text: str) -> None:
+        """Tell of something that failed."""
+        self._last = text
+        self._tally.troubles.append(text)
+        self._tell(text)
+
+    def again(self, text: str) -> None:
+        """The same, unless it is what failed last."""
+        if text != self._last:
+            self.trouble(text)
+
+    def _tell(self, text: str) -> None:
+        self._tally.calls += 1
+        self._desk.report(text)
+        command = self._session.config(self._base).notify
+        notify(self._desk, command, f"git-fleet, plan {self._desk.options.plan}: {text}")
 
 
 def needed(session: Session, plan: str) -> Iterator[str]:
