@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from git_fleet.core import launch
+from git_fleet.core.adapters import AGENTS
 from git_fleet.core.config import Config
-from git_fleet.core.launch import AGENTS, Agent, Launch
+from git_fleet.core.launch import Agent, Launch
 from git_fleet.core.model import Task
 from git_fleet.errors import InvalidInput
 from git_fleet.store import worktree

@@ -74,23 +74,6 @@ class Launch:
     source: str
 
 
-AGENTS = (
-    Agent("claude", (
-        "claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose", "--permission-mode", "dontAsk",
-        "--allowedTools", "Bash,Edit,Glob,Grep,NotebookEdit,Read,Write",
-    )),
-    Agent("codex", ("codex", "exec", "--json", "-C", "{worktree}", "-s", "workspace-write", "--ephemeral", "{prompt}")),
-    Agent("gemini", (
-        "gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust",
-    )),
-    Agent("opencode", (
-        "opencode", "run", "--format", "json", "--auto", "--title", "{task}", "--dir", "{worktree}", "{prompt}",
-    )),
-)  # fmt: skip
-"""The agents that are known, with their own flags for running without a person: they ask nothing, and print
-events as lines of JSON."""
-
-
 def profile_of(config: Config, task: Task) -> tuple[str, WorkerProfile]:
     """The profile a task is worked on with, and what it is called in fleet.toml.
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from git_fleet.core.adapters import AGENTS
 from git_fleet.core.config import Config, WorkerProfile, from_document
 from git_fleet.core.ids import TaskId
 from git_fleet.core.launch import (
-    AGENTS,
     MAX_ARGUMENT_BYTES,
     Agent,
     Launch,
