@@ -112,9 +112,10 @@ def claude(event: Event) -> Said | None:
             return _claude_answer(event, _table(event, "message"))
         case "result":
             failure, status = failure_of(event), event.get("api_error_status")
+            asked_for = event.get("structured_output")  # with --json-schema
             return Said(
                 words=short(_text(event, "result")),
-                answer=_text(event, "result"),
+                answer=json.dumps(asked_for) if isinstance(asked_for, Mapping) else _text(event, "result"),
                 used=_claude_sum(event),
                 failure=failure,
                 limited=bool(failure) and (status in (429, 529) or is_rate_limit(None, failure)),

@@ -156,7 +156,23 @@ class Tries:
     limited: int = 0
 
 
-def outcome(code: int | None, words: str, tries: Tries, retries: int, ended: Advice | None = None) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an agent has told of its end itself: that it failed, whatever its exit code is ("": it did not), and
+    whether it was `limited`, told to come later; None when only its last words can say that."""
+
+    failure: str = ""
+    limited: bool | None = None
+
+
+def outcome(
+    code: int | None,
+    words: str,
+    tries: Tries,
+    retries: int,
+    ended: Advice | None = None,
+    told: Told = Told(),
+) -> Outcome:
     """What to do after an agent ended with exit code `code` (None: nobody knows) and these last `words`.
 
     `ended` is why it was made to, if it was. `retries` says how often one that failed is started again.
@@ -165,9 +181,10 @@ def outcome(code: int | None, words: str, tries: Tries, retries: int, ended: Adv
         return Outcome.BLOCK
     if ended is not None and ended.code == "session":
         return Outcome.RELEASE
-    if ended is None and code == 0:
+    if ended is None and code == 0 and not told.failure:
         return Outcome.HAND_IN
-    if ended is None and is_rate_limit(code, words) and tries.limited < RATE_LIMIT_TRIES:
+    limited = told.limited if told.limited is not None else is_rate_limit(code, words)
+    if ended is None and (limited or code == RATE_LIMITED_CODE) and tries.limited < RATE_LIMIT_TRIES:
         return Outcome.LATER
     return Outcome.AGAIN if tries.failed < retries else Outcome.BLOCK
 
@@ -180,10 +197,12 @@ def is_rate_limit(code: int | None, words: str) -> bool:
     return code != 0 and _RATE_LIMIT.search(words[-_LAST_WORDS:]) is not None
 
 
-def how_it_ended(code: int | None, why: str = "") -> str:
-    """For people: the end of an agent."""
+def how_it_ended(code: int | None, why: str = "", failure: str = "") -> str:
+    """For people: the end of an agent; `failure` is what it said of that itself."""
     if why:
         return why
+    if failure:
+        return f"it ended with exit code {code} and said that it failed: {failure}"
     if code is None:
         return "it was killed, and nobody knows how it ended"
     return f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}"

@@ -218,6 +218,11 @@ def test_a_final_text_is_kept_to_a_size() -> None:
     assert len(told("claude", {"type": "result", "result": "x" * (MAX_ANSWER + 5)}).answer) == MAX_ANSWER
 
 
+def test_what_was_asked_for_as_json_is_the_final_text() -> None:
+    result = {"type": "result", "result": "I made it.", "structured_output": {"verdict": "upheld"}}
+    assert told("claude", result).answer == '{"verdict": "upheld"}'
+
+
 def test_an_answer_that_is_one_document_is_found_as_well() -> None:
     claude = json.dumps({"type": "result", "result": "Yes.", "is_error": False})
     gemini = json.dumps({"session_id": "1", "response": "Yes.", "stats": {}}, indent=2)

@@ -17,6 +17,7 @@ from git_fleet.core.supervision import (
     Limits,
     Outcome,
     Step,
+    Told,
     Tries,
     advise,
     how_it_ended,
@@ -114,6 +115,23 @@ def test_what_follows_from_an_end(code: int | None, words: str, tries: Tries, ex
     assert outcome(code, words, tries, 2) is expected
 
 
+@pytest.mark.parametrize(
+    ("code", "told", "expected"),
+    [
+        (0, Told("it crashed", limited=False), Outcome.AGAIN),  # a success, by its exit code
+        (0, Told("too much", limited=True), Outcome.LATER),
+        (0, Told("", limited=True), Outcome.HAND_IN),  # it waited itself
+        (1, Told("", limited=False), Outcome.AGAIN),  # what else its words may be about
+        (1, Told("too much", limited=True), Outcome.LATER),
+        (75, Told("", limited=False), Outcome.LATER),
+    ],
+)
+def test_what_an_agent_says_of_its_end_counts_beside_its_exit_code(
+    code: int, told: Told, expected: Outcome
+) -> None:
+    assert outcome(code, "a rate limit: 429", Tries(), 2, None, told) is expected
+
+
 def test_one_that_was_ended_is_released_blocked_or_started_again() -> None:
     assert outcome(-15, "", Tries(), 2, Advice(Step.END, code="session")) is Outcome.RELEASE
     assert outcome(-15, "", Tries(), 2, Advice(Step.END, code="cost")) is Outcome.BLOCK
@@ -151,6 +169,7 @@ def test_a_number_and_a_word_of_another_matter_are_no_rate_limit(words: str) -> 
 
 
 def test_an_end_is_said_in_words() -> None:
+    assert how_it_ended(0, "", "no model") == "it ended with exit code 0 and said that it failed: no model"
     assert how_it_ended(3) == "it ended with exit code 3"
     assert how_it_ended(-9) == "it was ended by signal 9"
     assert how_it_ended(None, "cannot be started: no such file") == "cannot be started: no such file"
