@@ -9,6 +9,7 @@ from typing import Any
 from git_fleet.app import outputs
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
+from git_fleet.core.model import Usage
 from git_fleet.core.results import AgentOutput, LogLine, Story
 from git_fleet.core.trailers import one_line
 from git_fleet.errors import InvalidInput
@@ -141,6 +142,12 @@ def _verdict(fields: Fields) -> str:
     )
 
 
+def _usage(fields: Fields) -> str:
+    used: Usage = fields["usage"]
+    cost = f", {used.cost_usd:.2f} US dollars" if used.cost_usd else ""
+    return f"{used.input_tokens} tokens in, {used.output_tokens} out{cost}"
+
+
 def _accept(fields: Fields) -> str:
     parts = [
         f"proposal {fields['number']}" if "number" in fields else "",
@@ -166,6 +173,7 @@ _TELLERS: dict[str, Callable[[Fields], str]] = {
     "claim": _claim,
     "progress": lambda fields: str(fields.get("status", "")),
     "renew": _renewal,
+    "usage": _usage,
     "done": _done,
     "block": _block,
     "verdict": _verdict,

@@ -46,11 +46,22 @@ def progress(
     record = _held(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
-        return renewal(session, now) | {"status": status} | ({"usage": usage} if usage else {})
+        said: dict[str, Any] = {"status": status} if status or not usage else {}
+        return renewal(session, now) | said | ({"usage": usage} if usage else {})
 
     texts = {"log": log_chunk} if log_chunk else None
     record = act(session, record, "progress", decide, texts=texts)
     return Acted(record, (*snapshots.keep(session, record), *_session_note(session, record)))
+
+
+def use(session: Session, name: str, usage: Usage) -> Acted:
+    """Say what the work under the latest claim has used beside what is known, also when it is handed in by now.
+
+    Raises StaleClaim when somebody else has claimed the task.
+    """
+    record = _find(session, name)
+    fence = session.fence(record.id)
+    return Acted(act(session, record, "usage", lambda _: {"fence": fence, "usage": usage}))
 
 
 def renew(session: Session, name: str | None) -> Acted:

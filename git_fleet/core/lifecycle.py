@@ -85,6 +85,7 @@ def _out_of_attempts(_: TaskState, event: Event) -> State:
     return State.BLOCKED
 
 
+# `usage` is legal in every state: what an agent has used is known once it has ended, and it may have handed in by then.
 S = State
 TABLE: dict[State, dict[str, State | Rule]] = {
     S.PENDING: {"claim": S.CLAIMED, "revised": S.PENDING, "accept": S.PENDING, "cancel": S.CANCELLED},
@@ -132,7 +133,10 @@ TABLE: dict[State, dict[str, State | Rule]] = {
     S.CANCELLED: {"reopen": S.PENDING},
 }
 
-HOLDER_EVENTS = frozenset({"progress", "renew", "done", "release", "withdraw"})
+for _state, _row in TABLE.items():
+    _row["usage"] = _state
+
+HOLDER_EVENTS = frozenset({"progress", "renew", "usage", "done", "release", "withdraw"})
 """Events that only the holder of the latest claim may write; they carry its fence. (`block` too,
 unless its code is `attempts`.)"""
 
@@ -311,6 +315,7 @@ _EFFECTS: dict[str, Callable[[TaskState, Fields], TaskState]] = {
     "claim": _claim,
     "progress": _renewed,
     "renew": _renewed,
+    "usage": lambda state, fields: replace(state, usage=state.usage + fields["usage"]),
     "done": _done,
     "block": _block,
     "release": _saved,

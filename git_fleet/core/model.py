@@ -237,6 +237,17 @@ class Usage:
             round(self.cost_usd + other.cost_usd, 6),
         )
 
+    def beyond(self, known: Usage) -> Usage:
+        """What of it is more than what is known, of each number."""
+        return Usage(
+            max(0, self.input_tokens - known.input_tokens),
+            max(0, self.output_tokens - known.output_tokens),
+            max(0.0, round(self.cost_usd - known.cost_usd, 6)),
+        )
+
+
+NO_USAGE = Usage()
+
 
 @dataclass(frozen=True, slots=True)
 class TaskState:

@@ -45,6 +45,7 @@ def event(name: str, state: TaskState, at: datetime = NOW, **fields: Any) -> Eve
     usual: dict[str, dict[str, Any]] = {
         "claim": {"claim": claim(state.attempt + 1, at=at)},
         "progress": {"fence": fence, "status": "half way", "usage": Usage(1, 2, 0.5)},
+        "usage": {"fence": fence, "usage": Usage(1, 2, 0.5)},
         "renew": {"fence": fence, "expires_at": at + timedelta(hours=2)},
         "done": {"fence": fence, "proposal": Proposal(1, oid(9), "w1", oid(8), oid(7), oid(6), "subject")},
         "block": {"fence": fence, "code": "no-api", "reason": "there is no API"},
@@ -130,6 +131,16 @@ def test_a_worker_whose_fence_is_stale_cannot_move_the_task(name: str) -> None:
     state = claimed()
     with pytest.raises(StaleClaim, match="taken over by w1"):
         after(state, event(name, state, fence=oid(1)))
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_was_used_can_be_told_in_every_state_and_changes_nothing_else(state: State) -> None:
+    before = replace(claimed(), state=state, usage=Usage(10, 20, 1.0))
+    assert after(before, event("usage", before)) == replace(before, usage=Usage(11, 22, 1.5))
+    with pytest.raises(StaleClaim):
+        after(before, event("usage", before, fence=oid(1)))
+    with pytest.raises(StaleClaim):  # nobody has claimed it
+        after(TaskState(), event("usage", TaskState()))
 
 
 def test_a_withdrawal_needs_the_fence_of_the_latest_claim() -> None:
