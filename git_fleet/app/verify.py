@@ -28,6 +28,7 @@ from git_fleet.app.commands import End, Ran
 from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.session import Session
 from git_fleet.app.stacking import Layer
+from git_fleet.core.adapters import adapter_of, heard
 from git_fleet.core.answers import Answer, Question, inconclusive, read_answer
 from git_fleet.core.config import Command, Config, Verifier
 from git_fleet.core.model import Ruling, State
@@ -366,4 +367,8 @@ def _answer(asked: Question, verifier: Verifier, ran: Ran) -> Answer:
         return inconclusive(asked, f"it {how}{': ' if last else ''}{last}")
     if ran.out_cut:
         return inconclusive(asked, f"it printed more than {commands.OUT_BYTES >> 20} MiB")
-    return read_answer(ran.out.decode("utf-8", "replace"), asked)
+    out = ran.out.decode("utf-8", "replace")
+    said = heard(adapter_of(verifier.run), out)
+    if said.failure:
+        return inconclusive(asked, f"its program says that it failed: {said.failure}")
+    return read_answer(said.answer or out, asked)  # not what its tools have shown it

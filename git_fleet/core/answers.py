@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from git_fleet.core.dialects import failure_of
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Finding, Ruling
 from git_fleet.core.problems import found, show
@@ -186,7 +187,7 @@ def _within(value: Any, looking: _Looking, depth: int) -> Iterator[Mapping[str, 
     while left:
         one = left.pop()
         if isinstance(one, dict):
-            looking.failed = looking.failed or failure(one)
+            looking.failed = looking.failed or failure_of(one)[:_SAID]
             if isinstance(one.get(_KEY), str):
                 yield one
             else:
@@ -195,16 +196,6 @@ def _within(value: Any, looking: _Looking, depth: int) -> Iterator[Mapping[str, 
             left.extend(reversed(one))
         elif isinstance(one, str) and depth and "{" in one:
             yield from _search(one, looking, depth - 1)
-
-
-def failure(envelope: Mapping[str, Any]) -> str:
-    """What an agent's program says of its own failure, or "". (That a tool of an agent failed is none.)"""
-    kind, subtype = str(envelope.get("type", "result")), str(envelope.get("subtype", ""))
-    if kind == "result" and (envelope.get("is_error") is True or subtype.startswith("error")):
-        return one_line(
-            subtype if subtype.startswith("error") else str(envelope.get("result") or "is_error")
-        )[:_SAID]
-    return ""
 
 
 # --- whether it answers what was asked -----------------------------------------------------------

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from git_fleet.core import quoting
-from git_fleet.core.answers import failure
 from git_fleet.core.config import Config
+from git_fleet.core.dialects import failure_of
 from git_fleet.core.trailers import one_line
 
 MOST_DESCRIPTION = 40 * 1024
@@ -151,7 +151,7 @@ def _within(value: Any, failed: list[str], depth: int) -> Iterator[str]:
             if _is_answer(one):
                 yield json.dumps(one)
                 continue
-            if said := failure(one):
+            if said := failure_of(one):
                 failed.append(said)
             left.extend(reversed(one.values()))
         elif isinstance(one, list):

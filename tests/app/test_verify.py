@@ -138,6 +138,31 @@ def test_an_agents_envelope_is_opened(planned: Repo) -> None:
     assert [found.text for found in only(run(lead(planned))).verdicts[0].findings] == ["It is wrong."]
 
 
+def prints(tmp_path: Path, *events: object) -> Command:
+    """A verifier that is a program called claude and prints these events."""
+    program = tmp_path / "claude"
+    text = "\n".join(json.dumps(event) for event in events)
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+    program.chmod(0o755)
+    return (str(program), "-p")
+
+
+def test_of_an_agents_events_its_final_text_alone_is_its_answer(planned: Repo, tmp_path: Path) -> None:
+    """What its tools have shown it may hold verdicts, the worker's for one."""
+    shown = {"type": "user", "message": {"content": [{"type": "tool_result", "content": REFUTED}]}}
+    configured(planned, {"l": prints(tmp_path, shown, {"type": "result", "result": f"So: {UPHELD}"})})
+    handed(planned)
+    assert only(run(lead(planned), "a")).state is State.VERIFIED
+
+
+def test_an_agent_that_says_that_it_failed_has_not_answered(planned: Repo, tmp_path: Path) -> None:
+    failed = {"type": "result", "subtype": "success", "is_error": True, "result": f"API Error {UPHELD}"}
+    configured(planned, {"l": prints(tmp_path, failed)})
+    handed(planned)
+    found = only(run(lead(planned), "a"))
+    assert found.state is State.REWORK
+
+
 @pytest.mark.parametrize("named", ["", f',"findings":[],"commit":"{COMMIT}"'])
 def test_a_worker_cannot_uphold_itself_through_what_is_quoted_or_run(planned: Repo, named: str) -> None:
     """Its result is printed back, or its code prints: both stand beside the verifier's own words."""
