@@ -23,6 +23,7 @@ from git_fleet.core.trailers import clean
 FOLDER = "output"
 LOG_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 8 * 1024
+LINE_BYTES = 1024 * 1024
 
 _CHUNK = 65_536
 _KEPT_SECONDS = 30 * 24 * 3600.0
@@ -88,6 +89,37 @@ def read(log: Path) -> Iterator[str]:
                 at += len(data)
                 yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
+
+
+class Reader:
+    """Reads a log while it is being written: each time what is new, in whole lines."""
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._at, self._begun = log, 0, b""
+
+    def lines(self, *, over: bool = False) -> tuple[list[str], bool]:
+        """The lines that were ended since the last time, and whether anything was printed at all. When the log is
+        `over` what stands at its end is a line, too. A line of more than a MiB is left out, and one of which bytes
+        are missing begins behind them."""
+        found: list[str] = []
+        before = self._at
+        for part in parts(self._log):
+            with (
+                suppress(FileNotFoundError),
+                part.path.open("rb") as file,
+            ):  # the oldest piece goes as it goes on
+                if part.offset > self._at:
+                    self._at, self._begun = part.offset, b""
+                file.seek(self._at - part.offset)
+                while data := file.read(_CHUNK):
+                    self._at += len(data)
+                    *ended, self._begun = (self._begun + data).split(b"\n")
+                    found += [line.decode("utf-8", "replace") for line in ended if len(line) <= LINE_BYTES]
+                    self._begun = self._begun[: LINE_BYTES + 1]
+        if over and 0 < len(self._begun) <= LINE_BYTES:
+            found.append(self._begun.decode("utf-8", "replace"))
+            self._begun = b""
+        return found, self._at > before
 
 
 def tail(log: Path, lines: int) -> str:

@@ -58,6 +58,41 @@ def test_gaps_are_said_wherever_they_are(tmp_path: Path) -> None:
     assert outputs.tail(log, 5) == "xxxnébend"
 
 
+def test_a_log_is_read_as_it_grows_each_line_once(tmp_path: Path) -> None:
+    log = tmp_path / "1-1.log"
+    reader = outputs.Reader(log)
+    assert reader.lines() == ([], False)
+    log.write_bytes(b"one\ntw")
+    assert reader.lines() == (["one"], True)
+    assert reader.lines() == ([], False)
+    with log.open("ab") as file:
+        file.write("o\nd\u00e9j\u00e0 v".encode())
+    assert reader.lines() == (["two"], True)
+    (tmp_path / f"1-1.log.{log.stat().st_size}").write_bytes(b"u\n\xff\nend")  # it goes on in a piece
+    assert reader.lines() == (["d\u00e9j\u00e0 vu", "\ufffd"], True)
+    assert reader.lines(over=True) == (["end"], False)
+    assert reader.lines(over=True) == ([], False)
+
+
+def test_what_is_missing_in_a_log_is_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "1-1.log"
+    log.write_bytes(b"one\nhalf")
+    reader = outputs.Reader(log)
+    assert reader.lines() == (["one"], True)
+    (tmp_path / "1-1.log.500").write_bytes(b"of it\nlast\n")
+    assert reader.lines() == (["of it", "last"], True)
+
+
+def test_a_line_without_end_is_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "1-1.log"
+    log.write_bytes(b"x" * (outputs.LINE_BYTES + 1))
+    reader = outputs.Reader(log)
+    assert reader.lines() == ([], True)
+    with log.open("ab") as file:
+        file.write(b"x" * 100_000 + b"\nnext\n")
+    assert reader.lines() == (["next"], True)
+
+
 def test_the_tail_goes_over_pieces_and_is_short(tmp_path: Path) -> None:
     log = a_log(tmp_path, "1-1.log", size=100_000)
     log.with_name("1-1.log.100000").write_bytes(b"\nlast\n")
