@@ -17,7 +17,9 @@ from typing import Any
 from git_fleet.app import minding, outputs, tmux
 from git_fleet.app.orders import Order, read_order
 from git_fleet.app.remains import Remains
+from git_fleet.core.adapters import adapter_named
 from git_fleet.core.ids import TaskId
+from git_fleet.core.model import NO_USAGE, Usage
 
 MARK = "FLEET_AGENT"
 """A variable with a value of its own for each start, inherited by all that an agent starts."""
@@ -28,6 +30,7 @@ GRACE_SECONDS = 10.0
 
 _PANE = re.compile(r"%[0-9]{1,9}")
 _POLL_SECONDS = 0.25
+_WORDS_LINES = 8
 _SHORT_SECONDS = 0.01
 _MINDER_SECONDS = 5.0  # what it may take to begin, and to write down the end
 
@@ -49,8 +52,9 @@ class Exit:
 class Agent:
     """One agent that was started, by this process or an earlier one: the `number`-th start of the claim `fence`.
 
-    `began` is when that was asked for (UTC), `program` the first word of its command. `mode` is `process` or
-    `pane`; `socket` is the tmux server's, of a pane.
+    `began` is when that was asked for (UTC), `program` the first word of its command, `adapter` the entry that reads
+    what it prints (core/adapters.py). `mode` is `process` or `pane`; `socket` is the tmux server's, of a pane. `before`
+    is what its task had used then.
     """
 
     folder: Path
@@ -64,6 +68,8 @@ class Agent:
     program: str
     mode: str = PROCESS
     socket: str = ""
+    adapter: str = ""
+    before: Usage = NO_USAGE
     _started: Mapping[str, Any] | None = None
     _exit: Exit | None = None
 
@@ -110,9 +116,9 @@ class Agent:
         """The last lines it printed, harmless for a terminal."""
         return outputs.tail(self.log, lines)
 
-    def last_line(self) -> str:
-        """The last line it printed, "" when there is none."""
-        return outputs.tail(self.log, 1).strip()
+    def words(self) -> str:
+        """What it is at, by the last lines it printed; "" when they do not say."""
+        return adapter_named(self.adapter).words(self.tail(_WORDS_LINES))
 
     def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """End it and all it started: TERM, KILL after the grace. Also when its minder was killed; twice does no harm.

@@ -5,12 +5,14 @@ Each has a folder, `<common dir>/fleet/run/<plan>/<task>/`, and a minder that st
 files of these two it holds the record, one JSON object, format version 1:
 
     agent.json  {"v":1,"task":"p/t","fence":"…","worker":"w1","number":1,"began":"2026-01-01T12:00:00Z",
-                 "log":"/…/1-1.log","mark":"…","program":"claude","mode":"process","socket":""}
+                 "log":"/…/1-1.log","mark":"…","program":"claude","mode":"process","socket":"",
+                 "adapter":"claude","before":{"input_tokens":0,"output_tokens":0,"cost_usd":0.0}}
 
 The record is written first, then what the minder starts from (`spec`), and all of it under the lock on `alive`
 that the minder inherits. So whoever finds a record knows at any moment what became of it: locked, it lives or is
 being started; else `exit.json` says how it ended; else it never began, or its minder was killed. `mark` is the
-value of FLEET_AGENT in the environment of everything the agent starts.
+value of FLEET_AGENT in the environment of everything the agent starts. `before` is what the task had used when it
+began: the rest of what its log tells is the agent's, so that a later supervisor counts nothing twice.
 
 Folder and logs are within reach of what the agent runs. What cannot be understood there is as good as not there.
 """
@@ -21,15 +23,19 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from git_fleet.app import minding, outputs, profiles
 from git_fleet.app.agent import MARK, RECORD, Agent, Exit
 from git_fleet.app.orders import Order, clear_order, leave_order, read_order
 from git_fleet.app.outputs import LOG_BYTES, log_of, output
+from git_fleet.core.adapters import adapter_of
 from git_fleet.core.ids import TaskId, parse_task_id
 from git_fleet.core.launch import Launch
+from git_fleet.core.model import NO_USAGE, Usage
 from git_fleet.errors import FREE_SPACE, Busy, FleetError, GitFailed, InvalidInput, UnknownFormat
 from git_fleet.store import worktree
 
@@ -58,15 +64,18 @@ def start(
     number: int,
     log: Path,
     now: datetime,
+    before: Usage = NO_USAGE,
     log_bytes: int = LOG_BYTES,
 ) -> Agent:
     """Start an agent and leave it to its minder.
 
-    `env` is its whole environment. An earlier one in the same folder has to be over, and what it left is yours to
+    `env` is its whole environment, `before` what its task has used until now. An earlier one in the same folder has to be over, and what it left is yours to
     `sweep` before. Raises GitFailed when folder or log cannot be written, Busy when an agent runs there,
     InvalidInput for a command that no program can be given.
     """
-    agent = new(folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now)
+    agent = new(
+        folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now, before=before
+    )
     with starting(agent, launch) as alive:
         write_spec(agent, launch, env, log_bytes)
         minding.begin(agent.folder, agent.mark, alive, env)
@@ -83,12 +92,16 @@ def new(
     number: int,
     log: Path,
     now: datetime,
+    before: Usage = NO_USAGE,
 ) -> Agent:
     """An agent that is about to be started, with a mark of its own."""
     program = "/bin/sh" if isinstance(launch.command, str) else launch.command[0]
     mark = os.urandom(8).hex()
     began = now.astimezone(UTC)
-    return Agent(folder.absolute(), task, fence, worker, number, began, log.absolute(), mark, program)
+    return Agent(
+        folder.absolute(), task, fence, worker, number, began, log.absolute(), mark, program,
+        adapter=adapter_of(launch.run).name, before=before,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -160,8 +173,10 @@ def find(folder: Path) -> Agent | None:
             str(record["program"]),
             str(record["mode"]),
             str(record["socket"]),
+            str(record.get("adapter", "")),
+            _usage(record.get("before", {})),
         )
-    except (KeyError, TypeError, ValueError, IndexError, FleetError):
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, FleetError):
         return None
 
 
@@ -201,5 +216,15 @@ def _record(agent: Agent) -> bytes:
         "program": agent.program,
         "mode": agent.mode,
         "socket": agent.socket,
+        "adapter": agent.adapter,
+        "before": asdict(agent.before),
     }
     return json.dumps(document).encode() + b"\n"
+
+
+def _usage(known: Mapping[str, Any]) -> Usage:
+    return Usage(
+        int(known.get("input_tokens", 0)),
+        int(known.get("output_tokens", 0)),
+        float(known.get("cost_usd", 0.0)),
+    )

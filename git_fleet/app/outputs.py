@@ -100,16 +100,17 @@ class Reader:
     def lines(self, *, over: bool = False) -> tuple[list[str], bool]:
         """The lines that were ended since the last time, and whether anything was printed at all. When the log is
         `over` what stands at its end is a line, too. A line of more than a MiB is left out, and one of which bytes
-        are missing begins behind them."""
+        are missing begins behind them. Of a file that no minder has written so the end is read."""
         found: list[str] = []
         before = self._at
         for part in parts(self._log):
             with (
-                suppress(FileNotFoundError),
-                part.path.open("rb") as file,
-            ):  # the oldest piece goes as it goes on
-                if part.offset > self._at:
-                    self._at, self._begun = part.offset, b""
+                suppress(OSError, OverflowError),
+                plainfiles.opened(part.path) as file,
+            ):  # the oldest piece goes
+                first = part.offset + max(0, file.seek(0, os.SEEK_END) - 2 * LOG_BYTES)
+                if first > self._at:
+                    self._at, self._begun = first, b""
                 file.seek(self._at - part.offset)
                 while data := file.read(_CHUNK):
                     self._at += len(data)

@@ -25,6 +25,7 @@ from git_fleet.app.agent import PANE
 from git_fleet.app.agents import LOG_BYTES, Agent
 from git_fleet.core.ids import TaskId
 from git_fleet.core.launch import Launch
+from git_fleet.core.model import NO_USAGE, Usage
 from git_fleet.errors import GitFailed, InvalidInput
 
 _MAX_SOCKET = 100  # bytes; a socket's address has room for 104, or 108
@@ -70,13 +71,16 @@ def start(
     number: int,
     log: Path,
     now: datetime,
+    before: Usage = NO_USAGE,
     log_bytes: int = LOG_BYTES,
 ) -> Agent:
     """As agents.start, in a window of the server at `socket` (see `socket_for`).
 
     The agent's TERM is the pane's. Raises as that does, and InvalidInput when tmux is missing.
     """
-    agent = agents.new(folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now)
+    agent = agents.new(
+        folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now, before=before
+    )
     agent = dataclasses.replace(agent, mode=PANE, socket=str(socket))
     earlier = agents.find(folder)
     had_one = earlier is not None and earlier.pane  # while it still can be read

@@ -16,7 +16,6 @@ from git_fleet.cli.interrupts import silence
 from git_fleet.cli.progress import console
 from git_fleet.core.model import Usage
 from git_fleet.views.look import age, line
-from git_fleet.views.run import spoken
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -136,7 +135,7 @@ class Screen:
         size = self._live.console.size if self._live is not None else console().size
         shown, more = fitting(busy, size.height)
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=True, header_style="dim")
-        cost = any(seat.record.state.usage.cost_usd for seat in shown if seat.record is not None)
+        cost = any(seat.record.state.usage.cost_usd + seat.owed for seat in shown if seat.record is not None)
         columns = ["WORKER", "TASK", "IS", "FOR", *(["COST"] if cost else [])]
         for name in columns:
             table.add_column(
@@ -163,7 +162,7 @@ class Screen:
         """US dollars that this run has cost, as far as it can be seen from here."""
         for seat in busy:
             if seat.record is not None:
-                self._costs[seat.record.id] = seat.record.state.usage.cost_usd
+                self._costs[seat.record.id] = seat.record.state.usage.cost_usd + seat.owed
         return sum(self._costs.values()) - self._before
 
     def _caption(self, busy: int, free: int, spent: float) -> str:
@@ -199,13 +198,13 @@ def _row(seat: Seat, *, wide: bool, cost: bool) -> list[tuple[str, str]]:
     record, agent = seat.record, seat.agent
     if record is None:
         return []
-    said = agent.last_line() if agent is not None and seat.phase == "at work" else ""
-    spent = record.state.usage.cost_usd
+    said = (agent.words() or seat.words) if agent is not None and seat.phase == "at work" else ""
+    spent = record.state.usage.cost_usd + seat.owed
     return [
         (line(seat.worker), ""),
         (str(record.id) if wide else record.id.task, "bold"),
         (seat.phase, _COLOURS.get(seat.phase, "cyan")),
         (age(time.monotonic() - seat.since), ""),
         *([(f"${spent:.2f}" if spent else "", "")] if cost else []),
-        (line(spoken(said).replace("\t", " ")), "dim"),
+        (line(said), "dim"),
     ]

@@ -65,13 +65,14 @@ class Agent:
 class Launch:
     """How an agent is started: `command` (a list, or a shell's text), to be run in `folder` with nothing on its
     standard input; `env` comes on top of the environment; `files` are written first. `source` says in words
-    where the command is from."""
+    where the command is from, `run` is how it was written there, without what is put in front of it."""
 
     command: Command
     folder: str
     env: tuple[tuple[str, str], ...]
     files: tuple[File, ...]
     source: str
+    run: Command = ()
 
 
 def profile_of(config: Config, task: Task) -> tuple[str, WorkerProfile]:
@@ -137,7 +138,7 @@ def command_for(
     }
     env = dict(place.env) | {"FLEET_CLAIM": files[0].path, "NO_COLOR": "1", "TERM": "dumb"}
     wrap = profile_of(config, task)[1].wrap
-    return Launch(_whole(run, wrap, known, source), place.worktree, tuple(env.items()), files, source)
+    return Launch(_whole(run, wrap, known, source), place.worktree, tuple(env.items()), files, source, run)
 
 
 def how_to_configure() -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
@@ -23,8 +21,6 @@ _NEXT = {
     State.VERIFIED: "git fleet integrate {id}",
 }
 _CUT_SHORT = ("interrupted", "time", "cost")  # what is left could have gone on
-
-_SPOKEN = ("text", "result", "command", "content", "name")  # where agents that print JSON have their words
 
 
 def begins(plan: str, base: str, advice: str, *, workers: int) -> str:
@@ -63,27 +59,6 @@ def outputs(task: TaskId, found: Sequence[AgentOutput], now: datetime, look: Loo
         head = f"attempt {each.attempt}, agent {each.number}, until {since(each.at, now)}  {line(each.path)}"
         parts.append(f"{look.paint(head, 'bold')}\n{printed(each.text).rstrip()}".rstrip())
     return "\n\n".join(parts)
-
-
-def spoken(said: str) -> str:
-    """The words in a line of an agent that prints its events as JSON; any other line as it is."""
-    if not said.startswith("{"):
-        return said
-    try:
-        event = json.loads(said)
-        found = next((text for key in _SPOKEN for text in _values(event, key)), "")
-    except (ValueError, RecursionError):
-        return said
-    return " ".join(found.split()) or str(event.get("type", "")) or said
-
-
-def _values(value: Any, key: str) -> Iterator[str]:
-    """All texts that are called so, however deep."""
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if isinstance(value, dict) and isinstance(value.get(key), str) and value[key].strip():
-        yield value[key]
-    for child in children:
-        yield from _values(child, key)
 
 
 def run(value: RunResult, look: Look) -> str:

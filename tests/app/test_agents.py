@@ -194,17 +194,17 @@ def test_both_streams_are_kept_in_order(staff: Crew) -> None:
     agent, _ = staff.run("for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf last")
     assert agent.tail() == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\nlast"
     assert agent.tail(2) == "err 3\nlast"
-    assert agent.last_line() == "last"
+    assert agent.words() == "last"
     assert "".join(outputs.read(agent.log)) == agent.tail()
 
 
 def test_what_was_printed_can_be_seen_while_it_runs(staff: Crew) -> None:
     os.mkfifo(staff.place / "go")
     agent = staff.start("echo begun; read line <go; echo more; exec sleep 1000")
-    until(lambda: agent.last_line() == "begun")
+    until(lambda: agent.words() == "begun")
     first = agent.last_output()
     (staff.place / "go").write_text("\n")
-    until(lambda: agent.last_line() == "more")
+    until(lambda: agent.words() == "more")
     second = agent.last_output()
     assert first is not None
     assert second is not None
@@ -215,7 +215,7 @@ def test_what_was_printed_can_be_seen_while_it_runs(staff: Crew) -> None:
 def test_what_is_no_text_and_what_drives_a_terminal_is_made_harmless(staff: Crew) -> None:
     agent, _ = staff.run(python(r"import os; os.write(1, b'a\xff\x00b\r\n\x1b[31mred\x1b[0m 50%\r100%\n\n')"))
     assert agent.tail() == "a�b\nred 50%\n100%"
-    assert agent.last_line() == "100%"
+    assert agent.words() == "100%"
     assert "".join(outputs.read(agent.log)) == "a�\0b\r\n\x1b[31mred\x1b[0m 50%\r100%\n\n"
 
 
@@ -242,7 +242,7 @@ os.write(1, b"last\\n")
     said = f"\n[git-fleet left out {1024 * MIB + 11 - sum(sizes)} bytes here]\n"
     assert text.count(said) == 1
     assert len(text) == sum(sizes) + len(said)
-    assert agent.last_line() == "last"
+    assert agent.words() == "last"
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 749, 750, 751, 1000, 1001, 2600])
@@ -273,7 +273,7 @@ def test_closing_the_output_is_no_end(staff: Crew) -> None:
 def test_what_stands_in_the_pipe_is_taken_at_the_end_though_a_survivor_holds_it_open(staff: Crew) -> None:
     agent, found = staff.run("sleep 1000 & head -c 60000 /dev/zero | tr '\\0' x; echo; echo end")
     assert found.code == 0
-    assert agent.last_line() == "end"
+    assert agent.words() == "end"
     assert agent.log.stat().st_size == 60_005
     assert agent.sweep() == 1
 
@@ -311,7 +311,7 @@ def test_a_full_disk_costs_output_and_nothing_else(disk: Path, tmp_path: Path) -
         os.mkfifo(on)
         lines = "i=0; while [ $i -lt 20000 ]; do echo 0123456789; i=$((i+1)); done"
         agent = staff.start(f"echo first; read l <{go}; {lines}; read l <{on}; echo last; exit 5")
-        until(lambda: agent.last_line() == "first")
+        until(lambda: agent.words() == "first")
         filler = fill(disk)
         go.write_text("\n")
         with on.open("w") as pipe:  # opened once it has printed all its lines
@@ -331,7 +331,7 @@ def test_how_it_ended_is_known_though_the_disk_is_full(disk: Path, tmp_path: Pat
         go = tmp_path / "go"
         os.mkfifo(go)
         agent = staff.start(f"echo begun; read l <{go}; head -c 100000 /dev/zero; exit 5")
-        until(lambda: agent.last_line() == "begun")
+        until(lambda: agent.words() == "begun")
         filler = fill(disk)
         go.write_text("\n")
         assert ended(agent).code == 5
@@ -364,7 +364,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 def test_it_is_asked_to_end_first(staff: Crew) -> None:
     agent = staff.start(python(LINGER.format("signal.signal(signal.SIGTERM, lambda *_: sys.exit('bye'))")))
-    until(lambda: agent.last_line() == "ready")
+    until(lambda: agent.words() == "ready")
     agent.end()
     assert agent.tail() == "ready\nbye"
     assert agent.exit() == ended(agent)
@@ -375,7 +375,7 @@ def test_it_is_asked_to_end_first(staff: Crew) -> None:
 
 def test_what_ignores_that_is_killed(staff: Crew) -> None:
     agent = staff.start(python(LINGER.format("signal.signal(signal.SIGTERM, signal.SIG_IGN)")))
-    until(lambda: agent.last_line() == "ready")
+    until(lambda: agent.words() == "ready")
     agent.end(0.1)
     assert ended(agent).code == -9
 
@@ -434,8 +434,8 @@ def test_a_survivor_without_environment_is_found_in_the_session(staff: Crew) -> 
     """In a group of its own, as a shell at a terminal gives each job."""
     code = "import os, time\npid = os.fork()\nif pid == 0:\n os.setpgid(0, 0)\n os.execve('/bin/sleep', ['x', '1000'], {})\n"
     agent = staff.start(python(code + "print(pid, flush=True)\nwhile not os.path.exists('on'): pass"))
-    until(lambda: agent.last_line().isdecimal())
-    until(lambda: Path(f"/proc/{agent.last_line()}/cmdline").read_bytes() == b"x\0001000\0")
+    until(lambda: agent.words().isdecimal())
+    until(lambda: Path(f"/proc/{agent.words()}/cmdline").read_bytes() == b"x\0001000\0")
     (staff.place / "on").touch()
     ended(agent)
     pid = int(agent.tail())

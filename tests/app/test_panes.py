@@ -111,9 +111,9 @@ def test_an_argument_list_reaches_it_as_it_is(staff: Paned) -> None:
 @needs_tmux
 def test_what_is_typed_reaches_it_and_ctrl_c_too(staff: Paned) -> None:
     agent = staff.open("echo ready; read line; echo got $line; exec sleep 1000")
-    until(lambda: agent.last_line() == "ready")
+    until(lambda: agent.words() == "ready")
     staff.tmux("send-keys", "-t", agent.pane, "hello", "Enter")
-    until(lambda: agent.last_line() == "got hello")
+    until(lambda: agent.words() == "got hello")
     staff.tmux("send-keys", "-t", agent.pane, "C-c")
     assert ended(agent).code == -signal.SIGINT
 
@@ -123,9 +123,9 @@ def test_its_terminal_is_as_large_as_the_pane(staff: Paned) -> None:
     agent = staff.open(
         python("import os, time\nwhile True: print(*os.get_terminal_size(), flush=True); time.sleep(0.05)")
     )
-    until(lambda: agent.last_line() == "200 50")
+    until(lambda: agent.words() == "200 50")
     staff.tmux("resize-window", "-t", agent.pane, "-x", "90", "-y", "20")
-    until(lambda: agent.last_line() == "90 20")
+    until(lambda: agent.words() == "90 20")
     agent.end()
 
 

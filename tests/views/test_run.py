@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -27,23 +26,6 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 )
 def test_a_run_says_how_many_workers_and_why_so_many(workers: int, why: str, expected: str) -> None:
     assert text.begins("p", "main", why, workers=workers) == f"plan p onto main, {expected}"
-
-
-@pytest.mark.parametrize(("event", "words"), [
-    ({"type": "assistant", "message": {"content": [{"type": "text", "text": "Looking\nat it"}]}}, "Looking at it"),
-    ({"type": "result", "result": "All done"}, "All done"),
-    ({"type": "item.completed", "item": {"type": "command_execution", "command": "make test"}}, "make test"),
-    ({"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Edit"}]}}, "Edit"),
-    ({"type": "system", "n": 1}, "system"),
-    ({"n": 1}, '{"n": 1}'),
-])  # fmt: skip
-def test_the_words_of_an_agent_that_prints_json(event: object, words: str) -> None:
-    assert text.spoken(json.dumps(event)) == words
-
-
-@pytest.mark.parametrize("said", ["plain", "", '{"half": "a li', "[1]", '{"a":' * 5000, "{" + "[" * 9000])
-def test_any_other_line_stays_as_it_is(said: str) -> None:
-    assert text.spoken(said) == said
 
 
 def test_what_was_printed_is_harmless_and_lines_written_over_show_their_end() -> None:

@@ -169,7 +169,7 @@ class Conductor:
             clerk.stop(now=True)
 
     def _freed(self, seat: Seat, ended: Ended) -> None:
-        seat.record, seat.agent = None, None
+        seat.record, seat.agent, seat.words, seat.owed = None, None, "", 0.0
         seat.now("free")
         said = f": {ended.text.splitlines()[0]}" if ended.text else ""
         self.desk.report(f"{ended.record.id}: {ended.how}{said}")
@@ -227,7 +227,8 @@ class Conductor:
         if options.max_seconds and time.monotonic() - self._began >= options.max_seconds:
             self._stop = Stop("time", f"its {options.max_seconds / 60:g} minutes (--max-minutes) are over")
         elif options.max_cost_usd:
-            spent = self._spent(self.session.snapshot()).cost_usd - self._spent_before.cost_usd
+            known = self._spent(self.session.snapshot()).cost_usd - self._spent_before.cost_usd
+            spent = known + sum(seat.owed for seat in self.desk.seats)
             if spent >= options.max_cost_usd:
                 said = f"it has cost {spent:.2f} US dollars (--max-cost {options.max_cost_usd:g})"
                 self._stop = Stop("cost", said)

@@ -84,7 +84,8 @@ class Bell:
 
 @dataclass
 class Seat:
-    """A worker of the run and what it is at. `since` and `began` are seconds of the clock that never jumps."""
+    """A worker of the run and what it is at. `since` and `began` are seconds of the clock that never jumps. `words`
+    are the last ones of its agent, `owed` is what that has cost, in US dollars, and its task's log does not tell yet."""
 
     worker: str
     bell: Bell = field(default_factory=Bell)
@@ -92,6 +93,8 @@ class Seat:
     phase: str = "free"
     since: float = field(default_factory=time.monotonic)
     agent: Agent | None = None
+    words: str = ""
+    owed: float = 0.0
     retired: bool = False
 
     @property

@@ -21,6 +21,7 @@ from functools import partial
 from git_fleet.app import agents, claim, handin, outputs, placing, prompt, work
 from git_fleet.app.agents import Agent
 from git_fleet.app.running import fresh, mending
+from git_fleet.app.running.account import Account
 from git_fleet.app.running.desk import Desk, Seat, environment
 from git_fleet.app.running.following import GRACE_SECONDS, follow
 from git_fleet.app.running.holding import Holding, Over
@@ -109,14 +110,20 @@ class Engagement:
                 return agent
             found, self._found, self._seat.agent = self._found, None, agent
             self._seat.now("at work")
-            made_to = follow(self._held, agent, self._limits)
-            agent.sweep()
+            account = Account(agent)
+            try:
+                made_to = follow(self._held, agent, account, self._limits)
+                agent.sweep()
+            finally:
+                self._held.settle(account)
             self._held.require()
-            ended = self._conclude(agent, made_to, found=found is not None)
+            ended = self._conclude(agent, account, made_to, found=found is not None)
             if ended is not None:
                 return ended
 
-    def _conclude(self, agent: Agent, made_to: Advice | None, *, found: bool) -> Ended | None:
+    def _conclude(
+        self, agent: Agent, account: Account, made_to: Advice | None, *, found: bool
+    ) -> Ended | None:
         """What follows from the end of an agent; None when another one is to be started."""
         mending.mend(self._session, self._held.record)
         ordered = self._obey()
@@ -126,10 +133,10 @@ class Engagement:
             return self._release(_ENDED)
         if ordered:
             return None
-        ended, words = agent.exit(), agent.tail()
+        ended, words, told = agent.exit(), account.last_words, account.told
         code, why = (ended.code, ended.why) if ended else (None, "")
-        said = made_to.reason if made_to else how_it_ended(code, why)
-        follows = outcome(code, words, self._tries, self._profile.retries, made_to)
+        said = made_to.reason if made_to else how_it_ended(code, why, told.failure)
+        follows = outcome(code, words, self._tries, self._profile.retries, made_to, told)
         if mending.is_gone(self._held.record) and not (self._reports and follows is Outcome.HAND_IN):
             return self._release_gone()
         if found and code is None and made_to is None:
@@ -139,7 +146,7 @@ class Engagement:
             return None
         match follows:
             case Outcome.HAND_IN:
-                return self._hand_in(words)
+                return self._hand_in(words, account.report if self._reports else "")
             case Outcome.LATER:
                 self._tries = replace(self._tries, limited=self._tries.limited + 1)
                 seconds = backoff(self._tries.limited, LIMITED)
@@ -220,6 +227,7 @@ class Engagement:
             number=self._number,
             log=outputs.log_of(self._desk.fleet, record.id, attempt, self._number),
             now=self._session.now(),
+            before=record.state.usage,
         )
 
     def _launch(self, placed: placing.Placed) -> launch.Launch:
@@ -274,13 +282,12 @@ class Engagement:
 
     # --- its end ---------------------------------------------------------------------------------
 
-    def _hand_in(self, words: str) -> Ended | None:
+    def _hand_in(self, words: str, report: str) -> Ended | None:
         """The work as a proposal; None when that was refused and another agent is to put it right."""
         self._seat.now("handing in")
-        report = self._reports
-        if report and not words.strip():
+        if self._reports and not report.strip():
             return self._block("no-report", "it ended without a report", words)
-        given = handin.Handin(all_changes=not report, result=words if report else "")
+        given = handin.Handin(all_changes=not self._reports, result=report)
         try:
             done = self._handed_in(given)
         except NothingChanged:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from git_fleet.app import snapshots
 from git_fleet.app.agents import Agent
+from git_fleet.app.running.account import Account
 from git_fleet.app.running.holding import Holding, Over
 from git_fleet.core.supervision import Advice, Life, Limits, Step, advise
 
@@ -18,20 +19,20 @@ ENDING = Advice(Step.END, code="ending", reason="the run was ended")
 ORDERED = Advice(Step.END, code="order", reason="a person had it ended")
 
 
-def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
+def follow(held: Holding, agent: Agent, account: Account, limits: Limits) -> Advice | None:
     """Wait for the end of the agent: None, or why it was made to end. Keeps the lease meanwhile.
 
-    An order is not left to the command that gave it, which may have died right after. Raises Over when its claim has ended; then the agent has ended, too.
+    An order is not left to the command that gave it, which may have died right after. Raises Over when its claim has
+    ended; then the agent has ended, too.
     """
     age = max(0.0, (held.session.now() - agent.began).total_seconds())
-    life, printed = Life.beginning(time.monotonic(), age=age), agent.last_output()
+    life = Life.beginning(time.monotonic(), age=age)
     while agent.exit() is None:  # one that is found at work may have ended long ago
         if agent.order() is not None:
             return made_to_end(held, agent, ORDERED)
-        said = agent.last_output()
-        if said != printed:
-            printed, life = said, life.seen(time.monotonic())
-        life = _heard(held, agent, life)
+        if account.look():
+            life = life.seen(time.monotonic())
+        life = _heard(held, agent, account, life)
         found = advise(life, limits, time.monotonic(), held.lease_left())
         match found.step:
             case Step.WAIT:
@@ -41,7 +42,7 @@ def follow(held: Holding, agent: Agent, limits: Limits) -> Advice | None:
                 if held.desk.ending.is_set():
                     return made_to_end(held, agent, ENDING)
             case Step.RENEW:
-                held.renew()
+                held.renew(account)
                 life = replace(life, renewed=time.monotonic())
             case Step.LOOK:
                 changed = snapshots.written(held.session, held.record)
@@ -75,12 +76,16 @@ def _goodbye(held: Holding, agent: Agent) -> None:
     agent.sweep()
 
 
-def _heard(held: Holding, agent: Agent, life: Life) -> Life:
-    """With what its task's log tells: words of its own are a sign of life, and say what it has cost."""
+def _heard(held: Holding, agent: Agent, account: Account, life: Life) -> Life:
+    """With what its task's log tells: words of its own are a sign of life. What it has cost is what the log says, and
+    what is owed to it."""
     before = held.record.tip
     if not held.is_ours():
         _goodbye(held, agent)
         raise Over
     if held.record.tip != before:
         life = life.seen(time.monotonic())
-    return replace(life, cost_usd=held.record.state.usage.cost_usd)
+    state = held.record.state
+    held.seat.owed = account.owed(state).cost_usd
+    held.seat.words = account.hearing.words
+    return replace(life, cost_usd=state.usage.cost_usd + held.seat.owed)

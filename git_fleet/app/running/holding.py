@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 
 from git_fleet.app import work
+from git_fleet.app.running.account import Account, settle
 from git_fleet.app.running.desk import Desk, Seat, held_by
 from git_fleet.app.session import Session
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import State
+from git_fleet.core.model import NO_USAGE, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, GitFailed, IllegalEvent, StaleClaim
+
+_SAID_SECONDS = 60.0
 
 
 class Over(Exception):
@@ -26,7 +31,11 @@ class Holding:
     session: Session
     record: TaskRecord
 
+    _summary: str = ""
+    _said_at: float = -math.inf
+
     def __post_init__(self) -> None:
+        self._summary = self.record.state.summary
         self.session, self.mine = held_by(self.session, self.record), self.record.state.claim
 
     @property
@@ -65,13 +74,43 @@ class Holding:
         if not self.is_ours():
             raise Over
 
-    def renew(self) -> None:
-        """Renew the lease, and save the work tree. What hinders it is told, and stops nothing."""
+    def renew(self, account: Account | None = None) -> None:
+        """Renew the lease, and save the work tree; with what its agent is at and has used, where there is one. What
+        hinders it is told, and stops nothing."""
+        words = self._words(account) if account else ""
+        owed = account.owed(self.record.state) if account else NO_USAGE
+        self.seat.owed = 0.0
         try:
-            work.renew(self.session, str(self.task))
+            if words or owed != NO_USAGE:
+                acted = work.progress(self.session, str(self.task), words, usage=owed)
+                self._summary = acted.record.state.summary if words else self._summary
+            else:
+                acted = work.renew(self.session, str(self.task))
+            self.record = self.seat.record = acted.record  # else it would look like a sign of life
         except (StaleClaim, IllegalEvent, AnswerIsNo):
             return  # the next look sees it
         except FleetError as error:
             self.say(f"its lease was not renewed: {error.message}")
         except OSError as error:
             self.say(f"its lease was not renewed: {error}")
+
+    def settle(self, account: Account) -> None:
+        """Its agent has ended: what it has used goes into the log, also when it has handed in by itself."""
+        try:
+            self.record = self.seat.record = settle(self.session, self.record, account)
+        except (StaleClaim, IllegalEvent):
+            return  # somebody else works on it
+        except (FleetError, OSError) as error:
+            self.say(f"what it has used is not in its log: {error}")
+        finally:
+            self.seat.owed = 0.0
+
+    def _words(self, account: Account) -> str:
+        """What its log is to say that the agent is at: no more often than once a minute, and nothing for an agent
+        that says it there itself."""
+        words, now = account.hearing.words, time.monotonic()
+        own = self.record.state.summary != self._summary
+        if own or not account.hearing.spoke or words == self._summary or now - self._said_at < _SAID_SECONDS:
+            return ""
+        self._said_at = now
+        return words

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from git_fleet.app import agents, minding
 from git_fleet.app.agents import Agent
+from git_fleet.app.running.account import Account, settle
+from git_fleet.app.running.desk import held_by
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State
@@ -109,12 +111,22 @@ def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) 
         else:
             agent.end()
             agent.sweep()
+            _settle(session, snapshot, agent)
             agents.forget(agent.folder)
     for record in held.values():
         claim = record.state.claim
         if record.id.task not in found and claim is not None and claim.holder in names and claim.worktree:
             found[record.id.task] = Left(record, claim.holder, None)
     return [found[record.id.task] for record in records if record.id.task in found]
+
+
+def _settle(session: Session, snapshot: Snapshot, agent: Agent) -> None:
+    """What an agent has used goes into the log, if the latest claim of its task is the one it worked under."""
+    record = snapshot.tasks.get(agent.task)
+    claim = record.state.claim if record else None
+    if record is not None and claim is not None and str(claim.fence) == agent.fence:
+        with suppress(FleetError):  # nothing else hangs on it
+            settle(held_by(session, record), record, Account(agent))
 
 
 def unattended(
