@@ -1,6 +1,7 @@
 # Needs git, Python >= 3.11 and make; everything else comes into .venv.
 #   make demo    the whole story on a scratch repository (KEEP=DIR leaves it there)
 #   make test    all tests, the slow ones last
+#   make test-agents   the real agents through a plan each (needs npm; 1.2 GB below build/)
 #   make check   format, lint, types, layers
 #   make bench   the measurements of benchmarks/ (FULL=1: their baselines to the end)
 
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-fast test-slow check format-check lint types layers format bench clean
+.PHONY: demo test test-fast test-slow test-agents check format-check lint types layers format bench clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo $(if $(KEEP),--keep "$(KEEP)")
@@ -23,6 +24,19 @@ test-fast: $(VENV)/.installed-test
 # After the fast ones, so that a plain mistake shows in seconds, with `make -j` too.
 test-slow: test-fast
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+
+# Real programs and a fake model, in a network of their own where that can be had. What npm cannot install is skipped.
+AGENTS := build/agents
+PACKAGES := @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai
+ALONE := $(if $(shell unshare -rn ip link set lo up 2>/dev/null && echo yes),unshare -rn sh -c 'ip link set lo up; exec "$$@"' sh)
+
+test-agents: $(VENV)/.installed-test
+	@command -v npm >/dev/null || { echo "make test-agents needs node and npm; on Debian: apt install npm" >&2; exit 1; }
+	@mkdir -p $(AGENTS)
+	@for package in $(PACKAGES); do \
+	  npm install --prefix $(AGENTS) --no-audit --no-fund --loglevel=error $$package || \
+	    echo "cannot be had from npm: $$package" >&2; done
+	$(ALONE) $(BIN)/python -m pytest -p no:xdist -rs --basetemp=$(CURDIR)/$(AGENTS)/work tests/agents/real.py
 
 check: format-check lint types layers
 
