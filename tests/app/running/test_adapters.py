@@ -209,3 +209,18 @@ def test_one_that_only_tries_again_to_reach_its_model_is_ended_as_silent(hasty: 
     reason = found["tasks"][0]["reason"]
     assert reason.startswith("idle: it gave no sign of life")
     assert reason.endswith("Reconnecting... 1/5")
+
+
+def test_what_it_used_counts_though_it_handed_in_while_no_run_was_there(hasty: Crew) -> None:
+    done = "git add -A && git commit -qm x && git fleet done"
+    hasty.plan(task("a"), agents={"a": f"{WRITES}; {WAITS}; {done}; {says(STEP % (1, 0.5))}"})
+    command = ("p", "--", program(hasty, "opencode"))
+    process = hasty.start(*command)
+    hasty.begun("a")
+    process.kill()
+    process.communicate()
+    hasty.go("a")
+    hasty.until(lambda: hasty.states()["a"] == "proposed" and not hasty.alive())
+    assert hasty.run(*command)["ended"] == "complete"
+    assert len(hasty.starts()) == 1
+    assert task_of(hasty, "a")["usage"] == usage(10, 1, 0.5)
