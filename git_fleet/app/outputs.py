@@ -104,10 +104,8 @@ class Reader:
         found: list[str] = []
         before = self._at
         for part in parts(self._log):
-            with (
-                suppress(OSError, OverflowError),
-                plainfiles.opened(part.path) as file,
-            ):  # the oldest piece goes
+            # The oldest piece goes as it goes on; and who knows what a piece of some name is.
+            with suppress(OSError, ValueError), plainfiles.opened(part.path) as file:
                 first = part.offset + max(0, file.seek(0, os.SEEK_END) - 2 * LOG_BYTES)
                 if first > self._at:
                     self._at, self._begun = first, b""

@@ -93,6 +93,22 @@ def test_a_line_without_end_is_left_out(tmp_path: Path) -> None:
     assert reader.lines() == (["next"], True)
 
 
+def test_a_log_that_is_no_file_or_larger_than_any_is_not_read_for_ever(tmp_path: Path) -> None:
+    log = tmp_path / "1-1.log"
+    os.mkfifo(log)
+    reader = outputs.Reader(log)
+    assert reader.lines() == ([], False)
+    log.unlink()
+    with log.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nlast\n")
+    (tmp_path / f"1-1.log.{10**30}").write_bytes(b"from nowhere")
+    (tmp_path / f"1-1.log.{10**30 + 1}").symlink_to("/dev/zero")
+    assert "last" in reader.lines()[0]
+    assert reader.lines() == ([], False)
+
+
 def test_the_tail_goes_over_pieces_and_is_short(tmp_path: Path) -> None:
     log = a_log(tmp_path, "1-1.log", size=100_000)
     log.with_name("1-1.log.100000").write_bytes(b"\nlast\n")
