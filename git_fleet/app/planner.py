@@ -29,7 +29,7 @@ from git_fleet.core import launch, outline
 from git_fleet.core import planning as asking
 from git_fleet.core.check import PlanCheck
 from git_fleet.core.config import Command, Config
-from git_fleet.core.ids import Oid, check_id, slugify
+from git_fleet.core.ids import Oid, check_id, parse_task_id, slugify
 from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.planning import Answer, Earlier
 from git_fleet.core.progress import Report
@@ -140,7 +140,7 @@ def _table(one: Mapping[str, Any]) -> dict[str, Any]:
     found = {**inner, **outer}
     found.pop("params", None)
     if named is not None:
-        found["id"] = named.rpartition("/")[2] if isinstance(named, str) else named
+        found["id"] = parse_task_id(named).task if isinstance(named, str) and "/" in named else named
     return found
 
 
