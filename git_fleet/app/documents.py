@@ -61,7 +61,8 @@ def load_plan(
     check_schema(data, "plan", problems, document.lines)
     hint = "nothing was stored; correct it and import it again"
     if "plan" not in data:
-        hint = f'write plan = "ID" into it, or git fleet plan import {shlex.quote(name)} --plan ID'
+        file = "-" if name == "standard input" else shlex.quote(name)
+        hint = f'write plan = "ID" into it, or git fleet plan import {file} --plan ID'
     problems.raise_if_any(hint=hint)
     plan = parse_plan(data, source=name, default_base=default_base, lines=document.lines)
     if chosen == "toml" and not added.keys() & document.data.keys():

@@ -275,8 +275,10 @@ class ExitOn:
 @click.argument("task")
 @command
 def attach(call: Call, task: str) -> int:
-    """Watch the agent of a task: its pane, where it has one and this is a terminal (detach with Ctrl-B D), else what it
-    prints."""
+    """Watch the agent of a task: its pane, where it has one, else what it prints.
+
+    A pane needs a terminal, and is left with Ctrl-B D.
+    """
     from git_fleet.app.running import orders
 
     if call.as_json:

@@ -274,6 +274,7 @@ def test_what_others_wrote_cannot_steer_a_terminal(fleet: Fleet, repo: Repo) -> 
 # --- the command line ----------------------------------------------------------------------------
 
 MISTAKES: dict[tuple[str, ...], list[str]] = {
+    ("mcp",): ["--config", "nope"],
     ("init",): ["--uninstall", "--config-hooks"],
     ("doctor",): ["43"],
     ("plan", "new"): ["../x"],
@@ -281,6 +282,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("plan", "check"): ["nope"],
     ("plan", "show"): ["nope"],
     ("plan", "edit"): ["nope"],
+    ("plan", "draft"): [""],
     ("plan", "export"): ["nope"],
     ("plan", "sync-issues"): ["nope"],
     ("plan", "add"): ["app", "../x", "--files", "a"],

@@ -64,7 +64,7 @@ def test_issues_without_the_name_of_a_plan_are_told_what_to_say(
     given(monkeypatch, json.dumps(ISSUES))
     answer = fleet("plan", "import", "-")
     assert answer.code == 2
-    assert answer.err.endswith("hint: say --plan ID: git fleet plan import FILE --plan ID\n")
+    assert answer.err.endswith("git fleet plan import - --plan ID\n")
 
 
 def test_a_draft_may_lack_files_and_approving_it_may_not(
