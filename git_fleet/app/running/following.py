@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from git_fleet.app import snapshots
 from git_fleet.app.agents import Agent
 from git_fleet.app.running.account import Account
 from git_fleet.app.running.holding import Holding, Over
 from git_fleet.core.supervision import Advice, Life, Limits, Step, advise
+from git_fleet.git import worktrees
+from git_fleet.store import worktree
 
 GRACE_SECONDS = 10.0
 """An agent that is told to end has so long to do so."""
@@ -26,12 +29,13 @@ def follow(held: Holding, agent: Agent, account: Account, limits: Limits) -> Adv
     ended; then the agent has ended, too.
     """
     age = max(0.0, (held.session.now() - agent.began).total_seconds())
-    life = Life.beginning(time.monotonic(), age=age)
+    life, signed = Life.beginning(time.monotonic(), age=age), _signed(held)
     while agent.exit() is None:  # one that is found at work may have ended long ago
         if agent.order() is not None:
             return made_to_end(held, agent, ORDERED)
-        if account.look():
-            life = life.seen(time.monotonic())
+        last = _signed(held)
+        if account.look() or last != signed:
+            signed, life = last, life.seen(time.monotonic())
         life = _heard(held, agent, account, life)
         found = advise(life, limits, time.monotonic(), held.lease_left())
         match found.step:
@@ -54,6 +58,15 @@ def follow(held: Holding, agent: Agent, account: Account, limits: Limits) -> Adv
             case Step.END:
                 return made_to_end(held, agent, found)
     return None
+
+
+def _signed(held: Holding) -> float | None:
+    """When the agent's own hooks were called last in its worktree (Unix seconds); None where they never were."""
+    claim = held.record.state.claim
+    path = Path(claim.worktree) if claim is not None and claim.worktree else None
+    git_dir = worktrees.git_dir_for(held.session.repo, path) if path is not None else None
+    found = worktree.last_sign(git_dir) if git_dir is not None else None
+    return found.at if found is not None else None
 
 
 def made_to_end(held: Holding, agent: Agent, why: Advice) -> Advice:

@@ -142,3 +142,13 @@ def test_a_worktree_that_became_a_link_is_gone_and_nothing_behind_it_is_touched(
     assert repo.run_git("show", "main:a/new") == "theirs"
     assert sorted(path.name for path in mine.rglob("*")) == ["a", "new"]
     crew.sound()
+
+
+@pytest.mark.slow
+def test_an_agent_whose_hooks_are_called_is_no_silent_one(repo: Repo, tmp_path: Path) -> None:
+    crew = Crew(repo, tmp_path, worker="retries = 0", config="idle_minutes = 0.03")
+    signs = 'alive=$(git rev-parse --git-dir)/fleet-alive; for n in 1 2 3 4 5 6 7 8; do touch "$alive"; sleep 0.6; done'
+    crew.plan(task("a"), task("b"), agents={"a": f"{signs}; mkdir a; echo new > a/new", "b": "exec sleep 60"})
+    found = crew.run("--workers", "2", code=1)
+    assert crew.states() == {"a": "integrated", "b": "blocked"}
+    assert next(one["reason"] for one in found["tasks"] if one["task_id"] == "p/b").startswith("idle:")
