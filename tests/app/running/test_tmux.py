@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from git_fleet.app import panes
 from tests.support.fleet import task
 from tests.support.repo import Repo
-from tests.support.runs import ACTS, Crew, lines
+from tests.support.runs import ACTS, FLEET, Crew, lines
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -58,8 +57,13 @@ def test_attach_without_a_terminal_shows_what_is_printed(crew: Crew) -> None:
     crew.plan(task("a"), agents={"a": f"echo hello; {ACTS['wait']}"})
     with crew.running("--tmux") as process:
         crew.begun("a")
-        timer = threading.Timer(1.0, crew.go, ("a",))  # it is watched until it ends
-        timer.start()
-        assert "hello" in crew.fleet("attach", "a")
+        attached = subprocess.Popen(
+            [*FLEET, "attach", "a"], cwd=crew.repo.path, env=crew.env, stdout=subprocess.PIPE, text=True
+        )
+        assert attached.stdout is not None
+        assert "hello" in attached.stdout.readline()
+        crew.go("a")  # it is watched until it ends
+        attached.communicate(timeout=60)
+        assert attached.returncode == 0
         lines(process)
     assert process.returncode == 0
