@@ -69,9 +69,9 @@ def start(
 ) -> Agent:
     """Start an agent and leave it to its minder.
 
-    `env` is its whole environment, `before` what its task has used until now. An earlier one in the same folder has to be over, and what it left is yours to
-    `sweep` before. Raises GitFailed when folder or log cannot be written, Busy when an agent runs there,
-    InvalidInput for a command that no program can be given.
+    `env` is its whole environment, `before` what its task has used until now. An earlier one in the same folder has
+    to be over, and what it left is yours to `sweep` before. Raises GitFailed when folder or log cannot be written,
+    Busy when an agent runs there, InvalidInput for a command that no program can be given.
     """
     agent = new(
         folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now, before=before
