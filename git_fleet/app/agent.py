@@ -9,10 +9,11 @@ import select
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app import minding, outputs, tmux
 from git_fleet.app.orders import Order, read_order
@@ -35,8 +36,7 @@ _SHORT_SECONDS = 0.01
 _MINDER_SECONDS = 5.0  # what it may take to begin, and to write down the end
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How an agent ended: its exit code, or minus the signal that ended it, and when.
 
     `code` is None when it never began, and when nobody knows, because the minder was killed: `why` says which. In
@@ -48,8 +48,7 @@ class Exit:
     why: str = ""
 
 
-@dataclass(eq=False, slots=True)
-class Agent:
+class Agent(Struct, eq=False):
     """One agent that was started, by this process or an earlier one: the `number`-th start of the claim `fence`.
 
     `began` is when that was asked for (UTC), `program` the first word of its command, `adapter` the entry that reads

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from git_fleet import resources
 from git_fleet.core import blocks, jsonedit
@@ -47,8 +48,7 @@ class Part(Protocol):
         """The file without it. Raises Left."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """A marked block in a text of others. `sound` says whether a text of that kind can be read; it may raise ValueError."""
 
     path: str
@@ -78,8 +78,7 @@ class Block:
         return new if new.strip() or new == old else None, []
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A file that is ours as a whole, until somebody changes it. `beside` says what to do where another's is there."""
 
     path: str
@@ -103,8 +102,7 @@ class Whole:
         return old, []
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Members of a JSON file: `members` by their path, each with what tells ours from others'; `hooks` by event."""
 
     path: str

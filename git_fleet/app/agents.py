@@ -23,10 +23,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from git_fleet.app import minding, outputs, profiles
 from git_fleet.app.agent import MARK, RECORD, Agent, Exit

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.app import agentfiles, hookfiles
 from git_fleet.app.agentfiles import GUARD, LINK, Left, Part
@@ -34,8 +35,7 @@ class Change(NamedTuple):
     mode: int = 0o644
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """What changes (or has changed), and notes about what was left. `files` are all that are ours in the work tree."""
 
     changes: tuple[Change, ...]

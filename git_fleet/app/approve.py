@@ -14,7 +14,8 @@ that was being approved, whatever has been drafted since (a worker's follow-up, 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.app import plan as planning
 from git_fleet.app.acting import act
@@ -31,8 +32,7 @@ from git_fleet.store import names, plans
 from git_fleet.store.plans import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What approving means: the plan's check, every command that will run, how many worktrees and
     how many bytes of disk they take, and what the person should know besides. `note` is the revision
     that this is about."""
@@ -148,8 +148,7 @@ def _refuse_errors(session: Session, snapshot: Snapshot, plan: Plan) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     """The plan's tasks before and after, and who overlaps whom before and after, among the tasks of
     all plans that count (those about to count included)."""
 

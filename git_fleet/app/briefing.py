@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from git_fleet import resources
 from git_fleet.app import verdicts
@@ -73,8 +74,7 @@ End your answer with one JSON object, and let it be the only one with a "verdict
   "outside": true and a "label", and is no reason to refute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """One proposal on its way to its verifiers. `onto` is the tip of the base branch, `at` the commit that
     they look at: the worker's, of a report main as it is. The tokens come from `secret`."""
 
@@ -82,7 +82,10 @@ class Case:
     proposal: Proposal
     onto: Oid
     gates: tuple[GateResult, ...] = ()
-    secret: str = field(default_factory=secrets.token_hex, repr=False)
+    secret: str = field(default_factory=secrets.token_hex)
+
+    def __repr__(self) -> str:
+        return f"Case({self.record.id}, {self.proposal.number})"  # without the secret
 
     def token(self, verifier: Verifier) -> str:
         """The word by which this verifier, asked this time, shows that an answer is its own. One verifier

@@ -20,9 +20,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, islice
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import placing
 from git_fleet.app.session import Session
@@ -44,8 +46,7 @@ _SPREAD = 64
 _RETRY_SECONDS = {"limit": 30, "waiting": 60, "paused": 300, "complete": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a worker asks for: one task by name, or any ready one with one of `labels`, of `plan` where one is
     named, and none of `but`."""
 
@@ -62,16 +63,14 @@ class Request:
         return self.plan in ("", record.id.plan) and record.id not in self.but
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """A task that is now ours. `record` is as after the claim event; its `tip` is the fence."""
 
     record: TaskRecord
     salvaged_from: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NothingReady:
+class NothingReady(Struct, frozen=True):
     """Nothing to claim: why, a sentence, and when asking again may help (0: never). `passes` says that it may
     help though nobody does anything: a limit that other workers or time will lift."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app import includes, slots
 from git_fleet.app.salvage import Salvage, proposed_trees, salvage_worktree, salvaged_trees
@@ -26,8 +27,7 @@ from git_fleet.store import names, worktree
 from git_fleet.store.base import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """Why a worktree stays: a word for machines, a sentence, and the paths it is about."""
 
     code: str
@@ -35,8 +35,7 @@ class Kept:
     paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CleanupResult:
+class CleanupResult(Struct, frozen=True):
     """What became of one task's worktree. `kept` None: it is gone (or would be, if this was a trial).
 
     `branch` is the short name of the branch that was deleted, "" if none was; `salvage` says where commits

@@ -18,11 +18,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import IO, Self
+
+from msgspec import Struct
 
 from git_fleet.app.remains import Remains
 from git_fleet.core.config import Command
@@ -51,8 +52,7 @@ class End(StrEnum):
     NOT_STARTED = "not started"
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """What came of a command. `code` is its exit code (minus the signal that ended it), None unless it
     ended by itself.
 

@@ -8,8 +8,9 @@ that ran out, a commit by hand) is a note and keeps nobody from being healthy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from git_fleet.app.checks import claims, landings, logs, machine, setup
 from git_fleet.app.checks.finding import Check, Finding, SnapshotCheck
@@ -46,8 +47,7 @@ AT_LAST: tuple[Check, ...] = (machine.left_slots,)
 """After the worktrees: forgetting one gives its slot back."""
 
 
-@dataclass
-class _Round:
+class _Round(Struct):
     """What has been found so far."""
 
     fix: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from git_fleet.app import exporters
 from git_fleet.app import plan as planning
@@ -13,8 +13,7 @@ from git_fleet.errors import InvalidInput
 from git_fleet.store import log, logs, plans
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """`toml` is the text as it is stored, `text` the same in the format that was asked for; `left_out` are
     fields that this format has no place for."""
 

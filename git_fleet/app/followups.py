@@ -6,7 +6,8 @@ Findings are read from the whole logs of the tasks: a state has only the latest,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.app import plan as planning
 from git_fleet.app.session import Session
@@ -24,8 +25,7 @@ _TELLING = frozenset({"verdict", "refute", "reject"})
 _TRIES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Drafted:
+class Drafted(Struct, frozen=True):
     """The plan's newest text, the notes commit that holds it (None on a dry run), and the tasks that were
     drafted in it, none where there was nothing new."""
 

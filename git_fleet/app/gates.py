@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import commands
 from git_fleet.app.checkouts import Checkout, Checkouts
@@ -33,8 +35,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
+class GateResult(Struct, frozen=True):
     """What came of one gate. `code` is its exit code, None when it did not start or was ended by us.
 
     `log` holds what it printed, at most commands.LOG_BYTES of it, `tail` the end of that, cleaned for

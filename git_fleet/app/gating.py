@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from git_fleet.app import commands, gates, oldlogs
 from git_fleet.app.checkouts import Checkouts
@@ -26,8 +27,7 @@ from git_fleet.core.results import Ejected
 from git_fleet.errors import NeedsPerson
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What came of the gates that ran, what they printed by file name, and why the task goes back to
     rework, if it does, and by which gate. `gated_as` is the commit they looked at where it is not the task's own."""
 

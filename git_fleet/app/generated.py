@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.app import gates
 from git_fleet.app.checkouts import WHOLE, Checkout
@@ -32,8 +33,7 @@ _NOBODY = Signature("git-fleet", "", 0)
 _Edit = tuple[Sequence[str], TreeEntry | None]  # a path in parts, and what is to be there; None: nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """Whose generated files are made anew: a task's n-th proposal, on top of the commit `onto`."""
 
     task: TaskId

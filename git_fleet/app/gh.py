@@ -6,9 +6,10 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.core.trailers import clean
 
@@ -33,8 +34,7 @@ class Issue(NamedTuple):
     comments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Gh:
+class Gh(Struct, frozen=True):
     """The program, the folder it works in, and its environment."""
 
     program: str

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import includes, placing
 from git_fleet.app import plan as planning
@@ -37,8 +39,7 @@ _MAX_STEM = 80  # of a follow-up's id, which has 100 characters
 _TRIES = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Handin:
+class Handin(Struct, frozen=True):
     """What a worker says with its work. `message` becomes the commit's, `result` is for people;
     `commit` names a revision where there is no worktree; `artifacts` are paths in the worktree."""
 
@@ -51,8 +52,7 @@ class Handin:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HandedIn:
+class HandedIn(Struct, frozen=True):
     """The proposal made; `outside` are the changed paths that the task does not own (the scope gate
     will refuse them), `follow_ups` the draft tasks made of what the worker noticed."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from git_fleet.app.session import Session
 from git_fleet.core import codec
@@ -34,8 +35,7 @@ GATED = frozenset({"uphold", "eject", "refute", "integrate"})
 """Events that may hold what gates printed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(Struct, frozen=True):
     """One task's latest proposal. `result` is what its worker says of it, `parts` what it is compared by
     with its siblings. `gated` are the gates whose output was kept beside it, in the order in which they ran,
     at a moment in seconds since 1970."""
@@ -48,8 +48,7 @@ class Inspected:
     gated_at: int = 0
 
 
-@dataclass
-class _Found:
+class _Found(Struct):
     """What of one proposal has been read so far."""
 
     proposal: Proposal

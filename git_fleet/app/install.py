@@ -21,10 +21,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.app import hookfiles
 from git_fleet.app.hookfiles import HOOKS, KEPT, TEMPORARY, Owner
@@ -60,8 +61,7 @@ class Step(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True)
-class InstallReport:
+class InstallReport(Struct, frozen=True):
     """What was done, or would be. `folder` is where git looks for hooks; `to_commit` are files of the
     work tree that other worktrees get only by a commit; `notes` are sentences for people."""
 

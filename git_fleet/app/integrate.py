@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import choosing, foreign
 from git_fleet.app.checkouts import Checkouts
@@ -33,8 +35,7 @@ _REST_SECONDS = 60.0
 _IDLE_ROUNDS = 20  # in which others were always faster
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What is asked for: plans or tasks (all when empty), a person's own order for the front.
 
     `jobs` candidates are gated at once; with `batch` only the top of the stack is, and halves of it
@@ -106,8 +107,7 @@ def keep_integrating(
             lead.keep()
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """What a run is to do. `base` names the branch where only one counts; `begun`: what is asked for has been
     there, so it may have ended since; `left` is what the round before came to nothing with, `seen` the fleet as
     it was read just before."""

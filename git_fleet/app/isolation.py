@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import includes, slots
 from git_fleet.app.salvage import salvage_worktree
@@ -33,8 +35,7 @@ GIT_CONFIG = (("rebase.autoStash", "false"), ("merge.autoStash", "false"))
 _COMPOSE_LENGTH = 63  # as long as a host name's part
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A worktree to work in. `env` is what its worker's environment gets; `included` are the files copied
     from the main worktree just now; `visible` are markers that git does not ignore there; `kept` is the ref
     that holds the commits of a deleted folder, if this is made in its place."""

@@ -7,7 +7,8 @@ an issue that is closed is left alone, and a comment of ours that is there alrea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from git_fleet.app import exporting, gh
 from git_fleet.app.importers import extra

@@ -18,10 +18,11 @@ main and voids one whose are not, so a process may die anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app.lead import Leading, lost_lead
 from git_fleet.app.session import Session
@@ -80,8 +81,7 @@ def land(
     _close(leading, landings, notes)
 
 
-@dataclass
-class _Move:
+class _Move(Struct):
     """A branch on its way from `old` to `new`, and what is known of it by now.
 
     `intent` is None until it is written, `moved` says that the branch has its new value, `recorded` that the tasks'

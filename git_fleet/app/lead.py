@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app import oldlogs
 from git_fleet.app.session import Session
@@ -94,8 +95,7 @@ def _is_mine(session: Session, fence: Oid) -> bool:
     return False
 
 
-@dataclass
-class Leading:
+class Leading(Struct):
     """The lead while it integrates: its log as last written."""
 
     session: Session

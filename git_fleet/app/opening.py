@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app import choosing, documents, profiles
 from git_fleet.app import plan as planning
@@ -20,8 +21,7 @@ from git_fleet.core.snapshot import PlanRecord, TaskRecord
 from git_fleet.errors import AnswerIsNo, Denied, InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
-class Meant:
+class Meant(Struct, frozen=True):
     """The plan that is meant. `text` is its newest one, None where no approval is wanted; `notes` are for people."""
 
     plan: str

@@ -7,9 +7,10 @@ one replaces it. What cannot be understood is no order: agents can write there, 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app import minding
 from git_fleet.errors import InvalidInput
@@ -21,8 +22,7 @@ ORDERS = ("kill", "restart", "fresh")
 _FILE = "order"
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What somebody wants the supervisor to do with an agent: one of ORDERS, from whom, when (UTC)."""
 
     order: str

@@ -9,7 +9,6 @@ outlives a tmux that was killed. The pane stays until the agent is ended, forgot
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import stat
@@ -18,6 +17,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from git_fleet import resources
 from git_fleet.app import agents, tmux
@@ -81,7 +82,7 @@ def start(
     agent = agents.new(
         folder, launch, task=task, fence=fence, worker=worker, number=number, log=log, now=now, before=before
     )
-    agent = dataclasses.replace(agent, mode=PANE, socket=str(socket))
+    agent = replace(agent, mode=PANE, socket=str(socket))
     earlier = agents.find(folder)
     had_one = earlier is not None and earlier.pane  # while it still can be read
     with agents.starting(

@@ -18,9 +18,10 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import Struct
 
 from git_fleet.app.commands import MARK
 from git_fleet.core.codec import canonical
@@ -36,8 +37,7 @@ _LARGEST = 1 << 20  # a command is a few lines; more than that is nothing of our
 _SUFFIX = ".json"
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """A gate passed, and took so many seconds then."""
 
     seconds: float

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
@@ -17,8 +18,7 @@ from git_fleet.store import archive, tasks, worktree
 from git_fleet.store.worktree import Placement
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A worktree that was made for a task. `placement` is None while it is not finished, and when it
     cannot be read: then `damage` says why."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import includes, isolation, naming, provision, rework, salvage
 from git_fleet.app.acting import not_held, taken_over
@@ -26,8 +28,7 @@ from git_fleet.store.kept import snapshot as last_snapshot
 from git_fleet.store.worktree import Placement
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Names and commits a claim event records. `worktree` is an absolute path."""
 
     branch: str
@@ -37,8 +38,7 @@ class Place:
     merge: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rescued:
+class Rescued(Struct, frozen=True):
     """What was kept of earlier work: the commit to go on from and the ref that holds everything. `left`
     says what could not be kept, and stays where it is."""
 
@@ -57,8 +57,7 @@ class Rescued:
         return (*kept, self.left) if self.left else kept
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A claimed task and its worktree (None without one); `env` is what its worker's processes get,
     `conflicts` the paths in which main, merged in, is in conflict with the work so far, `trouble` what went
     wrong with its setup (a note says so, too)."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app import documents, oldlogs, snapshots
 from git_fleet.app.session import Session
@@ -29,8 +30,7 @@ _HISTORY_COMMITS = 2000
 _NAMED = 5  # tasks in one sentence
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """A stored revision of a plan: `note` is the notes commit, `created` says the plan is new."""
 
     plan: Plan

@@ -13,9 +13,10 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet import resources
 from git_fleet.app import briefing, commands, documents
@@ -48,8 +49,7 @@ _MOST_TITLE = 200
 _TAIL = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What a planner is asked: the work in somebody's words, and the id that its plan is to have ("": its own)."""
 
     description: str
@@ -57,8 +57,7 @@ class Asked:
     timeout_seconds: float = TIMEOUT_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Drafted:
+class Drafted(Struct, frozen=True):
     """A draft that was stored, and what there is to say about it; or, with `serial` saying why, none. `asked` is
     how often a planner was."""
 

@@ -6,8 +6,9 @@ fleet.toml, read from the base branch like fleet.toml itself, so that no worker 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.app import provision, rework, templates
 from git_fleet.app.session import Session
@@ -23,8 +24,7 @@ from git_fleet.git.merging import Standing
 from git_fleet.store import names
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """A task's prompt; `template` is the path of the repository's own template, "" for the built-in one."""
 
     task: TaskId

@@ -22,9 +22,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from git_fleet.app import includes, isolation, slots
 from git_fleet.app.isolation import Prepared
@@ -44,8 +46,7 @@ _POLL_SECONDS = 0.05
 _MOST_SAID = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(Struct, frozen=True):
     """How the last setup of a worktree ended; no `trouble`: well."""
 
     setup: str
@@ -182,7 +183,7 @@ def _read(git_dir: Path) -> _Done | None:
         return None
     if not isinstance(document, dict) or document.get("v") != VERSION:
         return None
-    found: list[Any] = [document.get(field.name) for field in fields(_Done)]
+    found: list[Any] = [document.get(name) for name in _Done.__struct_fields__]
     return _Done(*found) if all(isinstance(value, str) for value in found) else None
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct, field
 
 from git_fleet.app import verdicts
 from git_fleet.app.acting import act, same_proposal
@@ -45,15 +46,13 @@ _KEEP_SECONDS = 15.0  # how often a lead that waits for gates looks whether its 
 _PATHS = 50  # named in an event
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """The task stays as it is, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outdated:
+class Outdated(Struct, frozen=True):
     """Main would have changed what the task owns or reads: its verdicts are asked for again."""
 
     reason: str
@@ -62,8 +61,7 @@ class Outdated:
 Decided = Judgement | Ejected | Left | Outdated
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """A task in the queue. `layer` is None where it cannot be laid on what is below it; `outcome` is None
     until its gates have answered."""
 
@@ -78,8 +76,7 @@ class Entry:
         return self.layer is not None and not self.layer.parks and not red
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What came of a run so far."""
 
     integrated: list[Landed] = field(default_factory=list)
@@ -87,8 +84,7 @@ class Tally:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-@dataclass
-class Queue:
+class Queue(Struct):
     """The entries on top of `main`, what still waits, and what came of the others.
 
     `lead` is None on a dry run: then nothing is decided, only laid. `over` says that something has moved since

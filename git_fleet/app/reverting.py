@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts

@@ -12,10 +12,11 @@ unfinished merge or rebase.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from git_fleet.core import trailers
 from git_fleet.core.ids import Oid, TaskId

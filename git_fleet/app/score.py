@@ -6,9 +6,10 @@ Works for open plans and for closed ones, whose logs are folded into an archive 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+
+from msgspec import Struct
 
 from git_fleet.app.session import Session
 from git_fleet.core import score as scoring
@@ -27,8 +28,7 @@ from git_fleet.store import logs, names, plans
 from git_fleet.store.log import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Struct, frozen=True):
     """A score and what it teaches."""
 
     score: Score

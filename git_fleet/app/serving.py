@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
+
+from msgspec.structs import replace
 
 from git_fleet.app import claim as claiming
 from git_fleet.app import work

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.core import config as configuration
 from git_fleet.core.config import Config
@@ -40,8 +42,7 @@ AGENT_VARIABLES = (
 has started, not a person."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a face hands in: the clock (aware, UTC), the environment, this machine's name and the
     folders for its state and caches."""
 
@@ -52,8 +53,7 @@ class Surroundings:
     cache_dir: Path
 
 
-@dataclass
-class Session:
+class Session(Struct, weakref=True):
     """An open repository and the one who acts on it."""
 
     store: Store

@@ -21,10 +21,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import GitFailed, NeedsPerson
@@ -37,8 +39,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _ROOM = 1_000  # a range with fewer ports is not worth keeping away from the system's
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A slot in use. `task` prints as plan/task; `port_base` is 0 when no ports were asked for."""
 
     number: int
@@ -134,9 +135,7 @@ def _read(place: Path) -> Slot | None:
         return None
     if not isinstance(document, dict) or document.get("v") != VERSION:
         return None
-    known: dict[str, Any] = {
-        field.name: document.get(field.name) for field in fields(Slot) if field.name != "number"
-    }
+    known: dict[str, Any] = {name: document.get(name) for name in Slot.__struct_fields__ if name != "number"}
     if any(not isinstance(known[name], int if name.startswith("port_") else str) for name in known):
         return None
     return Slot(number=int(place.name), **known)

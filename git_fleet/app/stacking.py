@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts
@@ -36,8 +38,7 @@ from git_fleet.store import proposals
 _ATTRIBUTES = ".gitattributes"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """One task on top of the commit `onto`. `commit` is None for a report and where nothing is left to
     commit. `parks` are the paths that a person has to look at first: what is above does not contain it.
     `reconfigures` says that fleet.toml changes, `gates` which gates are new in it.
@@ -63,8 +64,7 @@ class Layer:
         return self.commit or self.onto
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     """What is known of a proposal before it is replayed: its own commits, and what it changes since the one
     commit where it left main; `changes` is None where there is no such commit, and git has to find out."""
 
@@ -73,8 +73,7 @@ class _Source:
     changes: tuple[Change, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Expected:
+class _Expected(Struct, frozen=True):
     """What is being read: whose proposals, what main lacks of them, the bases among that nobody has compared with
     main before, and what git is asked, first on each proposal that has a base, then on these bases."""
 
@@ -84,8 +83,7 @@ class _Expected:
     comparing: Comparing
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(Struct, frozen=True):
     """A commit of the stack. `attributes` is the commit whose `.gitattributes` are still the same here."""
 
     commit: Oid

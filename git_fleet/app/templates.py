@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from git_fleet import resources
 from git_fleet.core.quoting import harmless
@@ -26,8 +27,7 @@ MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A template's text and the name that errors give it: where it is from."""
 
     name: str

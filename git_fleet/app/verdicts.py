@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from git_fleet.app.acting import act, same_proposal
 from git_fleet.app.session import AGENT_VARIABLES, Session

@@ -17,9 +17,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.app import briefing, commands, verdicts
 from git_fleet.app.briefing import Case
@@ -49,8 +51,7 @@ _DECLARE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What is asked for: plans or tasks (all that are handed in when empty), only some lenses, or all
     `again` though they have answered."""
 
@@ -59,8 +60,7 @@ class Asked:
     again: bool = False
 
 
-@dataclass
-class _Run:
+class _Run(Struct):
     """One run: what it works with, and what came of it so far."""
 
     session: Session

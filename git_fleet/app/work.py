@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app import placing, snapshots
 from git_fleet.app.acting import act, holder_fence, renewal, same_proposal
@@ -20,8 +21,7 @@ from git_fleet.store import plans
 _CODE = re.compile(r"[^\W\d][\w-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Acted:
+class Acted(Struct, frozen=True):
     """The task after the event, and what its actor should be told."""
 
     record: TaskRecord

@@ -12,12 +12,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from msgspec import Struct
 
 from git_fleet.views.look import Look
 
@@ -32,8 +32,7 @@ R = TypeVar("R")
 Document = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call of the command line: where it works (-C), whether it answers in JSON, as whom it acts."""
 
     directory: Path

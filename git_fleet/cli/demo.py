@@ -12,11 +12,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from git_fleet.cli.call import examples
 from git_fleet.errors import AnswerIsNo, InvalidInput
@@ -78,8 +78,7 @@ resources:
 """
 
 
-@dataclass
-class Stage:
+class Stage(Struct):
     """Where the demo plays: a scratch repository, a home of its own, an environment without agents."""
 
     home: Path
@@ -137,8 +136,7 @@ class Stage:
         return told
 
 
-@dataclass
-class Told:
+class Told(Struct):
     """What a run has told, counted."""
 
     back: int = 0

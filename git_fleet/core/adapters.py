@@ -12,7 +12,6 @@ import re
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from git_fleet.core import dialects
@@ -30,8 +29,7 @@ _PLAIN_LINES, _PLAIN_CHARACTERS = 40, 800
 _USES = 1000  # that may still be said anew, one each
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter(Agent):
+class Adapter(Agent, frozen=True):
     """An agent that is known: also the `packages` it is installed from, and how its events are read (None: it is
     none of its events)."""
 

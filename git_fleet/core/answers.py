@@ -15,8 +15,9 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core.dialects import failure_of
 from git_fleet.core.ids import Oid, TaskId
@@ -37,8 +38,7 @@ _SAID = 80  # characters of what a program says of itself
 _HEX = re.compile(r"[0-9a-f]{7,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What a verifier was asked about, under all the names by which its answer may speak of it.
 
     `proposal` is the proposal's own commit; a report has no `commit` and no `tree`. `source` is whose the
@@ -56,8 +56,7 @@ class Question:
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A verdict as read. `why` says in one line why nothing clear was said, "" when it was."""
 
     ruling: Ruling
@@ -119,8 +118,7 @@ def candidates(output: str) -> Iterator[Mapping[str, Any]]:
     yield from _search(output, _Looking(), _DEPTH)
 
 
-@dataclass(slots=True)
-class _Looking:
+class _Looking(Struct):
     """How many pieces of text may still be tried in vain, over all of one output, and what an envelope says
     of a failure."""
 

@@ -12,15 +12,15 @@ other tasks do, and real fleets beat it; so it is no bound, and given beside the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.lives import Attempt, Life, Phase, Stay
 from git_fleet.core.spans import length, union
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """What no fleet could have beaten. `chain_seconds` is the longest chain of work, `lead_seconds` the time
     the lead was at work; `fraction` the larger of them as a part of the sequence (above 1 where integrating took longer than
     working). The speed-ups are None where nothing has been integrated."""

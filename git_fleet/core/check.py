@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.core import graph, patterns
 from git_fleet.core.config import Config
@@ -19,8 +20,7 @@ from git_fleet.core.schedule import FanOut, fan_out
 MAX_PATHS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class OverlapFound:
+class OverlapFound(Struct, frozen=True):
     """Two tasks that own a common path. `paths` are tracked files that both own (at most 100 of
     `count`); where there is none yet, an example of one they would both own. `ordered` says that one
     needs the other, so that they never run side by side. `rooted` are the two bare names as they would
@@ -35,8 +35,7 @@ class OverlapFound:
     rooted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """`owner` may change what `reader` relies on; paths as in `OverlapFound`."""
 
     owner: TaskId
@@ -45,8 +44,7 @@ class Interface:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlanCheck:
+class PlanCheck(Struct, frozen=True):
     """The answer of `plan check` (DESIGN sections 5 and 12). `tasks` is their number; `problems`
     keep the plan from being approved, doubts do not."""
 

@@ -7,13 +7,15 @@ are refused, because a state that is only half understood must not be written ba
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
+
+from msgspec import NODEFAULT, Struct, structs
+from msgspec.structs import FieldInfo
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import (
@@ -74,12 +76,12 @@ _AS_IS = frozenset({str, int, float, bool, type(None)})
 
 
 def _plain(value: Any) -> Any:
-    """A typed value as JSON-able data; dataclasses without the fields that have their default."""
+    """A typed value as JSON-able data; structs without the fields that have their default."""
     if type(value) in _AS_IS:
         return value
     if isinstance(value, datetime):
         return format_time(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
         fields = _fields(type(value))
         return {name: _plain(v) for name, default in fields if (v := getattr(value, name)) != default}
     if isinstance(value, (list, tuple)):
@@ -90,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 
 def _write_fields(value: Any) -> str:
-    """A dataclass as `_plain` has it, as JSON."""
+    """A struct as `_plain` has it, as JSON."""
     cls: Any = type(value)
     values, fields = _in_order(cls)
     parts = [
@@ -103,7 +105,7 @@ def _write_fields(value: Any) -> str:
 
 @cache
 def _in_order(cls: Any) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]:
-    """What reads all fields of a dataclass, sorted by name, and for each its name in quotes and its default."""
+    """What reads all fields of a struct, sorted by name, and for each its name in quotes and its default."""
     known = dict(_fields(cls))
     return attrgetter(*sorted(known)), tuple((_quoted(name), known[name]) for name in sorted(known))
 
@@ -123,14 +125,12 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
 
 @cache
 def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """The fields of a dataclass, each with its default."""
-    return tuple((field.name, _default(field)) for field in dataclasses.fields(cls))
+    """The fields of a struct, each with its default."""
+    return tuple((field.name, _default(field)) for field in structs.fields(cls))
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+def _default(field: FieldInfo) -> Any:
+    return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
 def _many(cls: type[T]) -> Decoder:
@@ -170,7 +170,7 @@ def _decode_field(key: str, value: Any) -> Any:
 
 
 _FIELDS: dict[type[Any], frozenset[str]] = {
-    cls: frozenset(f.name for f in dataclasses.fields(cls))
+    cls: frozenset(cls.__struct_fields__)
     for cls in (Claim, Finding, LeadState, PlanLog, Proposal, TaskState, Usage, Verdict)
 }
 
@@ -190,16 +190,16 @@ def decode_task_state(document: Mapping[str, Any], event_oid: Oid) -> TaskState:
 def decode_plan_log(document: Mapping[str, Any]) -> PlanLog:
     """A plan log's state."""
     log = _build(PlanLog, document)
-    return dataclasses.replace(log, state=PlanState(log.state))
+    return structs.replace(log, state=PlanState(log.state))
 
 
 def decode_lead_state(document: Mapping[str, Any], event: str, event_oid: Oid) -> LeadState:
     """The lead's state; an acquire event is its own fence, an intent event its own intent."""
     state = _build(LeadState, document)
     if event == "acquire":
-        return dataclasses.replace(state, fence=event_oid)
+        return structs.replace(state, fence=event_oid)
     if event == "intent":
-        return dataclasses.replace(state, intent=event_oid)
+        return structs.replace(state, intent=event_oid)
     return state
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 DEFAULT_DISPOSABLE = (
     "node_modules/", ".venv/", "venv/", "__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/",
@@ -26,8 +27,7 @@ PLACEHOLDER = re.compile(r"\{(slot|task|plan|port)\}")
 """What a value of [env] may hold; known in a task's worktree alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """A command that must pass in a clean checkout of the candidate."""
 
     name: str
@@ -35,8 +35,7 @@ class Gate:
     timeout_seconds: float = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(Struct, frozen=True):
     """A command told to refute a proposal, with its lens."""
 
     name: str
@@ -45,16 +44,14 @@ class Verifier:
     timeout_seconds: float = 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
+class Generated(Struct, frozen=True):
     """Paths (patterns) that `run` regenerates, such as lock files."""
 
     paths: tuple[str, ...]
     run: Command
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerProfile:
+class WorkerProfile(Struct, frozen=True):
     """How an agent is started; [worker] and [worker.NAME]. `prompt` is the path of a template in the
     repository, "" for the built-in one; `retries` how often an agent that failed is started again."""
 
@@ -68,16 +65,14 @@ class WorkerProfile:
     sparse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """The claim token bucket."""
 
     capacity: int
     refill_per_minute: float
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What verification asks for; `human` are the verbs only a person may do."""
 
     verdicts: int = 0
@@ -85,8 +80,7 @@ class Policy:
     human: tuple[str, ...] = ("approve", "accept", "reject", "verdict")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """One repository's configuration, as on its base branch. `gates_none` is `gates = "none"`; `main`
     is empty where the file does not name the default base."""
 

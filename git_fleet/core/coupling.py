@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import combinations
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.ownership import Ownership
@@ -21,8 +22,7 @@ MAX_COMMIT_PATHS = 30
 MAX_SHOWN = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Coupling:
+class Coupling(Struct, frozen=True):
     """Task `a` owns the first path, task `b` the second; `support` commits changed both, a `share`
     (0…1) of those that changed either."""
 

@@ -12,8 +12,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core.model import Usage
 from git_fleet.core.supervision import is_rate_limit
@@ -23,8 +24,7 @@ MAX_WORDS = 200
 Event = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What one event says. `words`: what the agent is at. `answer` is (more of) its final text: it goes on where
     the one before ended if it `joins`. `used` is said of `key` and stands in the place of what was said of that
     before; without a key it is the sum of all until then. `acts`: it uses a tool. `good`: a turn came to a good end.

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import reduce
 from itertools import combinations
 from operator import and_
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import (
@@ -36,8 +37,7 @@ _MATCHED_LINES = 400
 _MOST_SHAPES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One thing a sibling made. Of a file `text` is its added and removed lines alone, with their signs:
     where in the file they stand is no difference. The lines of a gate may come in any order. `cut`: the end
     of the text is missing (of a gate its beginning), whole lines of it."""
@@ -48,8 +48,7 @@ class Part:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """All that one sibling made, and the matrix values it was made for."""
 
     task: TaskId
@@ -57,8 +56,7 @@ class Work:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One line of a difference: `odd` says whether the odd one has it, or the others. Parameter values and
     what is never compared are shown by their names: `{cluster}`, `<time>`."""
 
@@ -66,8 +64,7 @@ class Line:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(Struct, frozen=True):
     """One part in which siblings differ.
 
     `odd` are the tasks that differ from more than half of the siblings, `one` the first of them, `other`
@@ -105,8 +102,7 @@ def divergences(group: str, works: Sequence[Work]) -> tuple[Divergence, ...]:
 _Texts = Mapping[TaskId, Text]
 
 
-@dataclass
-class _Named:
+class _Named(Struct):
     """Parts of several siblings that are one part by their names: whose they are, and how each reads its own."""
 
     kind: Kind

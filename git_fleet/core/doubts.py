@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import Struct
 
 from git_fleet.core import patterns
 from git_fleet.core.automaton import shape
@@ -26,8 +27,7 @@ _NAMED_FILE = re.compile(r"[\w@+.-]+(?:/[\w@+.-]+)*")
 _MAX_COMPARED = 200  # paths, and patterns: difflib takes some 10 µs for each of their pairs
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """A stable code, the task it is about (None: the plan), a plain sentence, and what to do."""
 
     code: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from git_fleet.core.matrix import Params, fill
 from git_fleet.core.problems import found, show
@@ -20,8 +21,7 @@ def _fine(_: str) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """One table, read with one set of matrix values filled in.
 
     Each method returns a value of its type whatever the table holds: `report(field, text)` hears

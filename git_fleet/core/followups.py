@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Finding, Task
@@ -33,8 +34,7 @@ _MAX_LABEL = 40
 _MAX_STEM = 80  # of an id, which has 100 characters
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A finding that is outside of the task it was found in. `path` is as in a tree, "" for none."""
 
     task: TaskId

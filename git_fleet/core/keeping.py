@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.reviewing import ChangedPath
@@ -12,8 +13,7 @@ SNAPSHOT = "snapshot"
 """How a task's snapshot is called where its salvages have numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeptWork:
+class KeptWork(Struct, frozen=True):
     """One salvage of a task, or (`number` 0) its snapshot. Work goes on from the commit `start`.
 
     It brings `commits` commits to the base branch, beside what was `uncommitted`, and changes `files` files
@@ -40,8 +40,7 @@ class KeptWork:
         return str(self.number) if self.number else SNAPSHOT
 
 
-@dataclass(frozen=True, slots=True)
-class KeptCommit:
+class KeptCommit(Struct, frozen=True):
     """A commit in kept work; `made` says that the fleet made it of what was not committed."""
 
     oid: Oid
@@ -51,8 +50,7 @@ class KeptCommit:
     made: bool
 
 
-@dataclass(frozen=True, slots=True)
-class KeptShown:
+class KeptShown(Struct, frozen=True):
     """All of one: its commits, oldest first; what it changes; what else it holds, newest first; and the
     diff where that was asked for, `cut` when it is longer than what is here."""
 
@@ -64,8 +62,7 @@ class KeptShown:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """Kept work that was taken up: as changes of the worktree here (`paths`, in conflict in `conflicts`), or
     as the new `branch`."""
 
@@ -75,8 +72,7 @@ class Applied:
     conflicts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotTaken:
+class SnapshotTaken(Struct, frozen=True):
     """What `snapshot` did: `work` is None when there is nothing to save. `written` is False where it was saved
     already; `left_out` are the paths that are not in it."""
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from git_fleet.core.config import Command, Config, WorkerProfile
 from git_fleet.core.model import Task
@@ -31,8 +32,7 @@ _PROGRAM_TEXT = re.compile(r"-[A-Za-z]*[ceErp]|--(?:command|eval|print)")
 _EXAMPLE = '["claude", "-p", "{prompt}"]'
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where the agent is to work. `worktree` is an absolute path, `git_dir` that worktree's own git dir, in
     which the files for the agent go; `env` is the environment of the claim (app/isolation.py), `claim` the claim
     as the JSON document that `git fleet claim --json` prints."""
@@ -45,24 +45,21 @@ class Place:
     claim: str
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file to write before the agent starts, readable by its owner alone."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(Struct, frozen=True):
     """A known agent: its program, and the command that runs it without a person."""
 
     name: str
     run: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """How an agent is started: `command` (a list, or a shell's text), to be run in `folder` with nothing on its
     standard input; `env` comes on top of the environment; `files` are written first. `source` says in words
     where the command is from, `run` is how it was written there, without what is put in front of it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.core import graph
 from git_fleet.core.chain import Cause
@@ -19,8 +20,7 @@ _MUCH = 0.2  # of the agent time
 _FAR = 2.0  # times more or less than estimated
 
 
-@dataclass(frozen=True, slots=True)
-class Lessons:
+class Lessons(Struct, frozen=True):
     """`headline` answers whether it was worth it, `bottleneck` names what took most of the wall time ("" as
     long as there is none), `advice` is for the next time. `predicted` is what plan check says of this plan
     for as many workers as there were; None while nobody has worked."""

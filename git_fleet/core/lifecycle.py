@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import (
@@ -40,8 +42,7 @@ ATTEMPTS = "attempts"
 CUT = "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One thing that happened, before it has an object id.
 
     `fields` are the event's own values, already typed (`Claim`, `Proposal`, tuples of `Finding`,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.matrix import Params
@@ -64,8 +65,7 @@ _PASSING = {
 `replicas: 3` to `replicas: 5` is what a reviewer must see."""
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True, dict=True):
     """One sibling's reading of one part: `plain` with what is never compared marked, `form` with its own
     parameter values marked, too."""
 
@@ -157,8 +157,7 @@ Readers = Mapping[TaskId, Reader]
 """The reader of each sibling."""
 
 
-@dataclass
-class Shape:
+class Shape(Struct):
     """Siblings whose texts are alike, and one of these texts; None: they have no such text."""
 
     text: Text | None

@@ -9,10 +9,11 @@ event is taken to be at the moment of the one before it, and how far it was off 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, reduce
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.lifecycle import ATTEMPTS, Event
@@ -48,8 +49,7 @@ class Step(NamedTuple):
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One claim. `end` is when the work ended: handed in, given up, or the lease run out. `ready` is when
     the worker had started, as far as can be known. `because` says what made a further claim necessary, ""
     for the first; `era` counts reopenings before it."""
@@ -89,8 +89,7 @@ class Leg(NamedTuple):
     attempt: Attempt | None
 
 
-@dataclass(frozen=True)
-class Life:
+class Life(Struct, frozen=True, dict=True):
     """One task's log, read. `setbacks` says, one word each, what sent it back; `lifted` when a person lifted
     a hold; `skew` how far, at most, an event lay before the one it follows, or after now."""
 
@@ -246,8 +245,7 @@ def _expiry(during: Iterable[Step]) -> int:
 # --- stays ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Around:
+class Around(Struct, frozen=True):
     """What a task may have to wait for. `needs` and `partners` (tasks that it takes turns with) are lives;
     the spans say when the plan took no claims and when a lead was at work. `verdicts`: a proposal is not
     looked at by the lead before verifiers have upheld it."""

@@ -6,9 +6,11 @@ datetimes in UTC; durations carry their unit in the name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
 
@@ -35,8 +37,7 @@ class Schedule(StrEnum):
     WAVES = "waves"
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A task as the plan says it, matrix and templates already expanded.
 
     `files` and `reads` are gitignore-style patterns (core/patterns.py); `files` is None in a draft
@@ -79,8 +80,7 @@ class Task:
         return tuple(TaskId(self.id.plan, need) for need in self.needs)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A coordination plan: an ordered list of tasks on a base branch (a short branch name)."""
 
     id: str
@@ -145,8 +145,7 @@ _ACTIVE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A lease on a task. `fence` is the claim event's object id; None only while that event is
     being built. `branch` and `worktree` say where the work happens ("" when without a worktree).
     `base` is main when the claim was made, `start` the commit the branch starts from, `merge` says
@@ -165,8 +164,7 @@ class Claim:
     merge: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What a worker handed in: `oid` is the proposal commit (artifacts), `commit` the worker's
     commit, `base` their merge base with main then. A report has no `commit`."""
 
@@ -179,8 +177,7 @@ class Proposal:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing a gate, verifier or person found. Text is untrusted; `source` says whose it is.
 
     `outside` says that it is not this task's to put right, `label` what kind of task would.
@@ -201,8 +198,7 @@ class Ruling(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """An answer on one proposal, under one lens: upheld, refuted or inconclusive (counts as refuted).
 
     `verifier` is who gave it: `verifier:NAME` for a configured command, `person:NAME`. It is bound to the
@@ -222,8 +218,7 @@ class Verdict:
         return f"{self.verifier}/{self.lens}"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What the work cost so far, as agents reported it."""
 
     input_tokens: int = 0
@@ -249,8 +244,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
+class TaskState(Struct, frozen=True):
     """A task's whole state after an event.
 
     `attempt` counts claims for ever, `forgiven` how many of them an unblock has written off.
@@ -293,8 +287,7 @@ PENDING = TaskState()
 """A task without a ref."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLog:
+class PlanLog(Struct, frozen=True):
     """A plan's state after an event of its log. `revision` is the notes commit its tasks are read
     from (None before the first approval), `incoming` the one being approved."""
 
@@ -304,8 +297,7 @@ class PlanLog:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LeadState:
+class LeadState(Struct, frozen=True):
     """The lead's lease: `fence` is the acquire event (None: nobody leads), `intent` the event that
     holds an intent not yet completed. `worktree` is the git dir of the worktree it is bound to."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import translate
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.core import graph
 from git_fleet.core.matrix import fill
@@ -13,8 +15,7 @@ from git_fleet.core.model import Task
 from git_fleet.core.problems import nearest
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A task whose needs are not resolved yet: `needs` as written, placeholders and all.
 
     `template` is its entry's id as written; `report(field, text)` hears what is wrong with the task.
@@ -53,19 +54,18 @@ def _resolved(draft: Draft, names: _Names) -> Task:
     return replace(draft.task, needs=tuple(needs))
 
 
-@dataclass(slots=True)
 class _Names:
     """What a need can name in one plan."""
 
-    drafts: Sequence[Draft]
-    ids: dict[str, None] = field(init=False)
-    templates: dict[str, list[Task]] = field(init=False)
-    globs: dict[str, list[str]] = field(init=False, default_factory=dict)
+    ids: dict[str, None]
+    templates: dict[str, list[Task]]
+    globs: dict[str, list[str]]
 
-    def __post_init__(self) -> None:
-        self.ids = dict.fromkeys(draft.task.id.task for draft in self.drafts)
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        self.ids = dict.fromkeys(draft.task.id.task for draft in drafts)
         self.templates = {}
-        for draft in self.drafts:
+        self.globs = {}
+        for draft in drafts:
             if draft.task.params:
                 self.templates.setdefault(draft.template.lower(), []).append(draft.task)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _UNITS = ("B", "kB", "MB", "GB")
 
 
-@dataclass(slots=True)
-class _Folder:
+class _Folder(Struct):
     """A folder by its path (with a slash at its end; "" for the root); `size` and `count` are of all in it."""
 
     path: str

@@ -8,8 +8,9 @@ theirs, or names one of them, is left out. Reports own nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from git_fleet.core import patterns
 from git_fleet.core.ids import TaskId
@@ -19,8 +20,7 @@ from git_fleet.core.patterns import Matcher, OverlapIndex, Pattern
 _STRICTEST_FIRST = (Overlap.SERIALIZE, Overlap.WATCH, Overlap.ACCEPT)
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """Two tasks that overlap, in the order given, and what they may do. `patterns` are one pattern
     of each that meet (the reader's is from `reads` where the pair is a joint owner and a reader)."""
 
@@ -79,8 +79,7 @@ def _joint_pairs(tasks: Sequence[Task], files: Sequence[Sequence[Pattern]]) -> I
         yield Pair(edge.owner, edge.reader, Overlap.SERIALIZE, edge.patterns)
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """An interface: `owner` may change what `reader` relies on. `patterns` are one of the owner's
     `files` and one of the reader's `reads` that meet."""
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.core import patterns, spelling
 from git_fleet.core.fields import Fields
@@ -99,8 +101,7 @@ def _dump_task(task: Task) -> dict[str, Any]:
     return table
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(Struct, frozen=True):
     """The document while it is read."""
 
     document: Mapping[str, Any]

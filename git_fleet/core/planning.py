@@ -14,8 +14,9 @@ import re
 import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core import quoting
 from git_fleet.core.config import Config
@@ -37,8 +38,7 @@ _BARE = re.compile(r"^(?:version\s*=\s*1|fan_out\s*=\s*false)\s*(?:#.*)?$", re.M
 _PIECE, _PIECES, _DEPTH = 1 << 18, 200, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a planner said: `text` of a plan in `format` (toml, json); or why the work is none for several
     (`serial`); or, where it said nothing clear, why not (`unclear`)."""
 
@@ -48,8 +48,7 @@ class Answer:
     unclear: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """An answer that could not be used, and what was wrong with it."""
 
     said: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from git_fleet.errors import InvalidInput
 
@@ -58,8 +59,7 @@ class Problem(NamedTuple):
     line: int = 0
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(Struct):
     """Collects problems of one document. `source` is what people call it: a file's name."""
 
     source: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core import overlaps, quoting
 from git_fleet.core.config import Config
@@ -28,8 +29,7 @@ _LINE = 300
 _AT_WORK = (State.CLAIMED, State.PROPOSED, State.VERIFIED, State.PARKED, State.REWORK)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that a prompt is made from. `siblings` are all tasks of the plan; `base` is the branch it goes
     onto. `worktree` and `branch` are empty where there is none (yet).
 

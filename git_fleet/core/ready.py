@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+
+from msgspec import Struct
 
 from git_fleet.core import graph, lease, verdicts
 from git_fleet.core.config import Config
@@ -24,8 +25,7 @@ INTEGRATES = "git fleet integrate"
 """What lifts the limit on proposals that wait: no worker does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why a task cannot be claimed now: a stable code, a plain sentence, what would change it."""
 
     code: str

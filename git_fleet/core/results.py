@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import MAX_TEXT
@@ -11,8 +12,7 @@ from git_fleet.core.model import Finding, PlanState, State, Usage
 from git_fleet.core.ready import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRow:
+class PlanRow(Struct, frozen=True):
     """One plan in `plan list`."""
 
     plan: str
@@ -22,8 +22,7 @@ class PlanRow:
     tasks: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(Struct, frozen=True):
     """One task in `status`. `ahead` counts commits over the base, `dirty` uncommitted paths; both
     are None when its worktree is not on this machine. `why` says what keeps it from going on when it is
     blocked, and what was found wrong with it when it is in rework."""
@@ -46,8 +45,7 @@ class TaskRow:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanStatus:
+class PlanStatus(Struct, frozen=True):
     """One plan in `status`: how many tasks are in each state, and the tasks in plan order."""
 
     plan: str
@@ -59,8 +57,7 @@ class PlanStatus:
     tasks: tuple[TaskRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The fleet at one moment. `main` is the commit of the default base, `next_command` what the
     one who looks would do next, `closed` how many plans there have been that `plans` leaves out."""
 
@@ -72,8 +69,7 @@ class Status:
     closed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyTask:
+class ReadyTask(Struct, frozen=True):
     """A task that can be claimed now. `wave` counts from 0."""
 
     id: TaskId
@@ -83,8 +79,7 @@ class ReadyTask:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why a task can or cannot be claimed now, and what was found wrong with it before."""
 
     id: TaskId
@@ -94,8 +89,7 @@ class Explanation:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sibling:
+class Sibling(Struct, frozen=True):
     """What a worker may know of another task of its plan."""
 
     id: TaskId
@@ -106,8 +100,7 @@ class Sibling:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorktreeRow:
+class WorktreeRow(Struct, frozen=True):
     """One task's worktree on this machine. `current` says that it belongs to the task's latest claim,
     `dirty` counts uncommitted paths (None: the folder is gone or cannot be read), `slot` is 0 without
     one. `state` is None when nobody knows the task any more."""
@@ -122,8 +115,7 @@ class WorktreeRow:
     dirty: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One event of a log; `summary` is what it says in a few words (a reason, a finding, a commit)."""
 
     event: str
@@ -133,8 +125,7 @@ class LogLine:
     oid: Oid
 
 
-@dataclass(frozen=True, slots=True)
-class AgentOutput:
+class AgentOutput(Struct, frozen=True):
     """What the `number`-th agent of the claim `attempt` printed, as far as it is kept; `at` is when it last did.
     `text` is as the agent wrote it: nothing in it is made harmless."""
 
@@ -145,8 +136,7 @@ class AgentOutput:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """A log, oldest first, and where all that a task's gates printed is kept: `<ref>:<file>` each, as `git
     show` takes them, oldest proposal first."""
 
@@ -154,8 +144,7 @@ class Story:
     gate_logs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Struct, frozen=True):
     """A task that ended integrated; `commit` is None when there was nothing to commit."""
 
     id: TaskId
@@ -163,8 +152,7 @@ class Landed:
     tree: Oid | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ejected:
+class Ejected(Struct, frozen=True):
     """A task that went back to rework: `reason` is conflict, gate, scope, needs or verdict."""
 
     id: TaskId
@@ -182,16 +170,14 @@ class Ejected:
         return Finding(text, source=self.reason, path=self.paths[0] if self.paths else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """A task that was asked for and left as it is, and why."""
 
     id: TaskId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Integration:
+class Integration(Struct, frozen=True):
     """What `integrate` did (or, on a dry run, would do) to the branch `base`, which `main_…` speak of."""
 
     main_before: Oid
@@ -204,8 +190,7 @@ class Integration:
     base: str = "main"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """One verdict on a task's latest proposal, as its log has it: who (`verifier:NAME`, `person:NAME`) gave
     it, when, on which tip of the base branch. `oid` is the event, whose text `output` is what a command
     printed. `counts` says that no later answer took its place."""
@@ -222,8 +207,7 @@ class Given:
     counts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What `verify` made of one task: its state after it, the verdicts on its proposal, and the lenses that
     are not heard yet. `refuted` says that it went back to rework, `reason` why in a word (verdict, gate,
     scope), and `detail` what a gate or the scope had against it."""
@@ -244,16 +228,14 @@ class Verified:
         return self.state is State.REWORK
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What `verify` did: the tasks looked at, and those left as they are."""
 
     tasks: tuple[Verified, ...]
     skipped: tuple[Skipped, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reverted:
+class Reverted(Struct, frozen=True):
     """What `revert` did (or, on a dry run, would do): `commit` on the branch `base` takes back `reverted`."""
 
     id: TaskId
@@ -265,8 +247,7 @@ class Reverted:
     base: str = "main"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that `doctor` found; `fixed` says that --fix has put it right."""
 
     code: str
@@ -275,8 +256,7 @@ class Problem:
     fixed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """All that `doctor` found; `ok` when no problem is left. `notes` are worth knowing, not wrong."""
 
     ok: bool
@@ -284,8 +264,7 @@ class Diagnosis:
     notes: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(Struct, frozen=True):
     """What became of one task's worktree. `kept` is a word for why it stays ("" when it is gone, or would
     be), `text` says it in a sentence, `paths` what is in the way. `branch` was deleted with it, `salvage`
     is the ref that now holds what nothing else did."""
@@ -299,8 +278,7 @@ class Cleaned:
     salvage: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundGate:
+class FoundGate(Struct, frozen=True):
     """A gate that the repository itself suggests: `run` goes to sh, `reason` names the file that says so.
     An `alternative` checks what another one found does already."""
 
@@ -310,8 +288,7 @@ class FoundGate:
     alternative: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InitReport:
+class InitReport(Struct, frozen=True):
     """What `init` did (or, on a dry run, would do). `config` is the new fleet.toml's text, "" when there
     is one already; `hooks` are lines about each hook that changed, `agents` about each file for coding agents;
     `commands` commit what has to be."""
@@ -324,8 +301,7 @@ class InitReport:
     agents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LeadView:
+class LeadView(Struct, frozen=True):
     """Who leads; an empty holder means nobody. `mine` says that this worktree does."""
 
     holder: str

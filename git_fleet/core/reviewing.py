@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence
@@ -15,8 +16,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import missing, persons_command, to_ask, why_not
 
 
-@dataclass(frozen=True, slots=True)
-class GateRun:
+class GateRun(Struct, frozen=True):
     """What came of one gate on the latest proposal. `seconds` is None where nobody wrote it down, `cached`
     says that an earlier pass on the same tree stood for a run."""
 
@@ -26,8 +26,7 @@ class GateRun:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(Struct, frozen=True):
     """One verdict on the latest proposal, or a person's word, whose lens is "". `counts` unless it was
     replaced by a later one or asked for anew."""
 
@@ -38,8 +37,7 @@ class Opinion:
     counts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedPath:
+class ChangedPath(Struct, frozen=True):
     """One file that a proposal changed: lines that came and went (none are counted in a binary one)."""
 
     path: str
@@ -48,24 +46,21 @@ class ChangedPath:
     binary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """A file handed in beside the commit; `size` in bytes."""
 
     name: str
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """What was found wrong with one of the proposals of a task, by the proposal's number."""
 
     proposal: int
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReview:
+class TaskReview(Struct, frozen=True):
     """One task as a reviewer sees it; all of it about its latest proposal.
 
     `did` is what its worker says was done. `base` and `commit` are the ends of its changes (None: a report,
@@ -113,8 +108,7 @@ class TaskReview:
         return sum(path.removed for path in self.paths)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A task in the review queue: what it waits for, a word (`verdict`, `integrate`, `person`) and a phrase,
     since when, and what a person types for it where one command is enough."""
 
@@ -126,8 +120,7 @@ class Waiting:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(Struct, frozen=True):
     """What a person should do next: a stable word, a plain sentence, and the exact commands."""
 
     code: str
@@ -135,8 +128,7 @@ class Recommendation:
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """A plan as a reviewer sees it at one moment. `tasks` are all of them, or the one that was asked for;
     `queue` has the longest waiting first."""
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Why a run ended. `code`: complete, waiting (for a person), paused, interrupted, time, cost."""
 
     code: str
     text: str
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What came of a run so far. `calls` counts how often a person was told of something, `nothing` is why the last
     claim found nothing."""
 
@@ -36,8 +34,7 @@ class Tally:
         self.ends[task] = how
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEnd:
+class TaskEnd(Struct, frozen=True):
     """How a task stands when the run has ended; `reason` says why it goes no further."""
 
     task: TaskId
@@ -47,8 +44,7 @@ class TaskEnd:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """What came of a whole run. `commits` went onto the base branch, `recovered` claims were an earlier run's."""
 
     plan: str
@@ -69,8 +65,7 @@ class RunResult:
         return all(task.state.ended for task in self.tasks)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Struct, frozen=True):
     """What a run would do: `begins` says it in words, `agents` are the commands that start agents, placeholders as
     they are; `left` tasks have not ended, `ready` ones could be claimed now."""
 

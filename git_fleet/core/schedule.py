@@ -11,8 +11,9 @@ Parallel pays only if (N − 1) × t > the spawn cost Σs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 GROWTH = 1.05
 """Workers are useful as long as more of them make it at least 5 % faster."""
@@ -25,8 +26,7 @@ class Shape(StrEnum):
     SERIAL = "serial"
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """What the verdict is computed from. All times in minutes; `minutes` is Σt, `spawn_minutes`
     and `review_minutes` are for one task."""
 
@@ -51,8 +51,7 @@ class Inputs:
         return self.sequential / self.parallel(workers) if self.minutes else 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(Struct, frozen=True):
     """The verdict for `workers`, with what limits it; `useful_workers` is the smallest number
     beyond which no larger one is 5 % faster. Times in minutes."""
 

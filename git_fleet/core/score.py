@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
+
+from msgspec import Struct
 
 from git_fleet.core.bound import Bound, bound
 from git_fleet.core.chain import Cause, Link, chain
@@ -35,8 +36,7 @@ class Worth(StrEnum):
     EARLY = "early"
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(Struct, frozen=True):
     """What a score is made from. `since` says when the plan first had a task (absent: from the start);
     `pairs` take turns; `closed` and `led` say when the plan took no claims and when somebody led, maybe
     overlapping; `over` that the plan is closed. `verdicts` is policy.verdicts."""
@@ -54,8 +54,7 @@ class Records:
     over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseTime:
+class PhaseTime(Struct, frozen=True):
     """How long tasks were in one phase, added up, and how many tasks ever were."""
 
     phase: Phase
@@ -63,8 +62,7 @@ class PhaseTime:
     tasks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Setback:
+class Setback(Struct, frozen=True):
     """Tasks sent back for one reason: how often, how many claims followed from it, and the agent time and
     cost of those."""
 
@@ -75,8 +73,7 @@ class Setback:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerTime:
+class WorkerTime(Struct, frozen=True):
     """One worker's claims and working time."""
 
     worker: str
@@ -84,8 +81,7 @@ class WorkerTime:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """A part of the wall time and what it is due to; `tasks` are those of the chain, in its order."""
 
     cause: Cause
@@ -94,8 +90,7 @@ class Share:
     tasks: tuple[TaskId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """The answer of `score`. Times in seconds, exact to the millisecond. `workers` counts those at work at
     the busiest moment, `hands` are all there were. `useful_seconds` is the sequence. `phases` add up to the
     tasks' time in the window, `shares` to the wall time; the first of them is the bottleneck. `skew_seconds`

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import LeadState, Plan, PlanLog, PlanState, Task, TaskState
 from git_fleet.errors import Ambiguous, InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRecord:
+class PlanRecord(Struct, frozen=True):
     """A plan as read: its log's tip and state, the approved revision and, while approving, the
     incoming one. `note` is the newest notes commit (maybe a draft), `base_commit` what it annotates."""
 
@@ -37,8 +38,7 @@ class PlanRecord:
         return tuple(plan for plan in (self.approved, self.incoming) if plan is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
+class TaskRecord(Struct, frozen=True):
     """A task as read. `tip` is its log's newest event, None for a task nobody has touched."""
 
     task: Task
@@ -51,8 +51,7 @@ class TaskRecord:
         return self.task.id
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """`tasks` holds every task of every plan that is not a draft nor closed, in plan order.
 
     While a plan is being approved, tasks only its incoming revision has are in `incoming`: they

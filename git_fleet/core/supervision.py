@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.core.config import Config
 
@@ -48,8 +50,7 @@ class Step(StrEnum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How long, in seconds, and for how much, in US dollars (0: no matter how much), an agent may work."""
 
     renew: float
@@ -75,8 +76,7 @@ def limits_of(config: Config, profile: str) -> Limits:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(Struct, frozen=True):
     """What is known of an agent at work. `began` and the others are seconds of one clock; `sign` is its last sign
     of life, `looked` when its work tree was looked into, `renewed` when its lease was (or was tried to be)."""
 
@@ -97,8 +97,7 @@ class Life:
         return replace(self, sign=max(self.sign, sign))
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """What to do now. `code` and `reason` say why an agent is to be ended; `seconds` how long to wait."""
 
     step: Step
@@ -148,21 +147,22 @@ class Outcome(StrEnum):
     BLOCK = "block"
 
 
-@dataclass(frozen=True, slots=True)
-class Tries:
+class Tries(Struct, frozen=True):
     """How often the agent of a claim was started again: because it failed, because it was told to come later."""
 
     failed: int = 0
     limited: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What an agent has told of its end itself: that it failed, whatever its exit code is ("": it did not), and
     whether it was `limited`, told to come later; None when only its last words can say that."""
 
     failure: str = ""
     limited: bool | None = None
+
+
+_NOTHING = Told()
 
 
 def outcome(
@@ -171,7 +171,7 @@ def outcome(
     tries: Tries,
     retries: int,
     ended: Advice | None = None,
-    told: Told = Told(),
+    told: Told = _NOTHING,
 ) -> Outcome:
     """What to do after an agent ended with exit code `code` (None: nobody knows) and these last `words`.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 
@@ -19,8 +20,7 @@ class Fate(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedIssue:
+class TrackedIssue(Struct, frozen=True):
     """An issue all of whose tasks are integrated. `command` closes it ("" items never: an argument list, empty
     where only its tracker's own ways do); `detail` says why it failed, or what to do."""
 
@@ -32,8 +32,7 @@ class TrackedIssue:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(Struct, frozen=True):
     """The issues of a plan. `asked` says that they were to be closed, `gh` whether that program is there."""
 
     plan: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.core import trailers
 from git_fleet.core.ids import Oid
@@ -28,8 +29,7 @@ class History(NamedTuple):
     base: Oid | None
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(Struct, frozen=True):
     """What of these proposals `onto` lacks. `lines` are the commits of each, newest first, and its base as in
     History; `trees` those of all commits walked."""
 

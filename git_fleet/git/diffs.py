@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from git_fleet.core.ids import Oid
 from git_fleet.git.process import Child, Git
@@ -73,8 +74,7 @@ def read(git: Git, pairs: Sequence[Pair]) -> dict[Pair, tuple[FileDiff, ...]]:
     return {pair: tuple(file.done() for file in reading.found.get(pair, ())) for pair in pairs}
 
 
-@dataclass
-class _File:
+class _File(Struct):
     """A file's changes while they are read."""
 
     path: str

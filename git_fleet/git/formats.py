@@ -9,9 +9,10 @@ import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
+
+from msgspec import Struct
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed, InvalidInput
@@ -56,8 +57,7 @@ class Change(NamedTuple):
     new_oid: Oid
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """Who and when: Unix `seconds`, and minutes east of UTC. Bytes that are not UTF-8 survive in `name`."""
 
     name: str
@@ -70,8 +70,7 @@ class Signature:
         return _stored(self)
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """A commit, parsed. `message` is everything after the headers, decoded by its `encoding` header."""
 
     oid: Oid

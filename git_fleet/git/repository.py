@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed, InvalidInput
@@ -22,8 +23,7 @@ _EMPTY_TREE = {
 _NOT_FOUND = "not a git repository"
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """One repository, seen from one of its worktrees (or from none, when bare or inside `.git`).
 
     `git_dir` is this worktree's own, `common_dir` the one all worktrees share (the same in the main

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
@@ -15,8 +16,7 @@ from git_fleet.store import log
 from git_fleet.store.cache import Cache
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Struct, frozen=True):
     """The doors to one repository's fleet state."""
 
     repo: Repository

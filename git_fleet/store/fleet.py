@@ -7,8 +7,10 @@ One `for-each-ref` for plans, guard and lead, one for the task tips, one for the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PENDING, LeadState, PlanLog, PlanState, State, Task, TaskState
@@ -21,8 +23,7 @@ from git_fleet.store.plans import Revision
 _TRIES = 50
 
 
-@dataclass
-class Known:
+class Known(Struct):
     """What was read before and cannot have changed: states by tip, revisions by notes commit."""
 
     states: dict[Oid, TaskState] = field(default_factory=dict)

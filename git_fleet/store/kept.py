@@ -15,8 +15,9 @@ many of the parents are of snapshots before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
@@ -31,8 +32,7 @@ SNAPSHOT = 0
 """The number of what is no salvage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where kept work comes from: a worktree's path, the short name of its branch, and the claim's fence."""
 
     worktree: str = ""
@@ -40,8 +40,7 @@ class Origin:
     fence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A salvage, or (`number` 0) a snapshot. Work goes on from `start`; `others` holds what else it keeps,
     `earlier` where snapshots before it would have gone on from."""
 

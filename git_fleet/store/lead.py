@@ -10,9 +10,10 @@ the intent, so that a lead who lost the lease cannot move main.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
@@ -26,8 +27,7 @@ from git_fleet.store.base import Store
 _INTENT = "intent.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(Struct, frozen=True):
     """One task on its way onto main: its commit there, the event that says so (written already,
     on top of `tip`) and the text of its evidence note. `reverts`: the commit takes back what the task had
     become."""
@@ -41,8 +41,7 @@ class Landing:
     reverts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """`ref` is to move from `old` to `new`; `checkout` is the worktree that has it checked out, or ""."""
 
     ref: str
@@ -52,8 +51,7 @@ class Intent:
     landings: tuple[Landing, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LeadRecord:
+class LeadRecord(Struct, frozen=True):
     """The lead's log as read."""
 
     tip: Oid | None
@@ -114,7 +112,7 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
     """Record the intent on the exact lead's log read; nothing else has moved yet."""
     if record.state.intent is not None:
         raise IllegalEvent("another intent is open", hint="git fleet integrate finishes it")
-    document = _document(intent) | {"landings": [_document(landing) for landing in intent.landings]}
+    document = asdict(intent) | {"landings": [asdict(landing) for landing in intent.landings]}
     blob = store.objects.write("blob", codec.canonical(document).encode())
     event = Event("intent", now, actor, {"ref": intent.ref, "old": intent.old, "new": intent.new})
     tip = store.append(
@@ -126,11 +124,6 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
         attached={_INTENT: blob},
     )
     return LeadRecord(tip, replace(record.state, intent=tip))
-
-
-def _document(part: Intent | Landing) -> dict[str, Any]:
-    """Its fields by name. (`asdict` would copy each, all the way down.)"""
-    return {field.name: getattr(part, field.name) for field in fields(part)}
 
 
 def read_intent(store: Store, event: Oid) -> Intent:

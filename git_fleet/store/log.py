@@ -17,9 +17,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid
@@ -32,8 +33,7 @@ MAX_STATE_BYTES = 16 * 1024
 MAX_TEXT_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One stored event. `document` is its whole JSON, `event` the typed reading of it."""
 
     oid: Oid

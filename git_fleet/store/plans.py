@@ -7,9 +7,10 @@ text is one commit of that ref, so `git notes --ref=fleet/plan/<plan> show <base
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, is_oid
@@ -25,8 +26,7 @@ from git_fleet.store import log, names
 from git_fleet.store.base import Store, value
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """One stored text of a plan: the notes commit, the commit it annotates, what it says."""
 
     note: Oid

@@ -11,9 +11,10 @@ trace of a hand-in that did not get there, and the next one takes the next numbe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId

@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import GitFailed, InvalidInput, UnknownFormat
@@ -37,8 +39,7 @@ _LOCK_REASON = "git-fleet: "
 _LISTS = ("files", "reads", "regexes", "generated_regexes")
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """Which task is worked on here, by which claim, and what it may touch.
 
     `fence` is the claim event's object id, `branch` and `base` are short branch names, `mode` is
@@ -115,12 +116,12 @@ def _parse(document: Any, place: Path) -> Placement:
             hint="git fleet doctor",
         )
     known: dict[str, Any] = {}
-    for field in fields(Placement):
-        value = document.get(field.name)
-        wanted = list if field.name in _LISTS else int if field.name == "slot" else str
+    for name in Placement.__struct_fields__:
+        value = document.get(name)
+        wanted = list if name in _LISTS else int if name == "slot" else str
         if not isinstance(value, wanted):
-            raise _broken(place, f"{field.name} is {value!r}")
-        known[field.name] = tuple(map(str, value)) if isinstance(value, list) else value
+            raise _broken(place, f"{name} is {value!r}")
+        known[name] = tuple(map(str, value)) if isinstance(value, list) else value
     return Placement(**known)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.core.problems import nearest
 from git_fleet.errors import InvalidInput
@@ -12,8 +13,7 @@ from git_fleet.errors import InvalidInput
 NAME = "fleet"
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(Struct, frozen=True):
     """`text` belongs into `file`; where that has something already, beside it."""
 
     client: str

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from git_fleet.views.look import Look, line
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A text and its style; what others wrote is made harmless here."""
 
     text: str
     style: str = ""
 
 
-@dataclass(slots=True)
-class Table:
+class Table(Struct):
     """Rows under headings. The columns in `whole` are shown whole (ids); `right` ones are numbers."""
 
     headings: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence

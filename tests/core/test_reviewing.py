@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from git_fleet.core.config import Config
 from git_fleet.core.divergence import Divergence
@@ -24,7 +25,7 @@ def reviewed(
 ) -> TaskReview:
     """A task in this state since so many minutes before START."""
     proposal = Proposal(1, OID, "w1", OID, OID, OID)
-    now = replace(TaskState(state, 1, proposal=proposal), **fields)  # type: ignore[arg-type]  # of TaskState
+    now = replace(TaskState(state, 1, proposal=proposal), **fields)
     task = Task(TaskId("p", name), f"Do {name}", name, hold=hold)
     since = None if hold else START - timedelta(minutes=minutes)
     return TaskReview(TaskRecord(task, OID, now), base=OID, commit=OID, state_since=since)

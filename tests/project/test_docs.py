@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from git_fleet import errors
 from git_fleet.app.documents import load_config, load_plan
@@ -198,8 +198,8 @@ def _plan(text: str, name: str) -> Plan:
 def test_the_configuration_of_readme_shows_the_defaults() -> None:
     (text,) = blocks(section("Configuration"), "toml")
     config, document = load_config(text.encode(), "fleet.toml")
-    assert set(document) - {"version", "gate", "env"} <= {field.name for field in dataclasses.fields(Config)}
-    assert dataclasses.replace(config, gates=(), generated=(), env=(), worker=Config().worker) == Config()
+    assert set(document) - {"version", "gate", "env"} <= set(Config.__struct_fields__)
+    assert replace(config, gates=(), generated=(), env=(), worker=Config().worker) == Config()
 
 
 def said_to_agents() -> Iterator[tuple[str, list[str]]]:

@@ -17,11 +17,11 @@ import os
 import socket
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
+from msgspec.structs import replace
 
 from git_fleet.app import acting, handin, placing, work
 from git_fleet.app import claim as claiming

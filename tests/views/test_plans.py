@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.check import PlanCheck, check_plan
 from git_fleet.core.config import Config, Gate

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.divergence import Divergence, Line
 from git_fleet.core.ids import TaskId

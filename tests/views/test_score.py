@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.bound import Bound
 from git_fleet.core.chain import Cause, Link

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Claim, Finding, Output, PlanState, Proposal, State, Task, TaskState
@@ -22,7 +22,7 @@ CLAIM = Claim("w1", OID, START, START + timedelta(hours=1), 2, branch="feature/1
 
 def record(state: State, **changes: object) -> TaskRecord:
     task = Task(TASK, "Do it", "do-it", files=("a.py",), prompt="Please.\nNow.")
-    return TaskRecord(task, OID, replace(TaskState(state, claim=CLAIM), **changes))  # type: ignore[arg-type]  # any field
+    return TaskRecord(task, OID, replace(TaskState(state, claim=CLAIM), **changes))
 
 
 def test_the_status_is_read_in_two_seconds() -> None:
@@ -150,7 +150,7 @@ def test_a_claim_without_a_worktree_says_how_to_hand_in() -> None:
 def asked(**fields: object) -> TaskRecord:
     """A claimed task that its plan says more about."""
     claimed = record(State.CLAIMED)
-    return replace(claimed, task=replace(claimed.task, **fields))  # type: ignore[arg-type]  # any field
+    return replace(claimed, task=replace(claimed.task, **fields))
 
 
 def test_a_worker_is_told_how_its_work_will_be_judged() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.app.session import Session
 from git_fleet.core.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is not as it should be: a stable code, a sentence, the command that helps.
 
     `repair` puts it right without destroying anything; it may raise FleetError, or find that somebody

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct, field
 
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.session import Session
@@ -24,8 +25,7 @@ _BROKEN = (KeyError, TypeError, ValueError, AttributeError)
 """What reading a document that is no document of ours raises."""
 
 
-@dataclass
-class _Chain:
+class _Chain(Struct):
     """A log as far as it can be read, newest first; `damage` says why not further."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -160,9 +160,7 @@ def _fold(
             return
         if found != expected:
             different = [
-                each.name
-                for each in fields(found)
-                if getattr(found, each.name) != getattr(expected, each.name)
+                name for name in found.__struct_fields__ if getattr(found, name) != getattr(expected, name)
             ]
             yield f"{what} has another {', '.join(different)} than follows from the events"
             return

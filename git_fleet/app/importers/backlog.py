@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app.importers import extra, frontmatter, owned
 from git_fleet.app.importers.document import Document
@@ -62,8 +63,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """One task file while it is read: the line before its first, its front matter, typed, and its text."""
 
     offset: int

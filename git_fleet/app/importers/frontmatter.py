@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.errors import InvalidInput
 
@@ -24,8 +25,7 @@ _NOT_PLAIN = tuple("&*!|>%@`{}[],#?\"'")
 _NULL = ("", "~", "null")
 
 
-@dataclass(slots=True)
-class FrontMatter:
+class FrontMatter(Struct):
     """The values by key, the line of each key, and the number of lines up to the body, all as in the file."""
 
     values: dict[str, Any]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app.importers import extra, json, owned
 from git_fleet.app.importers.document import Document
@@ -39,8 +40,7 @@ def is_issue_url(text: str) -> bool:
     return _URL.fullmatch(text) is not None
 
 
-@dataclass(slots=True)
-class _Issue:
+class _Issue(Struct):
     """One issue while it is read. `repository` is the start of its address, "" when it says none."""
 
     number: int

@@ -7,15 +7,15 @@ either, but who waits for it would wait for ever: that is for a person to settle
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from git_fleet.core.problems import nearest
 
 _NAMED = 10
 
 
-@dataclass(slots=True)
-class Links:
+class Links(Struct):
     """The entries of one file by the id that the plan will use. `given_up` says why, in words."""
 
     tasks: dict[str, None] = field(default_factory=dict)

@@ -8,7 +8,8 @@ owned", "**Owned**") with patterns in code marks, as a list or not, or in a fenc
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from git_fleet.app.importers import cells
 
@@ -23,8 +24,7 @@ _MARKER = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _NOTHING = ("_no response_", "none", "-", "n/a")
 
 
-@dataclass(slots=True)
-class Said:
+class Said(Struct):
     """The patterns a text names, those that are not understood by line (1-based), and the lines that are
     neither code nor about files."""
 
@@ -67,8 +67,7 @@ def read(body: str) -> Said:
     return said
 
 
-@dataclass(slots=True)
-class _Section:
+class _Section(Struct):
     """A section about files: how many were known when it began, and whether the line before was empty."""
 
     known: int

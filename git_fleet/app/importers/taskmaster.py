@@ -8,8 +8,9 @@ none, deferred ones are on hold. `relevantFiles` to be created or modified are t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app.importers import extra, json
 from git_fleet.app.importers.document import Document
@@ -27,8 +28,7 @@ _ACTIONS = {"create": "files", "modify": "files", "delete": "files", "reference"
 _MAPPED = ("title", "description", "details", "testStrategy", "acceptanceCriteria", "subtasks")
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """A task or subtask: its id in the plan, what stands before the number of others of its tag ("" or "api-"),
     the id of the task it is a part of, or ""."""
 

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from git_fleet.app.running.desk import Desk
 from git_fleet.app.session import Session
@@ -39,8 +40,7 @@ _KILLED_TRIES = 3
 Wanted = Callable[[Session, str, str], list[TaskRecord]]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """One call came to its end. `document` is its answer, `trouble` what a person has to know, "" when all is well."""
 
     what: str

@@ -13,7 +13,8 @@ import queue
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from git_fleet.app import claim
 from git_fleet.app.running import backlog, listening, needed, orders, recovery
@@ -37,8 +38,7 @@ _REST_SECONDS = 60.0
 """So long one waits at the most before looking again whether something can be claimed, without having been told."""
 
 
-@dataclass
-class Conductor:
+class Conductor(Struct, dict=True):
     """One run. `events` may be posted to from any thread, and from signal handlers."""
 
     desk: Desk

@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from git_fleet.app import agents
 from git_fleet.app.agents import Agent
@@ -27,8 +29,7 @@ from git_fleet.errors import FleetError
 from git_fleet.store import bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What is asked for. `command` was typed for this run, `agent` is used where nothing is configured. `program`
     starts this program (the face knows how). 0 stands for no limit; seconds and US dollars."""
 
@@ -82,8 +83,7 @@ class Bell:
         os.close(self._writes)
 
 
-@dataclass
-class Seat:
+class Seat(Struct):
     """A worker of the run and what it is at. `since` and `began` are seconds of the clock that never jumps. `words`
     are the last ones of its agent, `owed` is what that has cost, in US dollars, and its task's log does not tell yet."""
 
@@ -107,8 +107,7 @@ class Seat:
         self.phase, self.since = phase, time.monotonic()
 
 
-@dataclass
-class Desk:
+class Desk(Struct):
     """What all parts of a run share. `fleet` is the fleet's folder in the common dir; `describe` gives a claim as
     `git fleet claim --json` prints it."""
 

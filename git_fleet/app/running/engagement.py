@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import agents, claim, handin, outputs, placing, prompt, work
 from git_fleet.app.agents import Agent
@@ -51,8 +53,7 @@ class How(StrEnum):
     TROUBLE = "trouble"
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """What came of an engagement; `text` says more, for people."""
 
     record: TaskRecord

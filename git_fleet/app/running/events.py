@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from git_fleet.app.running.backlog import Done
 from git_fleet.app.running.desk import Seat
 from git_fleet.app.running.engagement import Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """Something has moved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A person asks for the run to end: gently, or at once."""
 
     now: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(Struct, frozen=True):
     """A seat is free again."""
 
     seat: Seat
     ended: Ended
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """A clerk has looked, and has done something or has found nothing to do."""
 
     what: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from git_fleet.app import work
 from git_fleet.app.running.account import Account, settle
@@ -22,8 +23,7 @@ class Over(Exception):
     """The claim has ended without its run: handed in, blocked or released by the agent, or somebody has it now."""
 
 
-@dataclass
-class Holding:
+class Holding(Struct, dict=True):
     """The claim of `record` at `seat`. `session` is that of its thread; here it speaks with the claim's fence."""
 
     desk: Desk

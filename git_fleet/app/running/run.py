@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from git_fleet.app import choosing, outputs, plan, profiles
 from git_fleet.app.placing import Placed
@@ -26,8 +28,7 @@ from git_fleet.errors import AnswerIsNo, Denied
 _NOWHERE = launch.Place("/", "/", "branch", 0, (), "{}")
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """A run that may begin. `advice` says why so many workers where nobody asked for a number, `sources` whose
     the commands are."""
 
@@ -97,8 +98,7 @@ def _workers(session: Session, options: Options, config: Config) -> tuple[Option
     return replace(options, workers=number), f"plan check recommends {best}{said}"
 
 
-@dataclass
-class Run:
+class Run(Struct):
     """A run while it goes on: what a face shows, and how it asks for its end."""
 
     desk: Desk
