@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Along:
@@ -38,3 +42,26 @@ class Along:
         step, self._moving = self._moving, None
         if step is not None:
             step()
+
+
+def meanwhile(other: Callable[[], T], step: Callable[[], None]) -> T:
+    """Do `step` here and `other` on a thread of its own: what that gives. Both are over afterwards, whoever raises;
+    what `step` raises goes first."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(other())
+        except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        step()
+    finally:
+        thread.join()
+    for error in failed:
+        raise error
+    return found[0]

@@ -12,15 +12,16 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from msgspec import Struct
+
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
 from git_fleet.git import locks
-from git_fleet.git.along import Along
+from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.process import Child, no_space
 from git_fleet.git.repository import PackedRefs, Repository
 
@@ -55,8 +56,7 @@ _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is wa
 _MANY = 8  # refs that are flushed to the disk together, not each by git as it is written
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(Struct, frozen=True):
     """One ref's change from exactly `old` to `new`.
 
     new ABSENT deletes, old ABSENT creates, and the same value twice only verifies.
@@ -204,12 +204,11 @@ class Refs:
                 if any(outdated):
                     self._end_child()
                 child = self._child = self._child or self._start(*purpose)
-                asked = child.send(self._script(batch))
-                along.asked()
-                prepared = asked and child.line() == b"start: ok" and child.line() == b"prepare: ok"
+                child.send(self._script(batch))
+                prepared, flushed = self._locks(child, batch if purpose[1] else (), along)
                 if not prepared:
                     break
-                if purpose[1] and not locks.flush(self._written(batch)):
+                if not flushed:
                     self._flushes = False  # its lock files are elsewhere: git is to flush them
                 elif not self._packed.replaced():
                     break
@@ -228,6 +227,20 @@ class Refs:
             if not (done and self._persistent):
                 self._end_child()  # also when interrupted: it must be over before the flock is let go
             self._writers.leave()
+
+    def _locks(self, child: Child, to_flush: Sequence[Update], along: Along) -> tuple[bool, bool]:
+        """Let git take the locks: whether it has all and all old values were right, and whether the new values
+        `to_flush` are on the disk. Many are flushed beside what is done meanwhile: that waits for the disk."""
+
+        def taken() -> tuple[bool, bool]:
+            if child.line() != b"start: ok" or child.line() != b"prepare: ok":
+                return False, False
+            return True, locks.flush(self._written(to_flush))
+
+        if to_flush:
+            return meanwhile(taken, along.asked)
+        along.asked()
+        return taken()
 
     def _start(self, message: str, flushed_here: bool) -> Child:
         self._purpose = (message, flushed_here)
