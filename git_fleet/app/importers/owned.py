@@ -19,7 +19,9 @@ RULE = f"{cells.RULES['files']}, one or more to a line"
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w-]*)")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+(.*)$")
 _STRONG = re.compile(r"\s*\*\*([^*]+)\*\*:?\s*$")
-_INLINE = re.compile(r"\s*(?:[-*+]\s+)?(?:\*\*)?([A-Za-z ]+?)(?:\*\*:|:\*\*|:)\s+(.*`.*)$")
+_INLINE = re.compile(
+    r"\s*(?:[-*+]\s+)?(?:\*\* *)?([A-Za-z][A-Za-z ]*?)(?:\*\*:|:\*\*|:)\s+(?=\S)(.*`.*)$"
+)  # no two parts in a row may take blanks: of 60,000 blanks each would be tried with each
 _MARKER = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?")
 _NOTHING = ("_no response_", "none", "-", "n/a")
 
@@ -56,7 +58,8 @@ def read(body: str) -> Said:
             if section is None:
                 said.prose.append(line)
         elif section is not None and not section.is_over(line, said):
-            _take(_MARKER.sub("", line, count=1).strip(), number, said)
+            marker = _MARKER.match(line)  # at the beginning alone: a file may be called `a - b.py`
+            _take(line[marker.end() if marker else 0 :].strip(), number, said)
         elif (inline := _INLINE.match(line)) and _words(inline[1]) in NAMES:
             section = None
             _take(inline[2].strip(), number, said)

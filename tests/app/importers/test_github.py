@@ -168,6 +168,8 @@ def test_issues_of_other_repositories_are_remembered() -> None:
         ("## Files\n- `a`\n\n- all of it", None),
         ("## Files\n- `a`\n\nb/c.py\n\nAll of it.\n`x` and more", ["a", "b/c.py"]),
         ("## Files\n\nThese:\n\n- `a`", None),
+        ("## Files\n- `a - b.py`\n- `c 1. d`, `x`", ["a - b.py", "c 1. d", "x"]),
+        ("- ** Files:** `a.py`", ["a.py"]),
     ],
 )
 def test_the_files_an_issue_owns_are_said_in_its_text(body: str, files: list[str] | None) -> None:
@@ -267,6 +269,9 @@ def cheaply() -> Iterator[None]:
         "# a" + " " * 60_000 + "b",
         "**a " * 15_000,
         "(" * 60_000,
+        " " * 60_000 + "x",
+        "Files:" + "\t" * 60_000 + "x",
+        "- x" + " " * 60_000 + "`",
     ],
     ids=lambda text: text[:6],
 )
