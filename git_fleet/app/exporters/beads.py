@@ -17,6 +17,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Plan, Schedule, State, Task
 from git_fleet.core.plandoc import VERSION, dump_plan, parse_plan
 from git_fleet.core.problems import Problems, show
+from git_fleet.core.spelling import encoding_problem
 from git_fleet.errors import InvalidInput
 
 Record = dict[str, Any]
@@ -38,11 +39,17 @@ def write(plan: Plan, standings: Mapping[TaskId, Standing]) -> Written:
     _say_needs(plan, records)
     for task, record in zip(plan.tasks, records, strict=True):
         _say_standing(record, standings.get(task.id))
-    lines = [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records]
+    lines = map(_line, records)
     left_out = ["schedule"] if plan.schedule is not Schedule.READY else []
     if any(task.extra and json.loads(task.extra).keys() - {"beads", "beads-json"} for task in plan.tasks):
         left_out.append("extra")
     return Written("".join(f"{line}\n" for line in lines), tuple(left_out))
+
+
+def _line(record: Record) -> str:
+    """As JSON; in ASCII where it holds half of a surrogate pair, which only JSON can say."""
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(record, separators=(",", ":")) if encoding_problem(text) else text
 
 
 def _came(task: Task) -> Record:

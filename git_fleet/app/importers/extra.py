@@ -1,6 +1,7 @@
 """What came with a task from an issue tracker, as a plan keeps it: `[task.extra.NAME]`.
 
-TOML has no null. A field that holds one is kept as JSON text, beside the others, in `extra.NAME-json`.
+TOML has no null, and no half of a surrogate pair, which JSON can write. A field that holds one is kept as JSON text,
+beside the others, in `extra.NAME-json`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from git_fleet.core.spelling import encoding_problem
 from git_fleet.errors import InvalidInput
 
 _AS_TEXT = "-json"
@@ -16,7 +18,7 @@ _AS_TEXT = "-json"
 
 def pack(tracker: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The table `extra` of a task that came from `tracker` with these fields, decoded from JSON."""
-    plain = {key: value for key, value in fields.items() if not _has_null(value)}
+    plain = {key: value for key, value in fields.items() if _in_toml(key) and _in_toml(value)}
     rest = {key: value for key, value in fields.items() if key not in plain}
     packed: dict[str, Any] = {tracker: plain}
     if rest:
@@ -44,7 +46,10 @@ def unpack(tracker: str, extra: str) -> dict[str, Any] | None:
     return {**table[tracker], **decoded}
 
 
-def _has_null(value: Any) -> bool:
+def _in_toml(value: Any) -> bool:
+    """Whether TOML can say it."""
     if isinstance(value, Mapping):
-        return any(map(_has_null, value.values()))
-    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
+        return all(_in_toml(key) and _in_toml(each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(map(_in_toml, value))
+    return value is not None and not (isinstance(value, str) and encoding_problem(value))

@@ -1,8 +1,11 @@
 """GitHub issues, as `gh issue list --json number,title,body,labels,state,url` prints them.
 
-A newer `gh` also gives `blockedBy`, `parent` and `subIssues`, as lists or as `{"nodes": […], "totalCount": n}`;
-an older one does not, and then the text of an issue says what it waits for ("Depends on #12", "Blocked by #3",
-a section of that name, and a list of `- [ ] #4`). REST answers (`html_url`, `body: null`) are understood, too.
+A newer `gh` (of 2026), when asked, also gives `blockedBy` and `subIssues`, each `{"nodes": […], "totalCount": n}` with
+number, title, url and state of the others (a plain list of them is understood, too), and `parent`, one of them or null. An
+older one does not know these fields, and then the text of an issue says what it waits for ("Depends on #12", "Blocked
+by #3", a section of that name, and a list of `- [ ] #4`). REST answers (`html_url`, `body: null`) are understood, too.
+
+What a task does not say itself is kept in its `extra.github`.
 
 Issues that are closed become no tasks, and nobody waits for them: list with `--state all`, so that they are known.
 """
@@ -22,6 +25,8 @@ from git_fleet.core.fields import Fields
 from git_fleet.core.problems import Problems, found
 
 LIST = "gh issue list --state all --limit 1000 --json number,title,body,labels,state,url"
+_SAID = ("title", "body", "labels", "state", "html_url")
+"""Fields of which nothing is left to keep once the task is made."""
 _SHOWN = 200
 _ELSEWHERE = f"issues of the file; closed ones count as done: {LIST}"
 
@@ -208,27 +213,23 @@ def _task(issue: _Issue, needs: list[str], links: Links) -> dict[str, Any]:
         task["files"] = issue.body.files
     if waits := links.needs(needs, lambda text: report("depends on", text), elsewhere=_ELSEWHERE):
         task["needs"] = waits
-    if labels := _names(fields, "labels", "name"):
+    if labels := _labels(fields):
         task["labels"] = labels
     if body := fields.text("body").strip():
         task["prompt"] = body.replace("\r\n", "\n")
     if issue.remarks:
         task["remarks"] = "\n".join(dict.fromkeys(issue.remarks))
-    milestone = fields.table.get("milestone")
-    kept = {
-        "number": issue.number,
-        "url": _address(fields),
-        "assignees": _names(fields, "assignees", "login"),
-        "milestone": milestone.get("title", "") if isinstance(milestone, Mapping) else "",
-    }
-    return {**task, "extra": extra.pack("github", {key: value for key, value in kept.items() if value})}
+    kept = {key: value for key, value in fields.table.items() if key not in _SAID}
+    if url := _address(fields):
+        kept["url"] = url
+    return {**task, "extra": extra.pack("github", kept)}
 
 
-def _names(fields: Fields, field: str, key: str) -> list[str]:
-    """Names of labels or people: a list of texts, or of tables with the text at `key`."""
-    values = fields.table.get(field, [])
+def _labels(fields: Fields) -> list[str]:
+    """The labels, of which each is a name or a table with one."""
+    values = fields.table.get("labels", [])
     if not isinstance(values, list):
-        fields.report(field, found(values, "a list"))
+        fields.report("labels", found(values, "a list"))
         return []
-    names = [value.get(key) if isinstance(value, Mapping) else value for value in values]
-    return list(Fields({field: names}, (), fields.report).texts(field))
+    names = [value.get("name") if isinstance(value, Mapping) else value for value in values]
+    return list(Fields({"labels": names}, (), fields.report).texts("labels"))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from git_fleet.app.documents import load_plan
-from git_fleet.app.importers import github, owned
+from git_fleet.app.importers import extra, github, owned
 from git_fleet.app.importers.document import Document
 from git_fleet.errors import InvalidInput
 
@@ -50,17 +50,62 @@ def needs(body: str, **fields: Any) -> list[str]:
 
 def test_an_issue_becomes_a_task_with_its_text_labels_and_address() -> None:
     label = {"id": "L_1", "name": "good first issue", "description": "", "color": "fff"}
-    people = [{"id": "U_1", "login": "ada", "name": "Ada"}]
-    found = tasks(issue(7, "Do it.\r\nNow.\r\n", labels=[label], assignees=people, milestone={"title": "v2"}))
+    found = tasks(issue(7, "Do it.\r\nNow.\r\n", labels=[label]))
     assert found == {
         "7": {
             "id": "7",
             "title": "Issue 7",
             "labels": ["good first issue"],
             "prompt": "Do it.\nNow.",
-            "extra": {"github": {"number": 7, "url": f"{REPO}7", "assignees": ["ada"], "milestone": "v2"}},
+            "extra": {"github": {"number": 7, "url": f"{REPO}7"}},
         }
     }
+
+
+def other(number: int, state: str = "OPEN", *, repo: str = REPO) -> dict[str, Any]:
+    """An issue as others refer to it."""
+    return {"number": number, "title": f"Issue {number}", "url": f"{repo}{number}", "state": state}
+
+
+def newer(number: int, **fields: Any) -> dict[str, Any]:
+    """An issue as gh of autumn 2026 gives it when asked for all that it knows but comments."""
+    nobody: dict[str, Any] = {"nodes": [], "totalCount": 0}
+    return issue(number) | {
+        "assignees": [{"id": "MDQ6VXNlcjE=", "login": "ada", "name": "Ada L.", "databaseId": 1}],
+        "author": {"id": "MDQ6VXNlcjI=", "is_bot": False, "login": "bo", "name": ""},
+        "blockedBy": nobody, "blocking": nobody, "closed": False, "closedAt": None,
+        "closedByPullRequestsReferences": [], "createdAt": "2026-09-01T08:00:00Z", "id": f"I_kwDO{number}",
+        "isPinned": False,
+        "issueType": {"id": "IT_1", "name": "Bug", "description": "It is broken", "color": "RED"},
+        "labels": [{"id": "LA_1", "name": "parser", "description": "", "color": "ededed"}],
+        "milestone": {"number": 2, "title": "v2", "description": "", "dueOn": None},
+        "parent": None, "projectItems": [], "reactionGroups": [], "stateReason": "", "subIssues": nobody,
+        "subIssuesSummary": {"total": 0, "completed": 0, "percentCompleted": 0},
+        "updatedAt": "2026-10-01T08:00:00Z",
+    } | fields  # fmt: skip
+
+
+def several(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {"nodes": list(nodes), "totalCount": len(nodes)}
+
+
+def test_all_that_a_newer_gh_knows_is_understood_and_what_a_task_does_not_say_is_kept() -> None:
+    part = newer(2, parent=other(1), blockedBy=several(other(3), other(8, "CLOSED")))
+    epic = newer(1, subIssues=several(other(2), other(9, "CLOSED")), blocking=several(other(5)))
+    elsewhere = newer(3, blockedBy=several(other(1, repo="https://github.com/x/y/issues/")))
+    found = tasks(epic, part, elsewhere)
+    assert {name: task.get("needs") for name, task in found.items()} == {"1": ["2"], "2": ["3"], "3": None}
+    assert found["3"]["remarks"] == "waits for https://github.com/x/y/issues/1, of another repository"
+    mapped = ("title", "body", "labels", "state")
+    for entry in (epic, part, elsewhere):
+        kept = extra.unpack("github", json.dumps(found[str(entry["number"])]["extra"]))
+        assert kept == {k: v for k, v in entry.items() if k not in mapped and v is not None}
+    text = json.dumps([epic, part, elsewhere])
+    plan, _ = load_plan(text.encode(), name="x.json", format=None, plan_id="p", default_base="main")
+    kept = extra.unpack("github", next(task.extra for task in plan.tasks if task.id.task == "2"))
+    assert kept is not None
+    assert (kept["issueType"], kept["isPinned"]) == (part["issueType"], False)
+    assert kept["milestone"] == part["milestone"]
 
 
 def test_closed_issues_become_no_tasks_and_are_named() -> None:
