@@ -18,19 +18,19 @@ _SECONDS = 60.0
 
 
 class Failed(Exception):
-    """gh did not do it. `auth` says that nothing else will work either until somebody has logged in."""
+    """gh did not do it. `for_all` says that nothing else will work either: nobody has logged in, or it does not answer."""
 
-    def __init__(self, why: str, *, auth: bool = False) -> None:
+    def __init__(self, why: str, *, for_all: bool = False) -> None:
         super().__init__(why)
         self.why = why
-        self.auth = auth
+        self.for_all = for_all
 
 
 class Issue(NamedTuple):
-    """An issue as gh knows it."""
+    """An issue as gh knows it. `reopened` is None where gh does not say."""
 
     closed: bool
-    reopened: bool
+    reopened: bool | None
     comments: tuple[str, ...]
 
 
@@ -43,11 +43,17 @@ class Gh(Struct, frozen=True):
 
     def issue(self, reference: str) -> Issue:
         """How an issue is now. Raises Failed."""
-        printed = self._run("issue", "view", reference, "--json", "state,stateReason,comments")
+        try:
+            printed = self._run("issue", "view", reference, "--json", "state,stateReason,comments")
+        except Failed as error:
+            if 'Unknown JSON field: "stateReason"' not in error.why:
+                raise
+            printed = self._run("issue", "view", reference, "--json", "state,comments")  # before gh 2.50
         try:
             found: Any = json.loads(printed)
             comments = tuple(str(one["body"]) for one in found["comments"])
-            return Issue(found["state"] == "CLOSED", found["stateReason"] == "REOPENED", comments)
+            reopened = found["stateReason"] == "REOPENED" if "stateReason" in found else None
+            return Issue(found["state"] == "CLOSED", reopened, comments)
         except (ValueError, LookupError, TypeError) as error:
             raise Failed(f"gh issue view did not answer with state and comments: {error}") from error
 
@@ -67,13 +73,13 @@ class Gh(Struct, frozen=True):
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"gh did not end within {_SECONDS:g} s") from error
+            raise Failed(f"gh did not end within {_SECONDS:g} s", for_all=True) from error
         except OSError as error:
-            raise Failed(f"gh cannot be started: {error.strerror}") from error
+            raise Failed(f"gh cannot be started: {error.strerror}", for_all=True) from error
         if done.returncode:
             said = clean(done.stderr.decode("utf-8", "replace")).strip().split("\n")
             why = next((line for line in said if line), "") or f"gh ended with {done.returncode}"
-            raise Failed(why, auth=done.returncode == AUTH)
+            raise Failed(why, for_all=done.returncode == AUTH)
         return done.stdout.decode("utf-8", "replace")
 
 

@@ -103,7 +103,7 @@ def _mark(ids: tuple[TaskId, ...]) -> str:
 
 
 def _close(issues: tuple[TrackedIssue, ...], program: gh.Gh) -> Iterator[TrackedIssue]:
-    """What became of each. Without a login there is no need to try the others."""
+    """What became of each. Without a login, or an answer in time, the others need not be tried."""
     refused = ""
     for issue in issues:
         if not issue.command or issue.fate is Fate.FAILED:
@@ -114,17 +114,21 @@ def _close(issues: tuple[TrackedIssue, ...], program: gh.Gh) -> Iterator[Tracked
             try:
                 yield replace(issue, fate=_close_one(issue, program))
             except gh.Failed as error:
-                refused = error.why if error.auth else ""
+                refused = error.why if error.for_all else ""
                 yield replace(issue, fate=Fate.FAILED, detail=error.why)
 
 
 def _close_one(issue: TrackedIssue, program: gh.Gh) -> Fate:
-    """Close it unless it is closed, or was by us and somebody has opened it again. Raises gh.Failed."""
+    """Close it unless it is closed, or was by us and somebody has opened it again. Raises gh.Failed.
+
+    An open issue with our comment was opened again, or gh went away between comment and close. An old gh cannot
+    tell: then it is left to a person.
+    """
     now = program.issue(issue.reference)
     told = any(_mark(issue.tasks) in comment for comment in now.comments)
     if now.closed:
         return Fate.ALREADY_CLOSED
-    if told and now.reopened:
+    if told and now.reopened is not False:
         return Fate.REOPENED
-    program.close(issue.reference, "" if told else issue.command[-1])  # told: it went away between the two
+    program.close(issue.reference, "" if told else issue.command[-1])
     return Fate.CLOSED

@@ -103,6 +103,36 @@ def test_a_comment_whose_close_went_wrong_is_not_written_twice(repo: Repo, hub: 
     assert hub.calls()[-1] == ["issue", "close", f"{URL}1"]
 
 
+def test_a_gh_that_does_not_know_why_an_issue_is_open_closes_too(repo: Repo, hub: StandIn) -> None:
+    """gh before 2.50, as in Debian 12."""
+    session = open_fleet(repo)
+    approved(session, from_github("a", 1), from_github("b", 2))
+    done(session, "a")
+    done(session, "b")
+    (hub.folder / "old").touch()
+    hub.issue(1)
+    hub.issue(2, "OPEN", "", ("<!-- git-fleet: p/b -->",))  # opened again, or never closed: nobody can tell
+    assert fates(issues.sync(session, "p", close=True)) == [(f"{URL}1", "closed"), (f"{URL}2", "reopened")]
+    assert fates(issues.sync(session, "p", close=True)) == [
+        (f"{URL}1", "already_closed"),
+        (f"{URL}2", "reopened"),
+    ]
+    assert len(hub.now(1)["comments"]) == 1
+
+
+def test_a_gh_that_does_not_answer_is_waited_for_once(
+    repo: Repo, hub: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_fleet(repo)
+    approved(session, from_github("a", 1), from_github("b", 2))
+    done(session, "a")
+    done(session, "b")
+    (hub.folder / "hangs").touch()
+    monkeypatch.setattr("git_fleet.app.gh._SECONDS", 0.5)
+    found = issues.sync(session, "p", close=True).issues
+    assert [(one.fate, one.detail) for one in found] == [(Fate.FAILED, "gh did not end within 0.5 s")] * 2
+
+
 def test_an_issue_of_several_tasks_waits_for_all_of_them(repo: Repo, hub: StandIn) -> None:
     session = open_fleet(repo)
     approved(session, from_github("a", 1), from_github("b", 1))

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 _PROGRAM = """\
-import fcntl, json, os, pathlib, sys
+import fcntl, json, os, pathlib, signal, sys
 folder = pathlib.Path(__file__).parent
 with (folder / "calls").open("a") as calls:
     calls.write(json.dumps({"argv": sys.argv[1:], "git": sorted(n for n in os.environ if n.startswith("GIT_"))}) + "\\n")
 if (folder / "fails").exists():
     code, _, text = (folder / "fails").read_text().partition(" ")
     sys.exit(sys.stderr.write(text) and int(code))
+if (folder / "hangs").exists():
+    signal.pause()
 verb, reference, rest = sys.argv[2], sys.argv[3], sys.argv[4:]
 with (folder / "lock").open("w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -27,6 +29,8 @@ with (folder / "lock").open("w") as lock:
         sys.exit("no such issue")
     issue = json.loads(path.read_text())
     if verb == "view":
+        if (folder / "old").exists() and "stateReason" in rest[1].split(","):
+            sys.exit('Unknown JSON field: "stateReason"\\nAvailable fields:\\n  assignees\\n  comments\\n  state\\n  url')
         print(json.dumps({key: issue[key] for key in rest[1].split(",")}))
     else:
         if rest:
