@@ -197,7 +197,7 @@ LINK = (".claude/skills/git-fleet", "../../.agents/skills/git-fleet")
 """Claude Code reads skills from its own folder alone; the others from `.agents/skills`."""
 
 _SERVER = {"command": "git-fleet", "args": ["mcp"]}
-_WRITES = "Edit|Write|MultiEdit|NotebookEdit|mcp__.*(write|edit|patch|replace|create|delete|move|rename).*"
+_WRITES = "Edit|Write|MultiEdit|NotebookEdit|mcp__.*"
 
 
 def _hooks(events: Mapping[str, tuple[str, str]], *, timeout: int) -> dict[str, dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 Claude Code, Codex and Gemini CLI send the same fields; OpenCode's plugin (app/agentfiles.py) makes them.
 What differs is how a tool is called and where it names its files: `file_path` (Claude, Gemini),
-`notebook_path` (Claude), `filePath` (OpenCode), `path` (servers of the model context protocol), or the
-headers of a patch (Codex). Like `guardrail`, this is for hooks: `json`-shaped values in, no imports but `re`.
+`notebook_path` (Claude), `filePath` (OpenCode), `path` or `relative_path` (servers of the model context protocol), or
+the headers of a patch (Codex). Like `guardrail`, this is for hooks: `json`-shaped values in, no imports but `re`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _WRITES = {
-    "applypatch", "createfile", "deletefile", "edit", "editfile", "insertedit", "inserteditintofile", "movefile",
-    "multiedit", "multireplacefilecontent", "notebookedit", "patch", "renamefile", "replace", "replacefilecontent",
-    "searchreplace", "strreplace", "strreplacebasededittool", "strreplaceeditor", "write", "writefile", "writetofile",
+    "applypatch", "createfile", "createtextfile", "deletefile", "deletelines", "edit", "editfile", "insertaftersymbol",
+    "insertatline", "insertbeforesymbol", "insertedit", "inserteditintofile", "movefile", "multiedit",
+    "multireplacefilecontent", "notebookedit", "patch", "renamefile", "replace", "replacecontent",
+    "replacefilecontent", "replacelines", "replaceregex", "replacesymbolbody", "searchreplace", "strreplace",
+    "strreplacebasededittool", "strreplaceeditor", "write", "writefile", "writetofile",
 }  # fmt: skip
 """Tools that write files, without case, `_` and `-`."""
 _LONG = tuple(name for name in _WRITES if len(name) > 7)
 _PATHS = {
     "absolutepath", "dest", "destination", "edits", "file", "filename", "filepath", "files", "newpath",
-    "notebookpath", "oldpath", "path", "paths", "source", "targetfile",
+    "notebookpath", "oldpath", "path", "paths", "relativepath", "source", "targetfile",
 }  # fmt: skip
 _PATCHES = {"cmd", "command", "input", "patch", "patchtext"}
 _BEGINS = "*** Begin Patch"
-_HEADER = re.compile(r"^\*\*\* (?:Add File|Update File|Delete File|Move to): (.+?)[ \t\r]*$", re.MULTILINE)
-_MOVED_IN = re.compile(r"\A\s*cd\s+([^\s;&|]+)\s*&&\s*apply_?patch")
+_HEADER = re.compile(r"^([ \t]*)\*\*\* (Add File|Update File|Delete File|Move to): (.*\S)", re.MULTILINE)
+_CHANGES = ("Update File", "Move to")
+_MOVED_IN = re.compile(r"\A\s*cd\s+('[^'\n]*'|\"[^\"\n]*\"|[^\s;&|]+)\s*&&\s*apply_?patch")
 _DEEP = 4
 
 
@@ -93,11 +96,17 @@ def _named(value: Any, deep: int) -> Iterator[str]:
 
 
 def _patched(text: str, folder: str) -> Iterator[str]:
-    """The files that a patch in Codex's form adds, updates, deletes or moves to."""
+    """The files that a patch in Codex's form adds, updates, deletes or moves to.
+
+    Codex takes a header with blanks before it for one, too, but for a line of context where a file is changed.
+    """
     moved = _MOVED_IN.match(text)
     into = [part for part in (folder, moved[1].strip("'\"") if moved else "") if part]
-    for path in _HEADER.findall(text):
-        yield "/".join([*into, path]) if not path.startswith("/") else path
+    changing = False
+    for blanks, what, path in _HEADER.findall(text):
+        if not (blanks and changing):
+            changing = what in _CHANGES
+            yield "/".join([*into, path]) if not path.startswith("/") else path
 
 
 def _texts(value: Any) -> list[str]:

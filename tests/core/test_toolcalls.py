@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ def test_the_file_of_an_edit_is_found_whatever_stands_beside_it(beside: Any) -> 
 @pytest.mark.parametrize(
     "tool",
     ["Write", "Edit", "MultiEdit", "NotebookEdit", "apply_patch", "write_file", "replace", "edit", "patch",
-     "mcp__files__write_file", "mcp__x__edit-file", "mcp_files_write_file", "str_replace_based_edit_tool"],
+     "mcp__files__write_file", "mcp__x__edit-file", "mcp_files_write_file", "str_replace_based_edit_tool",
+     "mcp__serena__replace_symbol_body", "mcp__serena__create_text_file", "mcp__serena__insert_after_symbol"],
 )  # fmt: skip
 def test_tools_that_write(tool: str) -> None:
     assert toolcalls.writes(tool)
@@ -63,3 +65,30 @@ def test_a_patch_names_its_files_wherever_it_is_sent() -> None:
     assert (
         toolcalls.call({"tool_name": "Bash", "tool_input": {"command": "grep '*** Add File: a'"}}).paths == ()
     )
+
+
+def test_blanks_hide_no_header_of_a_patch_and_make_none_of_what_stands_in_a_file() -> None:
+    """As codex-rs/apply-patch/src/parser.rs reads it."""
+    patch = (
+        "*** Begin Patch\n  *** Add File: a \r\n+x\n\t*** Delete File: b\n *** Update File: c\n@@\n"
+        "  *** Add File: text\n-y\n+z\n*** Delete File: d\n *** Add File: e\n+x\n*** End Patch"
+    )
+    call = toolcalls.call({"tool_name": "apply_patch", "tool_input": {"command": patch}})
+    assert call.paths == ("a", "b", "c", "d", "e")
+
+
+@pytest.mark.parametrize("folder", ["'sub dir'", '"sub dir"', "sub"])
+def test_a_patch_may_be_applied_in_a_folder(folder: str) -> None:
+    command = f"cd {folder} && apply_patch <<'E'\n*** Begin Patch\n*** Add File: a\n+x\n*** End Patch\nE"
+    call = toolcalls.call({"tool_name": "Bash", "tool_input": {"command": command}})
+    assert call.paths == (f"{folder.strip(chr(39) + chr(34))}/a",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*** Add File: a" + " " * 200_000 + "b", " " * 200_000, " *** " * 50_000, "cd '" + "x " * 100_000],
+)
+def test_a_patch_made_to_take_long_does_not(text: str) -> None:
+    began = time.process_time()
+    toolcalls.call({"tool_name": "apply_patch", "tool_input": {"command": f"{text}\n*** Begin Patch"}})
+    assert time.process_time() - began < 5
