@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
@@ -37,7 +38,10 @@ LEAD = "refs/fleet/lead"
 _MAX_INPUT = 64 * 1024 * 1024
 _MAX_PATHS = 2_000
 _SHOWN = 8
-_NOT_UNDERSTOOD = (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError, FleetError)
+_NOT_UNDERSTOOD = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError, re.error, FleetError
+)  # fmt: skip
+"""What reading state that somebody broke can raise: of any kind, since values of any type may stand anywhere in it."""
 
 
 class Place(NamedTuple):

@@ -337,9 +337,39 @@ def test_ten_megabytes_are_judged_like_ten_bytes(task: Repo) -> None:
     assert "too many to look at" in tell(task, "pre-tool-use", codex(task.path, many)).err
 
 
-def test_broken_state_lets_pass(task: Repo) -> None:
-    (git_dir(task) / "fleet.json").write_text("{")
-    assert tell(task, "pre-tool-use", claude("Write", task.path, file_path="README.md")) == (0, "", "")
+@pytest.mark.parametrize(
+    "change",
+    [
+        None, [], {"v": 2}, {"regexes": ["("]}, {"regexes": 5}, {"regexes": [5]}, {"task": None},
+        {"files": 5}, {"fence": None}, {"generated_regexes": {}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_broken_state_lets_pass_in_silence(task: Repo, change: Any) -> None:
+    place = git_dir(task) / "fleet.json"
+    known = json.loads(place.read_text())
+    place.write_text("{" if change is None else json.dumps({**known, **change} if change else change))
+    known_by_its_files = change in ({"fence": None}, {"generated_regexes": {}}, {"task": None})
+    answer = tell(task, "pre-tool-use", claude("Write", task.path, file_path="README.md"))
+    assert answer.code == (REFUSED if known_by_its_files else 0)
+    assert answer.err == "" or answer.err.startswith("git-fleet: refused: ")
+    assert "Traceback" not in tell(task, "stop", stopping(task.path)).err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "[]", '{"v": 1}', '{"v": 1, "event": "x", "state": "text"}', '{"v": 1, "state": {"claim": 5}}'],
+)
+def test_a_log_that_cannot_be_read_says_nothing_that_is_no_refusal(main: Repo, task: Repo, line: str) -> None:
+    for ref in ("refs/fleet/task/app/42", "refs/fleet/lead"):
+        tree = main.run_git("hash-object", "-w", "-t", "tree", "--stdin")
+        commit = main.run_git("commit-tree", tree, "-m", "x", *(["-m", line] if line else []))
+        main.run_git("-c", "core.hooksPath=/dev/null", "update-ref", ref, commit)
+    (git_dir(main) / "fleet-lead").write_text("f" * 40 + "\n")
+    for where, path in ((task, "cli.py"), (task, "README.md"), (main, "README.md")):
+        answer = tell(where, "pre-tool-use", claude("Write", where.path, file_path=path))
+        assert answer.code == REFUSED if answer.err else answer.code == 0
+        assert answer.err == "" or answer.err.startswith("git-fleet: refused: ")
     assert tell(task, "stop", stopping(task.path)) == (0, "", "")
 
 
