@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from git_fleet import resources
 from git_fleet.app.doctor import doctor
 from git_fleet.app.initialise import initialise, uninstall
 from git_fleet.core.results import InitReport
+from git_fleet.views import snippets
 from tests.support.agents import claude
 from tests.support.fleet import open_fleet
 from tests.support.hooked import common_dir, git_dir, open_plan, task_worktree
@@ -28,6 +29,8 @@ WRITTEN = {
     ".opencode/plugin/git-fleet.js",
 }  # fmt: skip
 SERVER = {"command": "git-fleet", "args": ["mcp"]}
+PATIENCE = {"startup_timeout_sec": 20, "tool_timeout_sec": 1800}
+"""For Codex: of itself it gives up after ten seconds and a minute, and a setup or gates take longer."""
 
 
 def set_up(repo: Repo, *, dry_run: bool = False) -> InitReport:
@@ -80,6 +83,31 @@ def test_every_file_that_is_written_is_listed_and_rehearsed(repo: Repo) -> None:
     subprocess.run(["sh", "-c", command], cwd=repo.path, check=True, capture_output=True)
     assert repo.status() == []
     assert set(repo.files()) >= WRITTEN
+
+
+@pytest.mark.parametrize("client", ["claude", "codex", "gemini", "opencode"])
+def test_the_server_is_entered_as_the_snippet_for_it_says(repo: Repo, client: str) -> None:
+    set_up(repo)
+    snippet = snippets.snippet(client, "")
+    decode: Callable[[str], Any] = tomllib.loads if client == "codex" else json.loads
+    written = decode((repo.path / snippet.file.removeprefix("~/")).read_text())
+    (key, wanted), *_ = decode(snippet.text).items()
+    assert written[key] == wanted
+
+
+def test_claude_is_led_to_agents_md_where_there_is_no_claude_md(repo: Repo) -> None:
+    set_up(repo)
+    assert (repo.path / "CLAUDE.md").read_text().splitlines()[0] == "@AGENTS.md"
+
+
+def test_the_plugin_guards_as_the_settings_do(repo: Repo) -> None:
+    set_up(repo)
+    plugin = json.loads((resources.claude_plugin() / "hooks" / "hooks.json").read_text())["hooks"]
+    settings = load(repo, ".claude/settings.json")["hooks"]
+    assert plugin.keys() == settings.keys() | {"WorktreeCreate"}
+    for event, (group,) in settings.items():
+        assert plugin[event][0].get("matcher") == group.get("matcher")
+        assert plugin[event][0]["hooks"][0]["timeout"] == group["hooks"][0]["timeout"]
 
 
 def test_again_nothing_changes_and_uninstalled_nothing_is_left(repo: Repo) -> None:
@@ -143,7 +171,7 @@ def test_what_others_have_there_stays_byte_for_byte(repo: Repo) -> None:
     assert len(commands(repo, ".claude/settings.json")["PreToolUse"]) == 2
     assert commands(repo, ".codex/hooks.json")["Stop"][0] == "say"
     servers = tomllib.loads((repo.path / ".codex/config.toml").read_text())["mcp_servers"]
-    assert servers == {"db": {"command": "db"}, "fleet": SERVER}
+    assert servers == {"db": {"command": "db"}, "fleet": {**SERVER, **PATIENCE}}
     assert load(repo, ".gemini/settings.json")["context"]["fileName"] == ["RULES.md", "AGENTS.md"]
     assert set_up(repo).agents == ()
     take_out(repo)
