@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.box import Box, Figure, alternating, box
@@ -63,7 +64,8 @@ def hooks_at_work() -> Iterator[Figure]:
 
 
 def agents_at_work() -> Iterator[Figure]:
-    """What an agent waits for before an edit of its task's files, and after every tool; as its settings say."""
+    """What an agent waits for before an edit and after every tool, by the commands in its settings. git is asked before
+    an edit when the task's log has moved since the last one, and about a file that is not the task's."""
     with box({"a": "a\n"}, CONFIG) as made:
         made.fleet("init", "--agents")
         hooks = json.loads((made.repo / ".claude" / "settings.json").read_text())["hooks"]
@@ -72,18 +74,29 @@ def agents_at_work() -> Iterator[Figure]:
         made.fleet("plan", "approve", "p", "--yes")
         made.fleet("claim", "0")
         tree = Path(made.fleet("path", "0").strip())
-        edit = {"cwd": str(tree), "tool_name": "Write", "tool_input": {"file_path": "src/m0/x"}}
-        for event, name in (
-            ("PreToolUse", "an agent's edit, before"),
-            ("PostToolUse", "an agent's tool, after"),
-        ):
+        seen = Path(made.git("rev-parse", "--absolute-git-dir", cwd=tree).strip()) / "fleet-seen"
+
+        def asking(event: str, path: str, code: int, *, moved: bool = False) -> Callable[[], object]:
+            edit = {"cwd": str(tree), "tool_name": "Write", "tool_input": {"file_path": path}}
             (group,) = hooks[event]
-            command = f"echo {shlex.quote(json.dumps(edit))} | {group['hooks'][0]['command']}"
-            ours, baseline = alternating(
-                lambda command=command: made.run("sh", "-c", command, cwd=tree),  # type: ignore[misc]
-                lambda: made.run(sys.executable, "-I", "-S", "-c", "pass"),
-                40,
+            command = (
+                f"echo {shlex.quote(json.dumps(edit))} | {group['hooks'][0]['command']}; [ $? = {code} ]"
             )
+
+            def ask() -> None:
+                if moved:
+                    seen.unlink(missing_ok=True)
+                made.run("sh", "-c", command, cwd=tree)
+
+            return ask
+
+        for name, ask in {
+            "an agent's edit, before": asking("PreToolUse", "src/m0/x", 0),
+            "the same, the task's log having moved": asking("PreToolUse", "src/m0/x", 0, moved=True),
+            "an agent's edit that is refused": asking("PreToolUse", "README.md", 2),
+            "an agent's tool, after": asking("PostToolUse", "src/m0/x", 0),
+        }.items():
+            ours, baseline = alternating(ask, partial(made.run, sys.executable, "-I", "-S", "-c", "pass"), 40)
             yield Figure(name, ours, "python -I -S -c pass", baseline, "≤ 60 ms")
 
 
