@@ -117,7 +117,7 @@ class Settings(Struct, frozen=True):
                 there = jsonedit.get(jsonedit.load(text), path)
                 if there is None:
                     text = jsonedit.put(text, path, value)
-                elif not _is_ours(there, value) and "AGENTS.md" not in there:
+                elif not _is_ours(there, value) and not _names_agents_md(there):
                     notes.append(f"{self.path}: {'.'.join(path)} stays as it is: it is another's")
             for event, group in self.hooks.items():
                 text = _with_hook(text, event, group)
@@ -156,6 +156,11 @@ def _is_ours(there: Any, value: Any) -> bool:
     return bool(command == wanted) and there.get("args") == value.get("args")
 
 
+def _names_agents_md(there: Any) -> bool:
+    """Whether a list of names, or one name, that is another's serves as well as ours would."""
+    return isinstance(there, str | list) and "AGENTS.md" in there
+
+
 def _ours(text: str, event: str) -> list[tuple[int, int, bool]]:
     """Our commands among the hooks of an event: of which group, which of it, whether it is alone there."""
     groups = jsonedit.get(jsonedit.load(text), ["hooks", event])
@@ -175,6 +180,8 @@ def _with_hook(text: str, event: str, group: dict[str, Any]) -> str:
         groups = jsonedit.get(jsonedit.load(text), ["hooks", event])
         if groups is None:
             return jsonedit.put(text, ["hooks", event], [group])
+        if not isinstance(groups, list):
+            raise jsonedit.NotJson(f"hooks.{event} is not a list")
         return jsonedit.put(text, ["hooks", event, len(groups)], group)
     index, place, alone = found[0]
     path: list[str | int] = ["hooks", event, index, *(() if alone else ("hooks", place))]

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from git_fleet import resources
+from git_fleet.app import agentfiles
 from git_fleet.app.doctor import doctor
 from git_fleet.app.initialise import initialise, uninstall
 from git_fleet.core.results import InitReport
@@ -227,6 +230,8 @@ def test_an_older_text_of_ours_is_brought_up_to_date(repo: Repo) -> None:
     [
         (".claude/settings.json", b'{\n  // my settings\n  "model": "m"\n}\n'),
         (".claude/settings.json", b'{"hooks": {"Stop": "no list"}}'),
+        (".claude/settings.json", b'{"hooks": {"Stop": 5}}'),
+        (".claude/settings.json", b'{"hooks": true}'),
         (".mcp.json", b'{"mcpServers": {},}'),
         (".mcp.json", b'{"mcpServers": []}'),
         (".gemini/settings.json", b"\xff\xfe{\x00}\x00"),
@@ -260,6 +265,8 @@ def test_what_cannot_be_understood_is_left_alone_and_named(repo: Repo, path: str
             b'{"context": {"fileName": "RULES.md"}}',
             "context.fileName stays as it is",
         ),
+        (".mcp.json", b'{"mcpServers": {"fleet": 5}}', "mcpServers.fleet stays as it is"),
+        ("opencode.json", b'{"mcp": {"fleet": true}}', "mcp.fleet stays as it is"),
         ("CLAUDE.md", b"# My rules\n", "add the line @AGENTS.md"),
         (".agents/skills/git-fleet/SKILL.md", b"mine\n", "stays as it is: somebody changed it"),
         (".opencode/plugin/git-fleet.js", b"mine\n", "stays as it is: somebody changed it"),
@@ -273,6 +280,61 @@ def test_what_is_anothers_stays_and_is_named(repo: Repo, path: str, data: bytes,
     assert [note for note in report.notes if said in note] != []
     take_out(repo)
     assert (repo.path / path).read_bytes() == data
+
+
+WORDS = st.sampled_from(
+    [
+        "hooks",
+        "mcpServers",
+        "mcp",
+        "fleet",
+        "context",
+        "fileName",
+        "Stop",
+        "PreToolUse",
+        "command",
+        "AGENTS.md",
+        "é",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from([part for part in agentfiles.parts() if isinstance(part, agentfiles.Settings)]),
+    st.dictionaries(WORDS, VALUES, min_size=1, max_size=3),
+    st.sampled_from([None, 0, 2, "\t"]),
+    st.sampled_from(["\n", "\r\n", ""]),
+)
+def test_whatever_a_settings_file_holds_it_comes_back(
+    part: agentfiles.Settings, document: dict[str, Any], indent: int | str | None, end: str
+) -> None:
+    """Save what is ours already, and what is empty: nothing tells whose that was."""
+    text = json.dumps(document, indent=indent)
+    old = (text.replace("\n", end or "\n") + end).encode()
+    try:
+        new, _ = part.put(old)
+    except agentfiles.Left:
+        return
+    assert new is not None
+    assert part.put(new)[0] == new
+    back, _ = part.take(new)
+    assert part.take(old)[0] == old, "none of it is ours"
+    if not any(mark in text for mark in ("{}", "[]", "null")):
+        assert back == old
+    elif back is not None:
+        assert full(json.loads(back)) == full(document)
+
+
+def full(value: Any) -> Any:
+    """Without what is empty."""
+    if isinstance(value, dict):
+        return {key: made for key, each in value.items() if (made := full(each)) not in ({}, [], None)}
+    return [full(each) for each in value] if isinstance(value, list) else value
 
 
 def test_a_block_that_others_define_the_server_in_is_no_second_one(repo: Repo) -> None:
