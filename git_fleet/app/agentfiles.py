@@ -103,15 +103,17 @@ class Whole(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """Members of a JSON file: `members` by their path, each with what tells ours from others'; `hooks` by event."""
+    """Members of a JSON file: `members` by their path, each with what tells ours from others'; `hooks` by event.
+    `begins` is what a file of ours begins as."""
 
     path: str
     members: tuple[tuple[tuple[str, ...], Any], ...] = ()
     hooks: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    begins: str = ""
 
     def put(self, old: bytes | None) -> Result:
         """See Part."""
-        text, notes = _text(old or b""), []
+        text, notes = _text(old or self.begins.encode()), []
         try:
             for path, value in self.members:
                 there = jsonedit.get(jsonedit.load(text), path)
@@ -136,7 +138,8 @@ class Settings(Struct, frozen=True):
         except jsonedit.NotJson as error:
             raise Left(str(error)) from error
         new = text.encode()
-        return new if new == old or jsonedit.load(text) else None, []
+        ours = jsonedit.load(text) in ({}, jsonedit.load(self.begins))
+        return None if ours and new != old else new, []
 
 
 def _text(data: bytes) -> str:
@@ -256,5 +259,7 @@ def parts() -> Iterator[Part]:
     members = ((("context", "fileName"), ["AGENTS.md", "GEMINI.md"]), (("mcpServers", "fleet"), _SERVER))
     yield Settings(".gemini/settings.json", members, _hooks(gemini, timeout=10_000))
     server = {"type": "local", "command": ["git-fleet", "mcp"], "enabled": True}
-    yield Settings("opencode.json", ((("mcp", "fleet"), server),))
+    # OpenCode adds this line where it is missing: every worktree would have a change that is not its task's.
+    schema = '{\n  "$schema": "https://opencode.ai/config.json"\n}\n'
+    yield Settings("opencode.json", ((("mcp", "fleet"), server),), begins=schema)
     yield Whole(".opencode/plugin/git-fleet.js", resources.agents_text("git-fleet.js"), SLASHES)
