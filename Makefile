@@ -36,7 +36,7 @@ test-agents: $(VENV)/.installed-test
 	@for package in $(PACKAGES); do \
 	  npm install --prefix $(AGENTS) --no-audit --no-fund --loglevel=error $$package || \
 	    echo "cannot be had from npm: $$package" >&2; done
-	$(ALONE) $(BIN)/python -m pytest -p no:xdist -rs --basetemp=$(CURDIR)/$(AGENTS)/work tests/agents/real.py
+	$(ALONE) $(BIN)/python -m pytest -p no:xdist -rs --basetemp=$(CURDIR)/$(AGENTS)/work tests/agents/real.py tests/agents/guarded.py
 
 check: format-check lint types layers
 

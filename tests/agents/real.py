@@ -10,8 +10,10 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,8 +97,15 @@ def agent(request: pytest.FixtureRequest) -> Adapter:
 def endpoint(agent: Adapter, tmp_path: Path) -> Iterator[str]:
     """A model that answers first with the tool call, then with a word."""
     tool, argument = TOOLS[agent.name]
-    script = tmp_path / "script.json"
-    script.write_text(json.dumps([{"name": tool, "args": {argument: WRITES, "description": "write"}}]))
+    with serving([{"name": tool, "args": {argument: WRITES, "description": "write"}}], tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def serving(calls: Sequence[Mapping[str, Any]], folder: Path) -> Iterator[str]:
+    """The address of a model that makes these calls of tools and then says a word."""
+    script = folder / "script.json"
+    script.write_text(json.dumps(calls))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
