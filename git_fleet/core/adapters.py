@@ -8,10 +8,12 @@ is read but the words of a rate limit. Whatever an agent prints, nothing here ra
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import PurePath
 
 from git_fleet.core import dialects
@@ -27,12 +29,15 @@ MAX_ANSWER = 1 << 20
 LAST_WORDS = 20
 _PLAIN_LINES, _PLAIN_CHARACTERS = 40, 800
 _USES = 1000  # that may still be said anew, one each
+_DOCUMENT, _DOCUMENTS_TRIED = re.compile(r"^[{\[]", re.MULTILINE), 20
+_JSON = json.JSONDecoder()
 
 
 class Adapter(Agent, frozen=True):
-    """An agent that is known: also the `packages` it is installed from, and how its events are read (None: it is
-    none of its events)."""
+    """An agent that is known: also the command that `asks` it something and lets it change nothing, the `packages`
+    it is installed from, and how its events are read (None: it is none of its events)."""
 
+    asks: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     read: Callable[[Event], Said | None] = lambda _: None
 
@@ -93,8 +98,8 @@ class Hearing:
             self._plain.append(line[-_PLAIN_CHARACTERS:])
             self._say(short(line))
             return bool(line.strip()) and not self.spoke
-        if not self.spoke or said.good:
-            self._plain.clear()
+        if not self.spoke or said.good or said.answer or said.acts:
+            self._plain.clear()  # it has reached its model since
         self.spoke = True
         self._count(said)
         self._answer(said)
@@ -131,12 +136,27 @@ class Hearing:
 
 
 def heard(adapter: Adapter, output: str) -> Hearing:
-    """What a command has said in all: one that printed events, or a single document of JSON."""
+    """What a command has said in all that has ended: one that printed events, each a line, or one document of JSON,
+    which is the last of them or a list of all."""
     hearing = Hearing(adapter)
-    whole = decoded(output) if "\n" in output.strip() else None
-    for line in [" ".join(output.split("\n"))] if whole is not None else output.split("\n"):
+    for line in _lines(output):
         hearing.hear(line)
     return hearing
+
+
+def _lines(output: str) -> list[str]:
+    """The lines of an output; of a document that spans several, or is a list, each event is one."""
+    for match in islice(_DOCUMENT.finditer(output), _DOCUMENTS_TRIED):
+        try:
+            value, end = _JSON.raw_decode(output, match.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and "\n" not in output[match.start() : end]:
+            break
+        events = value if isinstance(value, list) else [value]
+        inside = [json.dumps(event) for event in events if isinstance(event, dict)]
+        return [*output[: match.start()].split("\n"), *inside, *output[end:].split("\n")]
+    return output.split("\n")
 
 
 # --- the entries ------------------------------------------------------------------------------------------
@@ -151,24 +171,28 @@ AGENTS = (
             "claude", "-p", "{prompt}", "--output-format", "stream-json", "--verbose", "--permission-mode", "dontAsk",
             "--allowedTools", "Bash,Edit,Glob,Grep,NotebookEdit,Read,Write",
         ),
+        ("claude", "-p", "{prompt}", "--output-format", "json"),
         ("@anthropic-ai/claude-code",),
         dialects.claude,
     ),
     Adapter(
         "codex",
         ("codex", "exec", "--json", "-C", "{worktree}", "-s", "workspace-write", "--ephemeral", "{prompt}"),
+        ("codex", "exec", "--json", "-s", "read-only", "--ephemeral", "{prompt}"),
         ("@openai/codex",),
         dialects.codex,
     ),
     Adapter(
         "gemini",
         ("gemini", "-p", "{prompt}", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"),
+        ("gemini", "-p", "{prompt}", "--output-format", "json", "--skip-trust"),
         ("@google/gemini-cli",),
         dialects.gemini,
     ),
     Adapter(
         "opencode",
         ("opencode", "run", "--format", "json", "--auto", "--title", "{task}", "--dir", "{worktree}", "{prompt}"),
+        ("opencode", "run", "--format", "json", "{prompt}"),
         ("opencode-ai",),
         dialects.opencode,
     ),
@@ -185,6 +209,7 @@ def adapter_named(name: str) -> Adapter:
 # --- which one a command is of ----------------------------------------------------------------------------
 
 _SHELL = re.compile(r"(?:ba|da|z|k|a|fi)?sh")
+_SHELL_TEXT = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
 _BEFORE = re.compile(
     r"env|npx|bunx|pnpx|npm|pnpm|yarn|bun|node|deno|exec|dlx|run|command|exec|nice|ionice|nohup|setsid|stdbuf|time|"
     r"timeout|chronic|sudo|doas|xvfb-run|caffeinate|[A-Za-z_][A-Za-z0-9_]*=.*|[0-9.]+[smhd]?|-.*",
@@ -220,9 +245,7 @@ def _of_words(words: Sequence[str]) -> Iterator[Adapter]:
             return
         name = PurePath(word).name
         if _SHELL.fullmatch(name):
-            options = [
-                at for at, each in enumerate(words) if at > number and each.startswith("-") and "c" in each
-            ]
+            options = [at for at, each in enumerate(words) if at > number and _SHELL_TEXT.fullmatch(each)]
             yield from _of_text(words[options[0] + 1]) if options[:1] and options[0] + 1 < len(words) else ()
             return
         behind = number > 0 and words[number - 1].startswith("-")

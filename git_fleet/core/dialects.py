@@ -234,7 +234,8 @@ def gemini(event: Event) -> Said | None:
     begins anew behind each use of a tool. Without events (`-o json`) the text is the `response` of one document."""
     match event.get("type"):
         case "message" if event.get("role") == "assistant":
-            said = _text(event, "content")
+            said = event.get("content")  # a piece may be no more than the end of a line
+            said = said if isinstance(said, str) else ""
             return Said(words=short(said), answer=said, joins=True)
         case "tool_use":
             return Said(words=_tool(_text(event, "tool_name"), _table(event, "parameters")), acts=True)

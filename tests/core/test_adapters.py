@@ -4,6 +4,7 @@ that nobody has recorded."""
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_a_rate_limit_is_a_failure_that_may_go_better_later(name: str, failure: 
         ("claude-error", "API Error: 400 no such model"),
         ("claude-dead", "API Error: Unable to connect to API (ConnectionRefused)"),
         ("codex-error", "no such model"),
+        ("gemini-error", "it says that it failed"),
         ("opencode-error", "no such model"),
     ],
 )
@@ -96,7 +98,7 @@ def test_an_error_is_a_failure_and_no_rate_limit(name: str, failure: str) -> Non
     """Claude calls it a `success`, with `is_error`."""
     hearing, _ = played(name)
     assert (hearing.failure, hearing.limited) == (failure, False)
-    assert hearing.usage == Usage()
+    assert hearing.usage == (Usage(4000, 196) if name == "gemini-error" else Usage())
 
 
 @pytest.mark.parametrize(
@@ -223,12 +225,32 @@ def test_what_was_asked_for_as_json_is_the_final_text() -> None:
     assert told("claude", result).answer == '{"verdict": "upheld"}'
 
 
-def test_an_answer_that_is_one_document_is_found_as_well() -> None:
-    claude = json.dumps({"type": "result", "result": "Yes.", "is_error": False})
-    gemini = json.dumps({"session_id": "1", "response": "Yes.", "stats": {}}, indent=2)
-    assert heard(adapter_named("claude"), claude).answer == "Yes."
-    assert heard(adapter_named("gemini"), f"{gemini}\n").answer == "Yes."
-    assert heard(adapter_named("claude"), "Yes.\nNo.\n").answer == ""
+def test_a_piece_may_be_the_end_of_a_line_alone() -> None:
+    pieces = ("```toml\n", "version = 1\n", "\n", "\n", "[[task]]\n", "```", "")
+    said = told("gemini", *({"type": "message", "role": "assistant", "content": piece} for piece in pieces))
+    assert said.answer == "".join(pieces)
+
+
+@pytest.mark.parametrize("around", [("", ""), ("Loaded cached credentials.\n[WARN] old\n", "Bye.\n")])
+@pytest.mark.parametrize("name", ["claude-document", "claude-list", "gemini-document"])
+def test_an_answer_that_stands_in_one_document_is_found_as_well(name: str, around: tuple[str, str]) -> None:
+    """`--output-format json`; with `--verbose` Claude makes it a list of all its events."""
+    document = (TRANSCRIPTS / f"{name}.json").read_text(encoding="utf-8")
+    said = heard(adapter_named(name.partition("-")[0]), document.join(around))
+    assert (said.answer, said.failure, said.spoke) == ("hello from mock", "", True)
+
+
+@pytest.mark.parametrize("printed", ["Yes.\nNo.\n", '{\n "verdict": "upheld"\n}\n', '["a", 1]', "[1,\n", ""])
+def test_what_is_no_event_is_no_answer(printed: str) -> None:
+    said = heard(adapter_named("claude"), printed)
+    assert (said.answer, said.spoke) == ("", False)
+
+
+@pytest.mark.parametrize("line", ["[", "{", '{"', '["', "[{}, "])
+def test_however_many_documents_seem_to_begin_little_is_tried(line: str) -> None:
+    began = time.process_time()
+    assert not heard(adapter_named("claude"), f"{line}\n" * 200_000).spoke
+    assert time.process_time() - began < 20  # two or three on an idle machine, where hours would be
 
 
 # --- how it went ------------------------------------------------------------------------------------------
@@ -269,6 +291,13 @@ def test_a_limit_is_found_in_what_stands_between_the_events() -> None:
     said = "Attempt 3 failed: status 429, too many requests"
     assert told("gemini", {"type": "init"}, said).limited
     assert not told("gemini", said, {"type": "result", "status": "success"}).limited
+
+
+def test_a_limit_that_was_got_over_is_none() -> None:
+    said, crash = "Attempt 1 failed with status 429", "TypeError: it crashed"
+    goes_on = {"type": "message", "role": "assistant", "content": "Now for"}
+    assert told("gemini", {"type": "init"}, said, crash).limited
+    assert not told("gemini", {"type": "init"}, said, goes_on, crash).limited
 
 
 def test_what_an_agent_says_of_limits_is_none() -> None:
@@ -314,6 +343,7 @@ def test_the_last_lines_tell_what_it_is_at_though_the_last_says_nothing() -> Non
         (("node", "/opt/x/gemini.js", "-p", "{prompt}"), "gemini"),
         (("sh", "-c", 'cd src && exec claude -p "$1"', "sh", "{prompt}"), "claude"),
         (("bash", "-lc", "opencode run hello"), "opencode"),
+        (("bash", "--norc", "-c", "opencode run hello"), "opencode"),
         ('claude -p "$(cat "$FLEET_CLAIM")"', "claude"),
         ("git fleet prompt | codex exec --json -", "codex"),
         (("my-agent", "--model", "claude", "{prompt}"), "any"),
@@ -331,6 +361,7 @@ def test_an_adapter_is_chosen_by_the_program_of_a_command(run: Command, name: st
 
 def test_every_known_agent_is_found_by_its_own_command() -> None:
     assert [adapter_of(agent.run) for agent in AGENTS] == list(AGENTS)
+    assert [adapter_of(agent.asks) for agent in AGENTS] == list(AGENTS)
 
 
 # --- hostile lines ----------------------------------------------------------------------------------------
