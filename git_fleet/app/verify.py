@@ -359,16 +359,18 @@ def _answer(asked: Question, verifier: Verifier, ran: Ran) -> Answer:
         return inconclusive(asked, ran.why)
     if ran.code is None:
         return inconclusive(asked, f"it ran out of time ({verifier.timeout_seconds:g} s)")
+    out = ran.out.decode("utf-8", "replace")
+    said = heard(adapter_of(verifier.run), out)
     if ran.code:
-        last = ran.tail.rpartition("\n")[2][:_LAST_WORDS]
+        last = (said.last_words if said.spoke else ran.tail).rpartition("\n")[2][:_LAST_WORDS]
         how = f"ended with exit code {ran.code}"
         if ran.code < 0:
             how = f"was ended by signal {-ran.code} ({signal.strsignal(-ran.code) or 'unknown'})"
         return inconclusive(asked, f"it {how}{': ' if last else ''}{last}")
     if ran.out_cut:
         return inconclusive(asked, f"it printed more than {commands.OUT_BYTES >> 20} MiB")
-    out = ran.out.decode("utf-8", "replace")
-    said = heard(adapter_of(verifier.run), out)
     if said.failure:
         return inconclusive(asked, f"its program says that it failed: {said.failure}")
-    return read_answer(said.answer or out, asked)  # not what its tools have shown it
+    if said.spoke and not said.answer.strip():
+        return inconclusive(asked, "it came to its end without a final text")
+    return read_answer(said.answer if said.spoke else out, asked)  # not what its tools have shown it

@@ -15,11 +15,12 @@ import tomli_w
 from git_fleet.app import handin, history, verdicts
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.verify import Asked, verify
+from git_fleet.core.adapters import AGENTS
 from git_fleet.core.answers import Answer
 from git_fleet.core.config import Command
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Finding, Ruling, State
-from git_fleet.core.results import Verification
+from git_fleet.core.results import Verification, Verified
 from git_fleet.errors import AnswerIsNo, Denied, InvalidInput, NeedsPerson
 from git_fleet.store import gatelogs, names
 from git_fleet.store.base import tip
@@ -28,6 +29,7 @@ from tests.support.dying import killed_at_every_step
 from tests.support.fleet import accepted, claimed, commit_on, on_task, open_fleet, task_id
 from tests.support.race import Puppet, race, until, values
 from tests.support.repo import Repo
+from tests.support.transcripts import answering, program, transcript
 from tests.support.verifiers import REFUTED, UPHELD, configured, handed, lead, only, run, says, state
 from tests.support.worlds import assert_logs_are_legal
 
@@ -161,6 +163,63 @@ def test_an_agent_that_says_that_it_failed_has_not_answered(planned: Repo, tmp_p
     handed(planned)
     found = only(run(lead(planned), "a"))
     assert found.state is State.REWORK
+
+
+EACH_AGENT = pytest.mark.parametrize("agent", [each.name for each in AGENTS])
+
+
+def asked_of(repo: Repo, folder: Path, agent: str, printed: str, code: int = 0) -> Verified:
+    """What became of a task whose verifier is a program of that name."""
+    configured(repo, {"l": program(folder / "bin", agent, printed, code)})
+    handed(repo)
+    return only(run(lead(repo), "a"))
+
+
+@EACH_AGENT
+@pytest.mark.parametrize(("final", "shown"), [(UPHELD, REFUTED), (REFUTED, UPHELD)])
+def test_the_final_text_of_every_known_agent_is_its_answer(
+    planned: Repo, tmp_path: Path, agent: str, final: str, shown: str
+) -> None:
+    found = asked_of(planned, tmp_path, agent, answering(agent, f"So:\n\n```json\n{final}\n```\n", shown))
+    assert found.state is (State.VERIFIED if final == UPHELD else State.REWORK)
+    assert [one.verdict for one in found.verdicts] == ["upheld" if final == UPHELD else "refuted"]
+
+
+@EACH_AGENT
+@pytest.mark.parametrize(
+    ("final", "why"),
+    [("I cannot say.", "which ends 'I cannot say.'"), ("", "it came to its end without a final text")],
+)
+def test_what_an_agents_tool_has_shown_is_no_verdict(
+    planned: Repo, tmp_path: Path, agent: str, final: str, why: str
+) -> None:
+    found = asked_of(planned, tmp_path, agent, answering(agent, final, UPHELD))
+    assert [one.verdict for one in found.verdicts] == ["inconclusive"]
+    assert found.verdicts[0].findings[0].text.endswith(why)
+
+
+@pytest.mark.parametrize("name", ["claude-document", "claude-list", "gemini-document"])
+def test_an_agent_may_answer_in_one_document(planned: Repo, tmp_path: Path, name: str) -> None:
+    said = transcript(f"{name}.json").replace("hello from mock", json.dumps(UPHELD)[1:-1])
+    assert asked_of(planned, tmp_path, name.partition("-")[0], said).state is State.VERIFIED
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("claude-dead", "API Error: Unable to connect to API (ConnectionRefused)"),
+        ("codex-error", "no such model"),
+        ("gemini-error", "it says that it failed"),
+        ("opencode-error", "no such model"),
+    ],
+)
+def test_what_an_agent_says_of_its_failure_is_told(
+    planned: Repo, tmp_path: Path, name: str, said: str, code: int
+) -> None:
+    found = asked_of(planned, tmp_path, name.partition("-")[0], transcript(f"{name}.jsonl"), code)
+    how = "it ended with exit code 1" if code else "its program says that it failed"
+    assert found.verdicts[0].findings[0].text.endswith(f": {how}: {said}")
 
 
 @pytest.mark.parametrize("named", ["", f',"findings":[],"commit":"{COMMIT}"'])
