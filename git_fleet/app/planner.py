@@ -9,6 +9,7 @@ with what is wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,14 @@ from typing import Any
 from msgspec import Struct
 
 from git_fleet import resources
-from git_fleet.app import briefing, commands, documents
+from git_fleet.app import briefing, commands, documents, profiles
 from git_fleet.app import plan as planning
 from git_fleet.app.checkouts import Checkout, Checkouts
-from git_fleet.app.commands import End
+from git_fleet.app.commands import Ran
 from git_fleet.app.oldlogs import FOLDER
 from git_fleet.app.session import Session
 from git_fleet.app.templates import Template, render
-from git_fleet.core import launch, outline
+from git_fleet.core import adapters, launch, outline
 from git_fleet.core import planning as asking
 from git_fleet.core.check import PlanCheck
 from git_fleet.core.config import Command, Config
@@ -39,12 +40,10 @@ from git_fleet.errors import AnswerIsNo, Denied, GitFailed, InvalidInput
 from git_fleet.store import names
 from git_fleet.store.base import tip
 
-TIMEOUT_SECONDS = 900.0
 MOST_TASKS = 500
 _ROLE = "FLEET_ROLE"
 _PLANNER = "planner"
 _SOURCE = "[planner] of fleet.toml"
-_HOW = '[planner]\nrun = ["claude", "-p", "{prompt}"]'
 _MOST_TITLE = 200
 _TAIL = 300
 
@@ -54,7 +53,6 @@ class Asked(Struct, frozen=True):
 
     description: str
     plan_id: str = ""
-    timeout_seconds: float = TIMEOUT_SECONDS
 
 
 class Drafted(Struct, frozen=True):
@@ -77,7 +75,7 @@ def draft(session: Session, asked: Asked, *, report: Report, stop: threading.Eve
     was asked twice (it says where that is kept); AnswerIsNo when the planner failed; Denied inside a planner.
     """
     config = session.config()
-    run = _configured(session, config, asked)
+    _ready(session, config, asked)
     taken = _taken(session)
     _free(session, asked.plan_id)
     base = session.main
@@ -96,7 +94,7 @@ def draft(session: Session, asked: Asked, *, report: Report, stop: threading.Eve
             )
             prompt = _prompt(asked, seen=seen, base=base, config=config, taken=taken, earlier=earlier)
             log = session.repo.fleet_dir / FOLDER / _PLANNER / f"{mark}-{number}.log"
-            answer = _ask(session, config, run, prompt, place, log, asked, stop)
+            answer = _ask(session, config, prompt, place, log, stop)
             if answer.serial:
                 return Drafted(serial=answer.serial, asked=number)
             try:
@@ -118,8 +116,6 @@ def handed_over(
 
     Raises InvalidInput for whatever is wrong with it; then nothing is stored.
     """
-    import json
-
     if len(sub_tasks) > MOST_TASKS:
         raise InvalidInput(f"{len(sub_tasks)} tasks: a plan from here has at most {MOST_TASKS}; use a matrix")
     _free(session, plan_id)
@@ -146,13 +142,14 @@ def _table(one: Mapping[str, Any]) -> dict[str, Any]:
 # --- before it is asked ----------------------------------------------------------------------------
 
 
-def _configured(session: Session, config: Config, asked: Asked) -> Command:
+def _ready(session: Session, config: Config, asked: Asked) -> None:
+    """Raises unless there is a planner, and something to ask it."""
     if session.around.env.get(_ROLE) == _PLANNER:
         raise Denied("a planner plans, and asks no other planner", hint="end with the plan itself")
-    if not config.planner:
+    if not config.planner.run:
         raise InvalidInput(
             "no planner is configured, so there is nobody to split the work",
-            hint=f"commit one in fleet.toml on the base branch:\n\n{_HOW}\n\nor write the plan: git fleet plan new NAME",
+            hint=f"commit one in fleet.toml on the base branch:\n\n{_how(session)}\n\nor write the plan: git fleet plan new NAME",
         )
     if not asked.description.strip():
         raise InvalidInput(
@@ -164,7 +161,12 @@ def _configured(session: Session, config: Config, asked: Asked) -> Command:
             f"the description is longer than {most} KiB",
             hint="commit it as a file, and name that in a few words",
         )
-    return config.planner
+
+
+def _how(session: Session) -> str:
+    """How a planner is configured: an agent that is on this machine, where one that we know is."""
+    found = next(iter(profiles.installed(session.around.env)), adapters.AGENTS[0])
+    return f"[planner]\nrun = {json.dumps(list(found.asks))}"
 
 
 def _taken(session: Session) -> tuple[str, ...]:
@@ -215,16 +217,14 @@ def _prompt(
 def _ask(
     session: Session,
     config: Config,
-    run: Command,
     prompt: str,
     place: Checkout,
     log: Path,
-    asked: Asked,
     stop: threading.Event | None,
 ) -> Answer:
     """What the planner says. It reads the prompt where its command has `{prompt}` or `{prompt_file}`, else on
     standard input. Raises AnswerIsNo when it did not come to an end that counts."""
-    file = log.with_suffix(".md")
+    file, run = log.with_suffix(".md"), config.planner.run
     used = () if isinstance(run, str) else run
     told = any("{prompt}" in item or "{prompt_file}" in item for item in used)
     if isinstance(run, str):
@@ -242,7 +242,7 @@ def _ask(
             place.path,
             env=env,
             log=log,
-            timeout_seconds=asked.timeout_seconds,
+            timeout_seconds=config.planner.timeout_seconds,
             stdin=b"" if told else prompt.encode(),
             keep_out=True,
             stop=stop,
@@ -253,14 +253,27 @@ def _ask(
     finally:
         with suppress(OSError):
             file.unlink()
-    if ran.end is not End.EXITED or ran.code:
-        why = ran.ending(asked.timeout_seconds)
-        said = one_line(ran.tail)[-_TAIL:]
+    return _answer(config, ran)
+
+
+def _answer(config: Config, ran: Ran) -> Answer:
+    """What it said: of a known agent its final text alone, not what its tools have shown it. Raises AnswerIsNo."""
+    out = ran.out.decode("utf-8", "replace")
+    heard = adapters.heard(adapters.adapter_of(config.planner.run), out)
+    why = ran.ending(config.planner.timeout_seconds)
+    if not why and ran.out_cut:
+        why = f"printed more than {commands.OUT_BYTES >> 20} MiB"
+    elif heard.failure or ran.code:
+        why = f"failed: {why or 'its program says so'}"
+    if why:
+        said = one_line(heard.last_words if heard.spoke else ran.tail)[-_TAIL:]
         raise AnswerIsNo(
-            f"the planner {why if ran.code is None else f'failed: {why}'}{f'; it said: {said}' if said else ''}",
-            hint=f"nothing was stored; {log} has all that it printed",
+            f"the planner {why}{f'; it said: {said}' if said else ''}",
+            hint=f"nothing was stored; {ran.log} has all that it printed",
         )
-    return asking.read_answer(ran.out.decode("utf-8", "replace"))
+    if heard.spoke and not heard.answer.strip():
+        return Answer(unclear="it came to its end without a final text")
+    return asking.read_answer(heard.answer if heard.spoke else out)
 
 
 # --- what it says ----------------------------------------------------------------------------------

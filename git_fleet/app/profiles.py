@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from git_fleet.core import launch
-from git_fleet.core.adapters import AGENTS
+from git_fleet.core.adapters import AGENTS, Adapter
 from git_fleet.core.config import Config
 from git_fleet.core.launch import Agent, Launch
 from git_fleet.core.model import Task
@@ -52,7 +52,7 @@ def agent_for(
     )
 
 
-def installed(env: Mapping[str, str]) -> tuple[Agent, ...]:
+def installed(env: Mapping[str, str]) -> tuple[Adapter, ...]:
     """The known agents whose program is on the PATH of `env`."""
     path = env.get("PATH", os.defpath)
     return tuple(agent for agent in AGENTS if shutil.which(agent.name, path=path))

@@ -44,6 +44,13 @@ class Verifier(Struct, frozen=True):
     timeout_seconds: float = 900.0
 
 
+class Planner(Struct, frozen=True):
+    """A command that splits a piece of work into tasks; without one (`run` is empty) nobody does."""
+
+    run: Command = ()
+    timeout_seconds: float = 900.0
+
+
 class Generated(Struct, frozen=True):
     """Paths (patterns) that `run` regenerates, such as lock files."""
 
@@ -115,7 +122,7 @@ class Config(Struct, frozen=True):
     worker: WorkerProfile = WorkerProfile()
     profiles: tuple[tuple[str, WorkerProfile], ...] = ()
     notify: Command = ()
-    planner: Command = ()
+    planner: Planner = Planner()
     env: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -165,7 +172,7 @@ def from_document(document: Mapping[str, Any]) -> Config:
             if isinstance(value, dict)
         ),
         notify=_command(document.get("notify", {})),
-        planner=_command(document.get("planner", {})),
+        planner=Planner(**_tuples(document.get("planner", {}))),
         env=tuple(document.get("env", {}).items()),
     )
 

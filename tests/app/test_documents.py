@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from git_fleet.app.documents import load_config, load_plan
-from git_fleet.core.config import Bucket, Config, Gate, Policy, WorkerProfile
+from git_fleet.core.config import Bucket, Config, Gate, Planner, Policy, WorkerProfile
 from git_fleet.core.model import Plan
 from git_fleet.core.plandoc import dump_plan, parse_plan
 from git_fleet.errors import InvalidInput, UnknownFormat
@@ -187,6 +187,10 @@ max_cost_usd = 2
 [notify]
 run = ["notify-send", "{message}"]
 
+[planner]
+run = ["claude", "-p", "{prompt}"]
+timeout_seconds = 60.5
+
 [env]
 DATABASE_URL = "postgresql:///app_{slot}"
 """
@@ -208,6 +212,7 @@ def test_a_full_configuration_is_read() -> None:
     assert (config.knowledge_tokens, config.knowledge_approval) == (10, True)
     assert config.generated_paths == ("uv.lock",)
     assert config.profiles == (("deep", WorkerProfile(run=("claude", "-p", "{prompt}"), max_cost_usd=2)),)
+    assert config.planner == Planner(("claude", "-p", "{prompt}"), 60.5)
     assert config.env == (("DATABASE_URL", "postgresql:///app_{slot}"),)
 
 
@@ -248,6 +253,14 @@ BROKEN_CONFIG = {
     '[worker]\nrnu = "x"\n': ["fleet.toml:2: worker.rnu: found 'x'; allowed: a table"],
     '[worker.deep]\nrnu = "x"\n': ["fleet.toml:2: worker.deep.rnu: unknown key", "'run'"],
     'policy = { human = ["merge"] }\n': ["fleet.toml:1: policy.human", "found 'merge'", '"approve"'],
+    '[planner]\nrun = "x"\ntimeout_seconds = 0\n': [
+        "fleet.toml:3: planner.timeout_seconds: found 0; allowed: seconds, above 0"
+    ],
+    "[planner]\ntimeout_seconds = 60\n": ["fleet.toml:1: planner.run: it is missing"],
+    '[planner]\nrun = "x"\ntimeout = 60\n': [
+        "fleet.toml:3: planner.timeout: unknown key",
+        "'timeout_seconds'",
+    ],
     "bucket = { capacity = 3 }\n": ["fleet.toml:1: bucket.refill_per_minute: it is missing"],
     "x = \n": ["fleet.toml:1: not TOML"],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import tomli_w
 from git_fleet.app import planner
 from git_fleet.app.planner import Asked, Drafted
 from git_fleet.app.session import Session
+from git_fleet.core.adapters import AGENTS
 from git_fleet.core.config import Command
 from git_fleet.core.planning import read_answer
 from git_fleet.errors import AnswerIsNo, Denied, InvalidInput
 from tests.support.fleet import approved, open_fleet, task
 from tests.support.repo import Repo
+from tests.support.transcripts import answering, program, transcript
 
 GOOD = """\
 version = 1
@@ -40,10 +43,11 @@ files = ["/two.txt"]
 NO = json.dumps({"fan_out": False, "reason": "it is one line in one file"})
 
 
-def plans_with(repo: Repo, run: Command, **env: str) -> Session:
+def plans_with(repo: Repo, run: Command, *, timeout_seconds: float = 60, **env: str) -> Session:
     """A session where this command is the planner."""
     command = run if isinstance(run, str) else list(run)
-    text = tomli_w.dumps({"version": 1, "gates": "none", "planner": {"run": command}, "env": {"HERE": "yes"}})
+    table = {"run": command, "timeout_seconds": timeout_seconds}
+    text = tomli_w.dumps({"version": 1, "gates": "none", "planner": table, "env": {"HERE": "yes"}})
     repo.commit("Configure", {"fleet.toml": text, "one.txt": "1\n", "two.txt": "2\n"})
     return open_fleet(repo, "ann", env=env)
 
@@ -178,7 +182,16 @@ def test_without_one_it_is_said_how(repo: Repo) -> None:
     repo.commit("Files", {"a": "a"})
     with pytest.raises(InvalidInput, match="no planner is configured") as caught:
         draft(open_fleet(repo))
-    assert "[planner]" in caught.value.hint
+    assert '[planner]\nrun = ["claude", "-p", "{prompt}"' in caught.value.hint
+
+
+def test_without_one_an_agent_that_is_there_is_named(repo: Repo, tmp_path: Path) -> None:
+    repo.commit("Files", {"a": "a"})
+    program(tmp_path / "bin", "gemini", "")
+    with pytest.raises(InvalidInput) as caught:
+        draft(open_fleet(repo, env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}))
+    table = tomllib.loads(caught.value.hint.split("\n\n")[1])["planner"]
+    assert table == {"run": ["gemini", "-p", "{prompt}", "--output-format", "json", "--skip-trust"]}
 
 
 def test_a_planner_asks_no_planner(repo: Repo) -> None:
@@ -206,8 +219,76 @@ def test_one_that_fails_is_not_asked_again(repo: Repo, run: Command, said: str) 
 
 
 def test_one_that_does_not_end_is_ended(repo: Repo) -> None:
-    with pytest.raises(AnswerIsNo, match="ran out of time"):
-        draft(plans_with(repo, "exec sleep 600"), timeout_seconds=0.2)
+    with pytest.raises(AnswerIsNo, match=r"the planner ran out of time \(0\.2 s\)"):
+        draft(plans_with(repo, "exec sleep 600", timeout_seconds=0.2))
+
+
+def test_one_that_prints_without_end_is_told_so(repo: Repo) -> None:
+    with pytest.raises(AnswerIsNo, match="printed more than 10 MiB"):
+        draft(plans_with(repo, "head -c 11000000 /dev/zero"))
+
+
+# --- a known agent as the planner -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("agent", [each.name for each in AGENTS])
+def test_of_a_known_agent_its_final_text_is_the_answer(repo: Repo, tmp_path: Path, agent: str) -> None:
+    """Not the plan that its tool has shown it."""
+    shown = f"```toml\n{GOOD.replace('split', 'shown')}```"
+    session = plans_with(
+        repo, program(tmp_path / "bin", agent, answering(agent, f"So:\n```toml\n{GOOD}```\n", shown))
+    )
+    made = draft(session)
+    assert made.plan is not None
+    assert (made.plan.id, made.asked) == ("split", 1)
+
+
+@pytest.mark.parametrize("agent", [each.name for each in AGENTS])
+@pytest.mark.parametrize("final", ["I will not.", ""])
+def test_what_a_known_agents_tool_has_shown_is_no_answer(
+    repo: Repo, tmp_path: Path, agent: str, final: str
+) -> None:
+    session = plans_with(
+        repo, program(tmp_path / "bin", agent, answering(agent, final, f"```toml\n{GOOD}```"))
+    )
+    why = f"which ends: {final}" if final else "it came to its end without a final text"
+    with pytest.raises(InvalidInput, match=f"asked twice: .*{why}"):
+        draft(session)
+    assert stored(session) == {}
+
+
+@pytest.mark.parametrize("agent", [each.name for each in AGENTS])
+def test_a_known_agent_may_say_that_it_is_no_work_for_several(repo: Repo, tmp_path: Path, agent: str) -> None:
+    session = plans_with(repo, program(tmp_path / "bin", agent, answering(agent, NO, f"```toml\n{GOOD}```")))
+    assert draft(session) == Drafted(serial="it is one line in one file", asked=1)
+
+
+@pytest.mark.parametrize("name", ["claude-document", "claude-list", "gemini-document"])
+def test_a_known_agent_may_answer_in_one_document(repo: Repo, tmp_path: Path, name: str) -> None:
+    said = transcript(f"{name}.json").replace("hello from mock", json.dumps(f"```toml\n{GOOD}```")[1:-1])
+    made = draft(plans_with(repo, program(tmp_path / "bin", name.partition("-")[0], said)))
+    assert made.plan is not None
+    assert made.plan.id == "split"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("claude-dead", "API Error: Unable to connect to API"),
+        ("codex-limited", "exceeded retry limit, last status: 429"),
+        ("gemini-error", "it says that it failed"),
+        ("opencode-error", "no such model"),
+    ],
+)
+def test_a_known_agent_that_says_that_it_failed_is_not_asked_again(
+    repo: Repo, tmp_path: Path, name: str, said: str, code: int
+) -> None:
+    run = program(tmp_path / "bin", name.partition("-")[0], transcript(f"{name}.jsonl"), code)
+    how = "exit code 1" if code else "its program says so"
+    with pytest.raises(AnswerIsNo, match=f"the planner failed: {how}; it said: .*{said}") as caught:
+        draft(plans_with(repo, run))
+    assert "{" not in caught.value.message
 
 
 def test_one_that_nobody_waits_for_any_more_is_ended(repo: Repo) -> None:

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from git_fleet import errors
 from git_fleet.app.documents import load_config, load_plan
 from git_fleet.cli.main import cli
-from git_fleet.core.config import Config
+from git_fleet.core.adapters import AGENTS
+from git_fleet.core.config import Config, Planner
 from git_fleet.core.model import Plan
 from tests.project.source import ROOT, project_files
 from tests.support.repo import Repo, make_repo
@@ -180,7 +181,7 @@ def test_architecture_is_short_and_its_tests_exist() -> None:
 
 def test_the_plans_of_readme_are_plans() -> None:
     (table,) = blocks(section("Plans"), "markdown")
-    (toml,) = blocks(section("Plans"), "toml")
+    toml, _ = blocks(section("Plans"), "toml")
     assert {task.id.task: task.files for task in _plan(table, "tasks-app.md").tasks} == {
         "42": ("cli.py",),
         "43": ("README.md", "CHANGELOG.md"),
@@ -214,6 +215,20 @@ def said_to_agents() -> Iterator[tuple[str, list[str]]]:
         text = (ROOT / path).read_text(encoding="utf-8").replace('"\n        "', "").replace("\n", " ")
         for words in re.findall(r"git fleet ([a-z][^`;,.()\\|'\"]*)", text):
             yield path.as_posix(), words.split(" ")
+
+
+def test_the_planner_of_readme_has_the_default_time_and_the_command_of_its_agent() -> None:
+    _, text = blocks(section("Plans"), "toml")
+    planner, _ = load_config(f"version = 1\n{text}".encode(), "fleet.toml")
+    assert planner.planner == Planner(AGENTS[0].asks)
+    assert planner.planner.timeout_seconds == Planner().timeout_seconds
+
+
+def test_readme_shows_how_each_known_agent_is_asked() -> None:
+    shown = [line for block in blocks(section("Running a fleet"), "sh") for line in block.splitlines()]
+    assert [line for line in shown if line.split()[0] in {agent.name for agent in AGENTS}] == [
+        " ".join(agent.asks) for agent in AGENTS
+    ]
 
 
 def test_what_agents_are_told_to_call_exists() -> None:
