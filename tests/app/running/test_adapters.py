@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,27 @@ def test_one_that_only_tries_again_to_reach_its_model_is_ended_as_silent(hasty: 
     assert reason.startswith("idle: it gave no sign of life")
     last = [line for line in reason.splitlines() if line != "Terminated"]  # which its shell may still say
     assert last[-1] == "Reconnecting... 1/5"
+
+
+@pytest.mark.parametrize(
+    ("agent", "prints"),
+    [
+        ("claude", f"head -n 2 '{TRANSCRIPTS}/claude-dead.jsonl'"),
+        ("codex", f"head -n 3 '{TRANSCRIPTS}/codex-dead.jsonl'"),
+        ("gemini", f"cat '{TRANSCRIPTS}/gemini-limited.jsonl'"),
+        ("opencode", ":"),
+    ],
+)
+def test_one_that_hangs_because_its_model_cannot_be_reached_is_ended(
+    repo: Repo, tmp_path: Path, agent: str, prints: str
+) -> None:
+    """As three of the four do for ever: they say no more, or nothing at all."""
+    crew = Crew(repo, tmp_path, worker="retries = 0", config="idle_minutes = 0.03")
+    crew.plan(task("a"), agents={"a": f"{prints}; echo $$ > '{tmp_path}/pid'; while :; do sleep 600; done"})
+    found = run(crew, agent, code=1)
+    assert found["tasks"][0]["reason"].startswith("idle: it gave no sign of life")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_what_it_used_counts_though_it_handed_in_while_no_run_was_there(hasty: Crew) -> None:
