@@ -98,15 +98,16 @@ class Hearing:
             self._plain.append(line[-_PLAIN_CHARACTERS:])
             self._say(short(line))
             return bool(line.strip()) and not self.spoke
-        if not self.spoke or said.good or said.answer or said.acts:
-            self._plain.clear()  # it has reached its model since
+        answered = said.good or said.acts or (bool(said.answer or said.used) and not said.failure)
+        if answered or not self.spoke:
+            self._plain.clear()
+        if answered or said.limited:  # its model has answered since, or has sent it away
+            self._limited = said.limited
         self.spoke = True
         self._count(said)
         self._answer(said)
         if said.failure or said.good:
             self.failure = said.failure
-        if said.limited or said.good or said.failure or said.used is not None:
-            self._limited = said.limited
         self._say(said.words)
         return said.alive
 

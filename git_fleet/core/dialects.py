@@ -184,7 +184,8 @@ def codex(event: Event) -> Said | None:
         case "item.started" | "item.updated" | "item.completed":
             item = _table(event, "item")
             final = event["type"] == "item.completed" and item.get("type") == "agent_message"
-            return Said(words=_codex_words(item), answer=_text(item, "text") if final else "")
+            acts = item.get("type") in _CODEX_TOOLS
+            return Said(words=_codex_words(item), answer=_text(item, "text") if final else "", acts=acts)
         case "turn.completed":
             used = _table(event, "usage")
             return Said(
@@ -203,6 +204,9 @@ def codex(event: Event) -> Said | None:
         case str():
             return Said()
     return None
+
+
+_CODEX_TOOLS = ("command_execution", "file_change", "mcp_tool_call", "web_search")
 
 
 def _codex_failure(error: Event) -> str:

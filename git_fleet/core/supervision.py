@@ -34,7 +34,9 @@ RATE_LIMIT_TRIES = 10
 _RATE_LIMIT = re.compile(
     r"rate[ _-]?limit|too many requests|quota exceeded|resource[ _]exhausted|overloaded_error"
     r"|(?:is|are|api|server|model|service|currently|error|529)\W+overloaded\b"
-    r"|(?:http|status|error|code)\W*(?:[\d.]+\W+)?(?:429|529)\b",
+    r"|(?:http|status|error|code)\W*(?:[\d.]+\W+)?(?:429|529)\b"
+    r"|\b(?:hit|reached|exceeded|exhausted) your (?:[\w-]+ ){0,3}(?:limit|quota|capacity)\b"
+    r"|\b(?:usage|session|weekly|daily|hour)[ _]limit (?:has been |was )?reached\b|usage_limit_reached",
     re.IGNORECASE,
 )
 _LAST_WORDS = 4_000

@@ -284,6 +284,7 @@ def test_that_a_limit_was_looked_up_is_no_limit() -> None:
     failed = {"type": "result", "is_error": True, "result": "it crashed"}
     assert not told("claude", near, failed).limited
     assert told("claude", over).limited
+    assert told("claude", over, {**failed, "result": "You are out of it"}).limited
     assert not told("claude", over, answer("m1", 1)).limited
 
 
@@ -298,6 +299,11 @@ def test_a_limit_that_was_got_over_is_none() -> None:
     goes_on = {"type": "message", "role": "assistant", "content": "Now for"}
     assert told("gemini", {"type": "init"}, said, crash).limited
     assert not told("gemini", {"type": "init"}, said, goes_on, crash).limited
+    again = {"type": "error", "message": "Reconnecting... 429 Too Many Requests"}
+    works = {"type": "item.started", "item": {"type": "command_execution", "command": "make"}}
+    ends = {"type": "turn.failed", "error": {"message": "it crashed"}}
+    assert told("codex", again, ends).limited
+    assert not told("codex", again, works, ends).limited
 
 
 def test_what_an_agent_says_of_limits_is_none() -> None:

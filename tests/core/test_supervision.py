@@ -142,6 +142,12 @@ def test_one_that_was_ended_is_released_blocked_or_started_again() -> None:
     "words",
     [
         "rate_limit_error",
+        "You've hit your usage limit. Upgrade to Pro or try again at 3:05 PM.",
+        "You've hit your session limit · resets 5:10pm (Europe/Paris)",
+        "You've hit your limit · resets 2am (Europe/Berlin)",
+        "Claude AI usage limit reached|1750708800",
+        "The usage limit has been reached",
+        "You have exhausted your daily quota on this model.",
         "Rate limit reached",
         "Too Many Requests",
         "overloaded_error",
@@ -162,7 +168,13 @@ def test_what_was_said_long_before_the_end_is_no_rate_limit() -> None:
     assert not is_rate_limit(1, "4290 tests failed")
 
 
-@pytest.mark.parametrize("words", ["Ran 429 tests", "app.py:429: AssertionError", "no overloaded function"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Ran 429 tests", "app.py:429: AssertionError", "no overloaded function", "test_usage_limit failed",
+        "its session limit is 40 minutes",
+    ],
+)  # fmt: skip
 def test_a_number_and_a_word_of_another_matter_are_no_rate_limit(words: str) -> None:
     assert not is_rate_limit(1, f"{words}\n")
 
