@@ -18,12 +18,12 @@ import pytest
 
 from git_fleet.app.initialise import initialise
 from git_fleet.core.adapters import Adapter
-from tests.agents.real import PROGRAMS, SET_UP, agent, serving
+from tests.agents.real import PROGRAMS, SET_UP, agent, model
 from tests.support.fleet import open_fleet
 from tests.support.hooked import QUIET, git_dir, open_plan, task_worktree
 from tests.support.repo import Repo
 
-__all__ = ["agent"]
+__all__ = ["agent", "model"]
 
 FOREIGN, OWN = "foreign.txt", "own.txt"
 _SECONDS = 120
@@ -68,11 +68,9 @@ def _without_npm(folder: Path) -> None:
 
 
 @pytest.fixture
-def endpoint(agent: Adapter, worktree: Repo, tmp_path: Path) -> Iterator[str]:
+def endpoint(agent: Adapter, worktree: Repo, model: Callable[..., str]) -> str:
     """A model that has two files written."""
-    calls = [EDITS[agent.name](worktree.path / name) for name in (FOREIGN, OWN)]
-    with serving(calls, tmp_path) as url:
-        yield url
+    return model(*(EDITS[agent.name](worktree.path / name) for name in (FOREIGN, OWN)), text="It is done.")
 
 
 def test_an_edit_is_refused_before_it_happens(
