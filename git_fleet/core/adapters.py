@@ -216,13 +216,18 @@ _BEFORE = re.compile(
     r"timeout|chronic|sudo|doas|xvfb-run|caffeinate|[A-Za-z_][A-Za-z0-9_]*=.*|[0-9.]+[smhd]?|-.*",
     re.DOTALL,
 )
+_AROUND = re.compile(
+    r"bwrap|firejail|landrun|sandbox-exec|unshare|nsenter|chroot|systemd-(?:run|inhibit)|docker|podman|nerdctl|devcontainer|"
+    r"direnv|mise|nix|op|dotenvx?|uv|uvx"
+)
+"""Sandboxes and the like: behind options that take values of any kind, the program is the last word that is one."""
 _PARTS = re.compile(r"&&|\|\||[;|&\n()]")
 _SUFFIX = re.compile(r"\.(?:exe|cmd|ps1|js|mjs|cjs)$|(?<=.)@[\w.^~-]+$")
 
 
 def adapter_of(run: Command) -> Adapter:
-    """The entry of the program that a command starts, itself or by `env`, `npx`, `timeout`, a shell; `wrap` in
-    fleet.toml is no part of it. ANY when that program is not known."""
+    """The entry of the program that a command starts, itself or by `env`, `npx`, `timeout`, a shell, a sandbox; `wrap`
+    in fleet.toml is no part of it. ANY when that program is not known."""
     names = _of_text(run) if isinstance(run, str) else _of_words(run)
     return next(names, ANY)
 
@@ -245,13 +250,24 @@ def _of_words(words: Sequence[str]) -> Iterator[Adapter]:
             yield found
             return
         name = PurePath(word).name
-        if _SHELL.fullmatch(name):
+        if _is_shell(word):
             options = [at for at, each in enumerate(words) if at > number and _SHELL_TEXT.fullmatch(each)]
             yield from _of_text(words[options[0] + 1]) if options[:1] and options[0] + 1 < len(words) else ()
             return
         behind = number > 0 and words[number - 1].startswith("-")
+        if _AROUND.fullmatch(name):
+            starts = [
+                at for at, each in enumerate(words) if at > number and (_known(each) or _is_shell(each))
+            ]
+            for at in reversed(starts):
+                yield from _of_words(words[at:])
+            return
         if not _BEFORE.fullmatch(name if not word.startswith("-") else word) and not behind:
             return
+
+
+def _is_shell(word: str) -> bool:
+    return bool(_SHELL.fullmatch(PurePath(word).name))
 
 
 def _known(word: str) -> Adapter | None:
