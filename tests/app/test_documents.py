@@ -273,8 +273,6 @@ def test_a_broken_configuration_is_told_with_line_key_value_and_what_is_allowed(
 
 
 def test_every_default_of_the_design_is_in_the_schema() -> None:
-    from dataclasses import fields
-
     from git_fleet import resources
 
     known = set(resources.schema("config")["properties"])
@@ -282,4 +280,4 @@ def test_every_default_of_the_design_is_in_the_schema() -> None:
         "gates": "gate", "gates_none": "gates", "verifiers": "verifier", "knowledge_tokens": "knowledge",
         "knowledge_approval": "knowledge", "profiles": "worker",
     }  # fmt: skip
-    assert {renamed.get(field.name, field.name) for field in fields(Config)} | {"version"} == known
+    assert {renamed.get(name, name) for name in Config.__struct_fields__} | {"version"} == known
