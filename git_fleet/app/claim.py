@@ -106,7 +106,7 @@ def _claim_from(
     """One pass over what was read; None to start over. The error is that of the first candidate which
     cannot be had as things are, when no other can."""
     config = session.config()
-    reached = limit(session.unfinished(snapshot), config, snapshot.at, host=session.around.host)
+    reached = limit(session.under_way(snapshot), config, snapshot.at, host=session.around.host)
     if reached is not None:
         return NothingReady("limit", reached.text, _RETRY_SECONDS["limit"], passes=reached.fix != INTEGRATES)
     if request.task is not None:
@@ -206,7 +206,7 @@ def _attempt(
     except LostRace:
         return None
     session.remember(taken, guard_now)
-    if _closing(session, taken):
+    if _closing(session, snapshot, taken):
         return None
     return Claimed(taken, rescued.ref)
 
@@ -214,15 +214,18 @@ def _attempt(
 def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config: Config) -> Snapshot | None:
     """What a claim of `record` rests on, read again in the order of the protocol; None when it is
     not ready any more, or more has changed than this can tell."""
-    current = session.store.objects.read_ref(names.GUARD)
-    if current is not None and current[0] != snapshot.guard:
+    again = session.reread_around(snapshot, record)
+    if again is None:
+        current = session.store.objects.read_ref(names.GUARD)
+        if current is None or current[0] == snapshot.guard:
+            return None
         named = snapshot.record(guard.read(session.store, current[0]).task)
         if named is None:
             return None  # of a plan approved since
         snapshot = replace(snapshot.replacing([session.reread(named)]), guard=current[0])
         if help_guard(session, snapshot):
             return None
-    again = session.reread_around(snapshot, record)
+        again = session.reread_around(snapshot, record)
     if again is None:
         return None
     hindered = first_obstacle(record, again, session.index(again), config, host=session.around.host)
@@ -321,9 +324,11 @@ def resume(session: Session, name: str | None) -> placing.Placed:
     return placing.resume(session, name)
 
 
-def _closing(session: Session, taken: TaskRecord) -> bool:
+def _closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:
     """The last rule: if the plan began to close meanwhile, the claim is given back."""
     tip = session.store.objects.read_ref(names.plan_log(taken.id.plan))
+    if tip and tip[0] == snapshot.plans[taken.id.plan].tip:
+        return False  # nothing has happened to the plan, in which the task was ready
     state = plans.read_log(session.store, tip[0]).state if tip else PlanState.DRAFT
     if state not in (PlanState.CLOSING, PlanState.CLOSED):
         return False

@@ -68,6 +68,7 @@ class Session(Struct, weakref=True):
     _recent: Snapshot | None = None
     _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
+    _under_way: set[TaskId] = field(default_factory=set)
     _bases: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, str] = field(default_factory=dict)  # of git, once; a copy of the session knows it, too
 
@@ -109,8 +110,10 @@ class Session(Struct, weakref=True):
             self._recent = self.snapshot()
             self._read_at = self._recent.at
             index = self.index(self._recent)
-            ended = {task for task, record in self._recent.tasks.items() if record.state.state.ended}
+            tasks = self._recent.tasks
+            ended = {task for task, record in tasks.items() if record.state.state.ended}
             self._unfinished = [task for task in index.order if task not in ended]
+            self._under_way = {task for task, record in tasks.items() if record.state.state.active}
         self._recent = replace(self._recent, at=self.now())
         return self._recent
 
@@ -118,10 +121,15 @@ class Session(Struct, weakref=True):
         """The tasks that had not ended when the recent snapshot was read, in the order of offering."""
         return (snapshot.tasks[task] for task in self._unfinished if task in snapshot.tasks)
 
+    def under_way(self, snapshot: Snapshot) -> Iterator[TaskRecord]:
+        """The active tasks, as far as is known since the recent snapshot was read: few among thousands."""
+        return (snapshot.tasks[task] for task in self._under_way if task in snapshot.tasks)
+
     def remember(self, record: TaskRecord, guard: Oid | None) -> None:
         """Take our own claim over into the snapshot that is kept."""
         if self.long_lived and self._recent is not None:
             self._recent = replace(self._recent.replacing([record]), guard=guard)
+            self._under_way.add(record.id)
 
     def reread_around(self, snapshot: Snapshot, record: TaskRecord) -> Snapshot | None:
         """`snapshot` with what a claim of `record` rests on read again: the guard, the task, its
@@ -155,6 +163,7 @@ class Session(Struct, weakref=True):
         left as it was read: it may have moved because its plan did.)"""
         if self._recent is not None and not claimable_state(record, self._recent, self.around.host):
             self._recent = self._recent.replacing([record])
+            self._under_way.add(record.id)
 
     @property
     def main(self) -> str:

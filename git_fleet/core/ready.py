@@ -117,14 +117,15 @@ def first_obstacle(
 
 def _plan_reasons(record: TaskRecord, snapshot: Snapshot) -> Iterator[Reason]:
     plan = snapshot.plans[record.id.plan]
+    if plan.state is PlanState.OPEN:
+        return
     fixes = {
         PlanState.PAUSED: f"git fleet plan resume {plan.id}",
         PlanState.APPROVING: f"git fleet plan approve {plan.id} finishes an approval that was interrupted",
         PlanState.CLOSING: f"git fleet plan close {plan.id} finishes closing",
     }
-    if plan.state is not PlanState.OPEN:
-        why = f": {plan.log.reason}" if plan.log.reason else ""
-        yield Reason("plan", f"plan {plan.id} is {plan.state}{why}", fixes.get(plan.state, ""))
+    why = f": {plan.log.reason}" if plan.log.reason else ""
+    yield Reason("plan", f"plan {plan.id} is {plan.state}{why}", fixes.get(plan.state, ""))
 
 
 def _own_reasons(record: TaskRecord, snapshot: Snapshot, config: Config, host: str) -> Iterator[Reason]:
@@ -223,7 +224,7 @@ def _turn_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> Itera
 def limit(records: Iterable[TaskRecord], config: Config, at: datetime, *, host: str) -> Reason | None:
     """The limit that no new claim may pass at `at`, if one is reached (DESIGN section 6, Limits).
 
-    `records` are all tasks of the plans that count; those that have ended may be left out. A claim
+    `records` are all tasks of the plans that count; those that are not active may be left out. A claim
     that can be taken over does not count: workers that died must not keep the others out.
     """
     states: Counter[State] = Counter()

@@ -249,6 +249,24 @@ def test_max_active_counts_what_is_claimed_now(session: Session, repo: Repo) -> 
     assert taken(session) == "c"
 
 
+def test_one_who_stays_counts_what_is_under_way_and_no_more(repo: Repo) -> None:
+    """Its own claims, those of others that it has met, and none of the thousands that wait."""
+    configured(repo, "max_active = 3")
+    with open_fleet(repo, "w1", long_lived=True) as stays:
+        approved(stays, *(task(f"t{number}") for number in range(9)))
+        assert taken(stays).startswith("t")
+        assert len(list(stays.under_way(stays.recent_snapshot(fresh=False)))) == 1
+        with open_fleet(repo, "w2") as other:
+            theirs = claiming.claim(other, Request(worktree=False))
+            assert isinstance(theirs, Claimed)
+        held = claiming.claim(stays, Request(worktree=False))
+        assert isinstance(held, Claimed)
+        seen = {record.id for record in stays.under_way(stays.recent_snapshot(fresh=True))}
+        assert len(seen) == 3
+        assert theirs.record.id in seen
+        assert taken(stays) == "[limit]"
+
+
 def test_workers_that_died_do_not_keep_the_others_out(session: Session, repo: Repo, clock: FakeClock) -> None:
     configured(repo, "max_active = 1\nlease_seconds = 60")
     approved(session, task("a"))

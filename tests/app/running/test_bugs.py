@@ -13,7 +13,7 @@ from git_fleet.app.running import run as running
 from git_fleet.app.running.desk import Options
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
-from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import GitFailed
 from git_fleet.git.locks import alone
 from tests.support.fleet import open_fleet, task
@@ -74,10 +74,10 @@ def test_a_claim_whose_command_failed_after_it_was_made_is_worked_on(
     failures = [GitFailed("git was killed")]
     real = claim._closing
 
-    def closing(session: Session, taken: TaskRecord) -> bool:
+    def closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:
         if failures:
             raise failures.pop()
-        return real(session, taken)
+        return real(session, snapshot, taken)
 
     monkeypatch.setattr(claim, "_closing", closing)
     with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
