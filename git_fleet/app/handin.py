@@ -71,7 +71,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     where no hook has looked at them (they are named), InvalidInput for a commit, artifact or report that
     cannot be used, and for a commit that changes nothing.
     """
-    snapshot = session.snapshot()
+    snapshot = session.snapshot_of(name)
     record = session.holders_record(snapshot, name)
     holder_fence(session, record)
     if record.state.state is not State.CLAIMED:

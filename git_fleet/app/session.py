@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from git_fleet.core import config as configuration
 from git_fleet.core.config import Config
-from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Denied, InvalidInput, StaleClaim
@@ -94,7 +94,18 @@ class Session(Struct, weakref=True):
     def snapshot(self) -> Snapshot:
         """The whole fleet, read now."""
         self._settled.clear()
-        found = fleet.read_snapshot(self.store, self.now(), known=self._known)
+        return self._noted(fleet.read_snapshot(self.store, self.now(), known=self._known))
+
+    def snapshot_of(self, name: str | None) -> Snapshot:
+        """What there is to know of the one task that `name`, or the worktree we stand in, says in full, and of
+        its plan, read now; the whole fleet for a short name, which any plan may have."""
+        task = _in_full(name) if name else self.here() if self.placement else None
+        if task is None:
+            return self.snapshot()
+        self._settled.clear()
+        return self._noted(fleet.read_task(self.store, self.now(), task, known=self._known))
+
+    def _noted(self, found: Snapshot) -> Snapshot:
         self._bases |= {plan.id: plan.approved.base for plan in found.plans.values() if plan.approved}
         return found
 
@@ -226,7 +237,7 @@ class Session(Struct, weakref=True):
         """The short name of the branch that the task's plan is integrated onto, as last read; None when
         nothing of the plan is approved."""
         if task.plan not in self._bases:
-            self.snapshot()
+            self.snapshot_of(str(task))
         return self._bases.get(task.plan)
 
     def config_of(self, task: TaskId) -> Config:
@@ -343,10 +354,12 @@ def open_session(
     worker: str | None,
     long_lived: bool = False,
     bulk: bool | None = None,
+    known: fleet.Known | None = None,
 ) -> Session:
     """A session for the repository that `start` is in.
 
-    `bulk` (as `long_lived`, unless it is said) has libgit2 read and write objects.
+    `bulk` (as `long_lived`, unless it is said) has libgit2 read and write objects. `known` is what sessions of one
+    process have read of this repository, and share.
     The actor is `worker`, else FLEET_WORKER, else the worktree's worker, else `git config
     fleet.worker`, else one generated for this process. Raises InvalidInput outside a repository.
     """
@@ -361,7 +374,16 @@ def open_session(
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
     asked = {} if actor else _settings(repo)
     actor = actor or asked["fleet.worker"] or _generated(around)
-    return Session(store, around, check_worker(actor), placement, long_lived, _asked=asked)
+    known = fleet.Known() if known is None else known
+    return Session(store, around, check_worker(actor), placement, long_lived, _known=known, _asked=asked)
+
+
+def _in_full(name: str) -> TaskId | None:
+    """The task that a name with its plan means, spelled as `Snapshot.resolve` takes it; None for any other."""
+    try:
+        return parse_task_id(name.strip().lstrip("#"))
+    except InvalidInput:
+        return None
 
 
 def check_worker(name: str) -> str:

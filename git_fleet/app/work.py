@@ -29,11 +29,11 @@ class Acted(Struct, frozen=True):
 
 
 def _find(session: Session, name: str) -> TaskRecord:
-    return session.record(session.snapshot(), name)
+    return session.record(session.snapshot_of(name), name)
 
 
 def _held(session: Session, name: str | None) -> TaskRecord:
-    return session.holders_record(session.snapshot(), name)
+    return session.holders_record(session.snapshot_of(name), name)
 
 
 def progress(

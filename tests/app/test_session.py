@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from git_fleet.app import claim as claiming
 from git_fleet.app import documents
 from git_fleet.app.session import AGENT_VARIABLES, Session
 from git_fleet.core.config import Config
-from git_fleet.errors import Denied, InvalidInput, StaleClaim
+from git_fleet.errors import Ambiguous, Denied, InvalidInput, StaleClaim
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     approved,
@@ -195,3 +196,34 @@ def test_a_long_lived_session_notices_in_time_what_others_claimed(repo: Repo, cl
         nothing = claiming.claim(long, claiming.Request(worktree=False))
         assert isinstance(nothing, claiming.NothingReady)
         assert nothing.reason == "limit"
+
+
+# --- one task alone ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("p/a", 1), ("#P/A ", 1), ("a", 3), ("q/c", 1), ("p/", 3), ("x/y/z", 3)]
+)
+def test_a_name_in_full_has_its_task_read_alone(session: Session, name: str, read: int) -> None:
+    approved(session, task("a"), task("b"))
+    approved(session, task("c"), plan="q")
+    found = session.snapshot_of(name)
+    assert len(found.tasks) == read
+    with suppress(InvalidInput):
+        assert session.record(found, name) == session.record(session.snapshot(), name)
+    assert session.base_of(task_id("q/c")) == "main"
+
+
+def test_a_short_name_may_still_mean_several(session: Session) -> None:
+    for plan in "pq":
+        approved(session, task("a"), plan=plan)
+    with pytest.raises(Ambiguous):
+        session.record(session.snapshot_of("a"), "a")
+    assert session.record(session.snapshot_of("q/a"), "q/a").id == task_id("q/a")
+
+
+def test_a_worktree_has_its_own_task_read_alone(session: Session) -> None:
+    approved(session, task("a"), task("b"))
+    inside = open_fleet(working_on(session, "a"), None)
+    assert list(inside.snapshot_of(None).tasks) == [task_id("a")]
+    assert len(session.snapshot_of(None).tasks) == 2

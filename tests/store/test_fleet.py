@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -169,3 +170,62 @@ def test_an_open_intent_whose_commit_is_not_in_main_changes_nothing(session: Ses
     proposed(session, "a")
     _with_intent(session, "a", landed=False)
     assert session.snapshot().tasks[task_id("a")].state.state is State.PROPOSED
+
+
+@pytest.mark.parametrize("name", ["p/a", "p/b", "p/c", "p/none", "draft/x", "nowhere/a"])
+def test_one_task_is_read_as_it_is_in_the_whole(session: Session, name: str) -> None:
+    approved(session, task("a"), task("b"), task("c"))
+    saved(session, task("x"), plan="draft")
+    for landing in "ab":
+        claimed(session, landing)
+    proposed(session, "a")
+    _with_intent(session, "a", landed=True)
+    whole, wanted = session.snapshot(), task_id(name)
+    one = fleet.read_task(session.store, session.now(), wanted)
+    assert one.record(wanted) == whole.record(wanted)
+    assert one.plans == {plan: record for plan, record in whole.plans.items() if plan == wanted.plan}
+    assert (wanted.plan == "nowhere" or one.lead) == (wanted.plan == "nowhere" or whole.lead)
+
+
+def test_one_task_is_read_without_looking_at_the_others(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved(session, task("a"), task("b"))
+    claimed(session, "a")
+    theirs = claimed(session, "b").tip
+    asked: list[str] = []
+    fetch = session.store.objects._fetch
+
+    def counting(few: Any) -> Any:
+        asked.extend(few)
+        return fetch(few)
+
+    monkeypatch.setattr(session.store.objects, "_fetch", counting)
+    monkeypatch.setattr(Refs, "read", None)
+    found = fleet.read_task(session.store, session.now(), task_id("p/a"))
+    assert found.tasks[task_id("p/a")].state.state is State.CLAIMED
+    assert theirs not in asked
+    assert names.task_log(task_id("p/b")) not in asked
+
+
+def test_what_is_known_does_not_pile_up(session: Session) -> None:
+    known = fleet.Known()
+    for round_number in range(3):
+        approved(session, task("a", title=f"Round {round_number}"), task("b"))
+        claimed(session, "a")
+        on_task(session, "release", "a")
+        for look in (fleet.read_snapshot, partial(fleet.read_task, wanted=task_id("p/a"))):
+            found = look(session.store, session.now(), known=known)
+            assert found.tasks[task_id("p/a")].task.title == f"Round {round_number}"
+            assert (len(known.tasks), len(known.revisions)) == (2, 1)
+
+
+def test_what_has_not_changed_is_not_read_again(session: Session) -> None:
+    approved(session, task("a"), task("b"))
+    known = fleet.Known()
+    claimed(session, "b")
+    before = fleet.read_snapshot(session.store, session.now(), known=known).tasks
+    claimed(session, "a")
+    after = fleet.read_snapshot(session.store, session.now(), known=known).tasks
+    assert after[task_id("b")] is before[task_id("b")]
+    assert after[task_id("a")].state.state is State.CLAIMED
