@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
@@ -269,7 +269,7 @@ class TaskState(Struct, frozen=True):
     salvaged: Oid | None = None
     conflict: bool = False
     landed: Oid | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
 
     @property
     def attempts_used(self) -> int:

@@ -146,7 +146,9 @@ class Overlaps:
 
     @cached_property
     def _pairs(self) -> list[Pair]:
-        return pairs(self._tasks, self._generated)
+        found = pairs(self._tasks, self._generated)
+        patterns.forget()  # of the whole fleet, and this was the one time it was asked about
+        return found
 
     @cached_property
     def _serial(self) -> dict[TaskId, frozenset[TaskId]]:

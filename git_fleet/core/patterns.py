@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
-from git_fleet.core import automaton
+from git_fleet.core import automaton, globs
 from git_fleet.core.automaton import Shape, shape
 
 _CACHE = 1 << 16
@@ -36,6 +36,12 @@ def parse(text: str) -> Pattern:
     normal = automaton.normalise(text)
     automaton.shape(normal)
     return Pattern(normal)
+
+
+def forget() -> None:
+    """Let go of what patterns were found to mean, 500 bytes each: for who stays, and has no more questions."""
+    for kept in (automaton.shape, globs.component, _common):
+        kept.cache_clear()
 
 
 def literal_path(pattern: Pattern) -> str | None:

@@ -323,6 +323,8 @@ class _Bulk(Objects):
             "tag": kinds.TAG,
         }
         self._kinds = {number: kind for kind, number in self._numbers.items()}
+        # Of this whole process. A reading of the fleet would leave every event in memory a second time.
+        pygit2.settings.cache_object_limit(kinds.COMMIT, 0)
         if durable:
             pygit2.settings.enable_fsync_gitdir(True)  # of this whole process; harmless for the rest
 
