@@ -5,14 +5,15 @@ processes of their own: whatever a call does it does in a session of its own, in
 its worker, with the environment of that worker's claim of the task. So a worker speaks only for what it holds:
 by the fence of the claim made here, and for other claims by its name.
 
-Claims alone share a session, one that lives long and belongs to one thread: it keeps what it has read of the
-fleet, which makes a claim among thousands of tasks a matter of milliseconds, whoever asks.
+Claims alone share a session, one that lives long and is used by one call after another: it keeps what it has read
+of the fleet, which makes a claim among thousands of tasks a matter of milliseconds, whoever asks. What is known of the
+fleet is shared by all sessions.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -25,6 +26,7 @@ from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session, Surroundings, check_worker, open_session
 from git_fleet.core.model import Output, State
 from git_fleet.errors import Busy, FleetError, Held, StaleClaim
+from git_fleet.store.fleet import Known
 
 T = TypeVar("T")
 
@@ -44,20 +46,20 @@ class Serving:
         plain = {name: text for name, text in around.env.items() if not name.startswith(_OURS)}
         self._nobodys = replace(around, env=plain)
         self._given: dict[tuple[str, str], Mapping[str, str]] = {}  # the environment of each claim made here
-        self._lane = ThreadPoolExecutor(1, thread_name_prefix="claims")
+        self._known = Known()
+        self._lane = threading.Lock()  # of the session for claims
         self._claims: Session | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """End what claims have kept open. What other calls still do is theirs to end."""
-        self._lane.submit(self._end).result()
-        self._lane.shutdown()
-
-    def _end(self) -> None:
-        if self._claims is not None:
-            self._claims.__exit__(None, None, None)
+        with self._lane:
+            self._ended = True
+            if self._claims is not None:
+                self._claims.__exit__(None, None, None)
 
     # --- one call, one session -------------------------------------------------------------------
 
@@ -73,7 +75,7 @@ class Serving:
         around = self._nobodys if given is not None or name != self.worker else self._around
         if given is not None:
             around = replace(around, env={**around.env, **given})
-        session = open_session(self._start, around, worker=name, bulk=True)
+        session = open_session(self._start, around, worker=name, bulk=True, known=self._known)
         if name != self.worker:
             session.placement = None
         return session
@@ -110,7 +112,9 @@ class Serving:
         """The worktree of a claim just made. A claim whose worktree fails is kept, and said to be."""
         name = worker or self.worker
         try:
-            with open_session(self._start, self._nobodys, worker=name, bulk=True) as session:
+            with open_session(
+                self._start, self._nobodys, worker=name, bulk=True, known=self._known
+            ) as session:
                 session.placement = None
                 return self._noted(session, claiming.place(session, claimed))
         except (Held, StaleClaim):  # it is not ours any more
@@ -145,7 +149,7 @@ class Serving:
 
         def look(session: Session) -> bool:
             try:
-                record = session.recent_snapshot(fresh=True).resolve(task)
+                record = session.record(session.snapshot_of(task), task)
             except FleetError:
                 return False
             claim = record.state.claim
@@ -154,19 +158,17 @@ class Serving:
         return self._in_lane(look)
 
     def _in_lane(self, act: Callable[[Session], T]) -> T:
-        """Do it with the session for claims, in its thread, one after another; and wait for it."""
-        try:
-            asked = self._lane.submit(self._with_claims, act)
-        except RuntimeError as error:  # no more is taken on
-            raise Busy("the server is ending") from error
-        return asked.result()
-
-    def _with_claims(self, act: Callable[[Session], T]) -> T:
-        if self._claims is None:
-            self._claims = open_session(self._start, self._nobodys, worker=self.worker, long_lived=True)
-            self._claims.placement = None
-            self._claims.keep_config(self._claims.main)  # for those who have no session that lives long
-        return act(self._claims)
+        """Do it with the session for claims, which one call at a time has. Raises Busy when the server is ending."""
+        with self._lane:
+            if self._ended:
+                raise Busy("the server is ending")
+            if self._claims is None:
+                self._claims = open_session(
+                    self._start, self._nobodys, worker=self.worker, long_lived=True, known=self._known
+                )
+                self._claims.placement = None
+                self._claims.keep_config(self._claims.main)  # for those who have no session that lives long
+            return act(self._claims)
 
 
 def _means(task: str, held: str) -> bool:
