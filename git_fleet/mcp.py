@@ -41,7 +41,7 @@ from git_fleet.views import machine, machine_plans, tools
 from git_fleet.views.machine import Document
 
 _BLOCKED = "blocked"
-_MOST_GOAL = 40 * 1024
+_MOST_TEXT = 40 * 1024
 
 Names = Sequence[str]
 
@@ -91,7 +91,7 @@ class Tools:
     async def report_progress(
         self,
         task_id: str,
-        status: Annotated[str, Field(description="One line.")],
+        status: Annotated[str, Field(description="One line.", max_length=_MOST_TEXT)],
         log_chunk: Annotated[str, Field(description="Its last 64 KiB are kept.")] = "",
         worker: str = "",
     ) -> CallToolResult:
@@ -107,7 +107,7 @@ class Tools:
     async def report_done(
         self,
         task_id: str,
-        result: Annotated[str, Field(description="What came out, for people.")],
+        result: Annotated[str, Field(description="What came out, for people.", max_length=_MOST_TEXT)],
         artifact_paths: Annotated[
             Names, Field(description="Files to keep, of the worktree or FLEET_SCRATCH.")
         ] = (),
@@ -138,7 +138,7 @@ class Tools:
     async def report_blocked(
         self,
         task_id: str,
-        reason: str,
+        reason: Annotated[str, Field(max_length=_MOST_TEXT)],
         code: Annotated[str, Field(description="One word, the same as siblings at this wall.")] = "",
         worker: str = "",
     ) -> CallToolResult:
@@ -384,7 +384,7 @@ def _add_prompts(made: MCPServer[None], serving: Serving) -> None:
     )
     async def orchestrator(goal: Annotated[str, Field(description="What is to be done.")] = "") -> str:
         mark = quoting.mark_for([goal])
-        quoted = quoting.quote(goal, "the goal, whoever asked", mark, most=_MOST_GOAL)
+        quoted = quoting.quote(goal, "the goal, whoever asked", mark, most=_MOST_TEXT)
         return await _told(lambda: _template("orchestrator", goal=quoted))
 
 

@@ -178,3 +178,48 @@ async def test_lines_that_are_no_protocol_do_not_end_a_server(fleet: Repo) -> No
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [one["result"]["serverInfo"]["name"] for one in answers if one.get("id") == 1] == ["git-fleet"]
     assert done.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tool", "word"),
+    [
+        ("report_progress", "status"),
+        ("report_blocked", "reason"),
+        ("report_done", "result"),
+        ("claim_task", "labels"),
+    ],
+)
+async def test_words_of_a_megabyte_are_refused_and_shorter_ones_cut(
+    serving: Serving, fleet: Repo, tool: str, word: str
+) -> None:
+    many: Any = ["x" * 9] * 100_000 if word == "labels" else "y" * (1 << 20)
+    async with connected(serving) as do:
+        claim = await do("claim_task", task_id="a")
+        Repo(Path(claim["worktree"])).commit("Write it", {"a/new": "new\n"})
+        named = {} if tool == "claim_task" else {"task_id": "a"}
+        if word == "labels":
+            assert (await do(tool, labels=many))["task_id"] is None
+        else:
+            assert word in await do.refused(tool, **named, **{word: many})
+            await do(tool, **named, **{word: many[: 40 * 1024]})
+        (one, *_) = (await do("list_siblings", parent_id="p"))["tasks"]
+    assert len(json.dumps(one)) < 2000
+    tip = fleet.rev("refs/fleet/task/p/a")
+    assert int(fleet.run_git("cat-file", "-s", tip)) < 64 * 1024
+
+
+async def test_a_task_of_a_plan_whose_name_leads_elsewhere_is_not_read(serving: Serving) -> None:
+    async with connected(serving) as do:
+        for name in (
+            "../p/a",
+            "p/../a",
+            "p/a.lock",
+            "p//a",
+            "heads/main",
+            "p/a\n",
+            "p/\ud800",
+            "p/" + "a" * 5000,
+        ):
+            said = await do.refused("report_progress", task_id=name, status="x")
+            assert re.match("invalid|held|no:|Error executing|nobody", said), (name, said)

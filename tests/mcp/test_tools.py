@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,6 +14,7 @@ from git_fleet.app import claim as claiming
 from git_fleet.app.serving import Serving
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import State
+from git_fleet.store import fleet as store_fleet
 from tests.mcp.driving import connected, serving_in
 from tests.support.fleet import approved, commit_on, on_plan, on_task, open_fleet, task
 from tests.support.repo import Repo
@@ -236,3 +238,33 @@ async def test_many_siblings_are_cut_with_what_matters_first(fleet: Repo) -> Non
     assert (len(shown["tasks"]), shown["left_out"]) == (200, 50)
     assert shown["tasks"][0]["task_id"] == "big/t249"
     assert shown["counts"] == {"pending": 249, "blocked": 1}
+
+
+async def test_a_report_reads_its_task_and_not_the_fleet(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_snapshot, readings = store_fleet.read_snapshot, []
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        readings.append(args)
+        return read_snapshot(*args, **kwargs)
+
+    async with connected(serving) as do:
+        claim = await do("claim_task", task_id="a")
+        Repo(Path(claim["worktree"])).commit("Write it", {"a/new": "new\n"})
+        with monkeypatch.context() as patched:
+            patched.setattr(store_fleet, "read_snapshot", counting)
+            await do("report_progress", task_id="p/a", status="half-way")
+            await do("report_done", task_id="p/a", result="done")
+            assert not readings
+            await do("list_siblings", parent_id="p")
+            assert readings  # it does count
+
+
+async def test_a_server_that_is_ending_takes_nothing_on(fleet: Repo) -> None:
+    with serving_in(fleet, "w1") as serving:
+        async with connected(serving) as do:
+            await do("claim_task", task_id="a", worktree=False)
+            serving.__exit__()
+            assert (await do.refused("claim_task", worktree=False)).startswith("busy: the server is ending")
+    assert state(fleet, "b") is State.PENDING
