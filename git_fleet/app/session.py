@@ -122,8 +122,7 @@ class Session(Struct, weakref=True):
             self._read_at = self._recent.at
             index = self.index(self._recent)
             tasks = self._recent.tasks
-            ended = {task for task, record in tasks.items() if record.state.state.ended}
-            self._unfinished = [task for task in index.order if task not in ended]
+            self._unfinished = [it for it in index.order if it in tasks and not tasks[it].state.state.ended]
             self._under_way = {task for task, record in tasks.items() if record.state.state.active}
         self._recent = replace(self._recent, at=self.now())
         return self._recent
@@ -374,8 +373,8 @@ def open_session(
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
     asked = {} if actor else _settings(repo)
     actor = actor or asked["fleet.worker"] or _generated(around)
-    known = fleet.Known() if known is None else known
-    return Session(store, around, check_worker(actor), placement, long_lived, _known=known, _asked=asked)
+    kept = known or fleet.Known()
+    return Session(store, around, check_worker(actor), placement, long_lived, _known=kept, _asked=asked)
 
 
 def _in_full(name: str) -> TaskId | None:
