@@ -16,14 +16,12 @@ younger than `gc.pruneExpire`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
-from git_fleet.git.formats import Change, Kind, Object, in_order, parse_commit
+from git_fleet.git.formats import Change, Kind, Object, in_order, object_id, parse_commit
 from git_fleet.git.objects import Objects
 from git_fleet.git.packs import Storing, store_loose, store_pack
 from git_fleet.git.process import Git
@@ -49,8 +47,6 @@ class Drafts(Objects):
         self._adopted = False  # whether git has made some of them
         self._quarantine: Quarantine | None = None
         self._storing: tuple[Storing, tuple[Oid, ...]] | None = None
-        self._hash = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[self.repo.object_format]
-        self._kinds = {kind: kind.encode() for kind in get_args(Kind)}
 
     def close(self) -> None:
         """Forget what is not saved."""
@@ -66,8 +62,7 @@ class Drafts(Objects):
         A saved object is a draft again when it is written again: nobody knows whether a `git gc` has
         removed it since.
         """
-        stored = b"%b %d\0%b" % (self._kinds[kind], len(data), data)
-        oid = Oid(self._hash(stored, usedforsecurity=False).hexdigest())
+        oid = object_id(kind, data, self.repo.object_format)
         if oid not in self._new:
             self._new[oid] = Object(oid, kind, data)
         return oid

@@ -6,11 +6,12 @@ Paths are decoded with os.fsdecode and texts with surrogateescape, so every byte
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 from msgspec import Struct
 
@@ -33,6 +34,16 @@ class Object(NamedTuple):
     oid: Oid
     kind: Kind
     data: bytes
+
+
+def object_id(kind: Kind, data: bytes, object_format: str) -> Oid:
+    """The id that git gives this object in a repository of that format (`sha1`, `sha256`)."""
+    stored = b"%b %d\0%b" % (_KINDS[kind], len(data), data)
+    return Oid(_HASHES[object_format](stored, usedforsecurity=False).hexdigest())
+
+
+_KINDS = {kind: kind.encode() for kind in get_args(Kind)}
+_HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
 class TreeEntry(NamedTuple):

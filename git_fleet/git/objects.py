@@ -1,7 +1,7 @@
 """Objects, through two engines with one interface.
 
-Plumbing (`cat-file`, `hash-object`, `diff-tree`) works on every kind of repository and needs no slow
-import. libgit2 is for bulk work inside long-lived processes; it cannot open SHA-256 and reftable
+Plumbing (`cat-file`, `diff-tree`, and files written as `hash-object` writes them) works on every kind of
+repository and needs no slow import. libgit2 is for bulk work inside long-lived processes; it cannot open SHA-256 and reftable
 repositories nor partial clones, and then the plumbing does its work. What either gives is the same.
 """
 
@@ -33,11 +33,13 @@ from git_fleet.git.formats import (
     format_commit,
     format_tree,
     in_order,
+    object_id,
     parse_change,
     parse_commit,
     parse_tree,
     status_of,
 )
+from git_fleet.git.loose import is_shared, store
 from git_fleet.git.process import Child, Git
 from git_fleet.git.refs import is_ref_name
 from git_fleet.git.repository import PackedRefs, Repository
@@ -79,6 +81,9 @@ class Objects:
     def __init__(self, repo: Repository, *, durable: bool = False, git: Git | None = None) -> None:
         self.repo = repo
         self._git = git or repo.git(durable=durable)
+        self._durable = durable
+        # Where we write ourselves: not for a git with a place of its own, nor in a shared repository.
+        self._folder = None if git or is_shared(repo.common_dir) else repo.common_dir / "objects"
         self._packed = PackedRefs(repo)
         self._child: Child | None = None
 
@@ -145,6 +150,11 @@ class Objects:
         return self._write(kind, data)
 
     def _write(self, kind: Kind, data: bytes) -> Oid:
+        if self._folder is not None:
+            each = Object(object_id(kind, data, self.repo.object_format), kind, data)
+            with contextlib.suppress(OSError):  # git tries, too, and says what is wrong
+                store(self._folder, each, durable=self._durable)
+                return each.oid
         return Oid(self._git.text("hash-object", "-t", kind, "-w", "--stdin", input=data))
 
     def read_tree(self, tree: Oid) -> tuple[TreeEntry, ...]:
