@@ -75,7 +75,7 @@ class Serving:
         around = self._nobodys if given is not None or name != self.worker else self._around
         if given is not None:
             around = replace(around, env={**around.env, **given})
-        session = open_session(self._start, around, worker=name, bulk=True, known=self._known)
+        session = open_session(self._start, around, worker=name, known=self._known)
         if name != self.worker:
             session.placement = None
         return session
@@ -112,9 +112,7 @@ class Serving:
         """The worktree of a claim just made. A claim whose worktree fails is kept, and said to be."""
         name = worker or self.worker
         try:
-            with open_session(
-                self._start, self._nobodys, worker=name, bulk=True, known=self._known
-            ) as session:
+            with open_session(self._start, self._nobodys, worker=name, known=self._known) as session:
                 session.placement = None
                 return self._noted(session, claiming.place(session, claimed))
         except (Held, StaleClaim):  # it is not ours any more
@@ -164,7 +162,12 @@ class Serving:
                 raise Busy("the server is ending")
             if self._claims is None:
                 self._claims = open_session(
-                    self._start, self._nobodys, worker=self.worker, long_lived=True, known=self._known
+                    self._start,
+                    self._nobodys,
+                    worker=self.worker,
+                    long_lived=True,
+                    bulk=False,
+                    known=self._known,
                 )
                 self._claims.placement = None
                 self._claims.keep_config(self._claims.main)  # for those who have no session that lives long
