@@ -64,6 +64,16 @@ async def test_a_task_one_holds_is_gone_on_with(serving: Serving) -> None:
     assert (again["fence"], again["worktree"]) == (first["fence"], first["worktree"])
 
 
+async def test_a_task_one_holds_is_gone_on_with_after_the_server_has_died(fleet: Repo) -> None:
+    found = []
+    for _ in range(2):
+        with serving_in(fleet, "w1") as serving:
+            async with connected(serving) as do:
+                found.append(await do("claim_task", task_id="a"))
+    assert found[0]["fence"] == found[1]["fence"]
+    assert found[0]["worktree"] == found[1]["worktree"]
+
+
 async def test_a_claim_without_a_worktree_hands_in_a_commit(serving: Serving, fleet: Repo) -> None:
     async with connected(serving) as do:
         claim = await do("claim_task", task_id="a", worktree=False)
