@@ -144,6 +144,14 @@ class Overlaps:
         """The tasks that may be active beside `task_id` and are watched for the first collision."""
         return self._watched.get(task_id, _NOBODY)
 
+    def policy(self, one: TaskId, other: TaskId) -> Overlap | None:
+        """What the plan says of two tasks; None when they own no common path."""
+        return self._policies.get(frozenset((one, other)))
+
+    @cached_property
+    def _policies(self) -> dict[frozenset[TaskId], Overlap]:
+        return {frozenset((pair.a, pair.b)): pair.policy for pair in self._pairs}
+
     @cached_property
     def _pairs(self) -> list[Pair]:
         found = pairs(self._tasks, self._generated)
