@@ -102,6 +102,12 @@ class Denied(FleetError):
     exit_code = 4
 
 
+class Collides(Denied):
+    """A hand-in waits until the work that it collides with is integrated (`overlap = "watch"`)."""
+
+    code = "collides"
+
+
 class NeedsPerson(FleetError):
     """A person has to look: conflict, dirty main, a read-only or full disk."""
 

@@ -145,9 +145,21 @@ class Conflicts:
         """Those of one task."""
         return tuple(each for each in self.collisions if task in (each.a, each.b))
 
+    def says_the_same(self, other: Conflicts) -> bool:
+        """Whether who looks would see no difference: work may have gone on where it collides with nothing."""
+        return (self.collisions, self.unseen, _sights(self)) == (
+            other.collisions,
+            other.unseen,
+            _sights(other),
+        )
+
     def waiting(self, task: TaskId) -> tuple[Collision, ...]:
         """Those that its hand-in waits for."""
         return tuple(each for each in self.collisions if each.waits == task)
+
+
+def _sights(found: Conflicts) -> list[tuple[object, ...]]:
+    return [(work.id, work.state, work.source, work.left_out, work.note) for work in found.work]
 
 
 def keeps_waiting(
@@ -158,9 +170,10 @@ def keeps_waiting(
         return
     for other_id in sorted(overlaps.watched(record.id)):
         other = snapshot.record(other_id)
-        if other is not None and _goes_on(other, snapshot, host) and _order(other) < _order(record):
-            if not _needs(snapshot, other_id, record.id):  # it could not be integrated before this one
-                yield other
+        if other is None or not _goes_on(other, snapshot, host) or _order(record) < _order(other):
+            continue
+        if not _needs(snapshot, other_id, record.id):  # else it could not be integrated before this one
+            yield other
 
 
 def _goes_on(record: TaskRecord, snapshot: Snapshot, host: str) -> bool:

@@ -19,7 +19,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.process import Git
 
-_STATUS = ("status", "--porcelain=v2", "-z", "--no-renames", "--ignore-submodules=none")
+STATUS = ("status", "--porcelain=v2", "-z", "--no-renames", "--ignore-submodules=none")
 _FIELDS = {b"1": 8, b"2": 9, b"u": 10}
 """Fields before the path in a line of `status --porcelain=v2`, by its first character."""
 
@@ -84,7 +84,7 @@ def dirty_files(worktree: Path, *, untracked: bool = True, markers: Iterable[str
     )
 
 
-class _Change(NamedTuple):
+class Listed(NamedTuple):
     """A path that `git status` lists; `unstaged` says that the work tree has not what the index has."""
 
     path: str
@@ -92,18 +92,22 @@ class _Change(NamedTuple):
     unstaged: bool
 
 
-def _status(git: Git, mode: str, env: Mapping[str, str] | None = None) -> Iterator[_Change]:
-    """What `git status` lists; a rename gives both names."""
-    fields = iter(git.run(*_STATUS, mode, env=env).out.split(b"\0"))
+def _status(git: Git, mode: str, env: Mapping[str, str] | None = None) -> Iterator[Listed]:
+    return listed(git.run(*STATUS, mode, env=env).out)
+
+
+def listed(out: bytes) -> Iterator[Listed]:
+    """What `git status` lists (see STATUS); a rename gives both names."""
+    fields = iter(out.split(b"\0"))
     for field in fields:
         kind = field[:1]
         if kind == b"?":
-            yield _Change(os.fsdecode(field[2:]), untracked=True, unstaged=True)
+            yield Listed(os.fsdecode(field[2:]), untracked=True, unstaged=True)
         elif kind in _FIELDS:
             unstaged = field[3:4] != b"."
-            yield _Change(os.fsdecode(field.split(b" ", _FIELDS[kind])[-1]), False, unstaged)
+            yield Listed(os.fsdecode(field.split(b" ", _FIELDS[kind])[-1]), False, unstaged)
             if kind == b"2":
-                yield _Change(os.fsdecode(next(fields)), False, unstaged)
+                yield Listed(os.fsdecode(next(fields)), False, unstaged)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -155,6 +159,14 @@ def _log_file(git_dir: Path, ref: str) -> Path | None:
         common = git_dir / (git_dir / "commondir").read_text().strip()
     log = (git_dir if ref == "HEAD" else common) / "logs" / ref
     return log if log.is_file() else None
+
+
+def named_in(place: Path) -> Oid | None:
+    """The first object that a file such as MERGE_HEAD names; None without the file."""
+    with suppress(OSError):
+        found = _OIDS.search(place.read_text(errors="replace"))
+        return Oid(found[0]) if found else None
+    return None
 
 
 def commits_in_hand(git_dir: Path) -> list[Oid]:
@@ -210,7 +222,7 @@ def snapshot_tree(worktree: Path, *, markers: Iterable[str] = (), git_dir: Path 
     Raises GitFailed when a file cannot be read or an object not written.
     """
     git = Git(worktree, git_dir=git_dir)
-    with _index_copy(git_dir or git_dir_of(worktree)) as env:
+    with index_copy(git_dir or git_dir_of(worktree)) as env:
         _unhide(git, env)
         untracked = _untracked(git, env)
         ours = {path for path in markers if is_marker(worktree, path)}
@@ -230,15 +242,15 @@ def save_tree(
     git = Git(worktree, git_dir=git_dir)
     ours = {path for path in markers if is_marker(worktree, path)}
     for tries_left in reversed(range(_TRIES)):
-        with _index_copy(git_dir or git_dir_of(worktree)) as env:
+        with index_copy(git_dir or git_dir_of(worktree)) as env:
             _unhide(git, env)
             changed = [one for one in _status(git, "--untracked-files=all", env) if one.unstaged]
             marks = {one.path for one in changed if one.untracked and one.path in ours}
-            skipped = {one.path for one in changed if _stays_out(worktree, one.path, largest)}
+            skipped = {one.path for one in changed if stays_out(worktree, one.path, largest)}
             without = marks | skipped
             wanted = [one.path for one in changed if one.path not in without]
             try:
-                _update(git, env, wanted, without)
+                update_index(git, env, wanted, without)
                 return Saved(Oid(git.text("write-tree", env=env)), tuple(sorted(skipped)))
             except GitFailed:
                 if not tries_left:
@@ -246,7 +258,7 @@ def save_tree(
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _update(git: Git, env: Mapping[str, str], wanted: Sequence[str], left_out: Iterable[str]) -> None:
+def update_index(git: Git, env: Mapping[str, str], wanted: Sequence[str], left_out: Iterable[str]) -> None:
     """Put these paths into the copied index, and nothing of what is left out."""
     if not wanted:
         return
@@ -257,7 +269,8 @@ def _update(git: Git, env: Mapping[str, str], wanted: Sequence[str], left_out: I
         _add_all(git, env, left_out)
 
 
-def _stays_out(worktree: Path, path: str, largest: int) -> bool:
+def stays_out(worktree: Path, path: str, largest: int) -> bool:
+    """Whether a changed path is not read: a repository, a file of more bytes, one that may not be read."""
     if path.endswith("/"):
         return True
     place = worktree / path
@@ -301,7 +314,7 @@ def index_tree(worktree: Path, *, git_dir: Path | None = None) -> Oid:
     `git_dir` as in `snapshot_tree`.
     """
     git = Git(worktree, git_dir=git_dir)
-    with _index_copy(git_dir or git_dir_of(worktree)) as env:
+    with index_copy(git_dir or git_dir_of(worktree)) as env:
         lines = git.paths("ls-files", "--unmerged", "-z", env=env)
         conflicts = sorted({line.split("\t", 1)[1] for line in lines})
         if conflicts:
@@ -311,7 +324,7 @@ def index_tree(worktree: Path, *, git_dir: Path | None = None) -> Oid:
 
 
 @contextmanager
-def _index_copy(git_dir: Path) -> Iterator[dict[str, str]]:
+def index_copy(git_dir: Path) -> Iterator[dict[str, str]]:
     """An environment in which git works on a throw-away copy of the index in this git dir.
 
     It stands in the git dir, where a split index finds its other half, and keeps the time of the original:

@@ -115,7 +115,7 @@ class Drafts(Objects):
         """
         if directory is None:
             directory = git_dir = self.repo.common_dir
-        return Git(directory, git_dir=git_dir, env=self._laid_out)
+        return Git(directory, git_dir=git_dir, env=self.environment)
 
     def adopt(self) -> int:
         """Take what `git` has written into memory; the number of objects. `save` does so by itself."""
@@ -177,7 +177,9 @@ class Drafts(Objects):
         found = dict(zip(asked, self._quarantine.find(asked), strict=True))
         return [found.get(name) for name in names]
 
-    def _laid_out(self) -> Mapping[str, str]:
+    def environment(self) -> Mapping[str, str]:
+        """What makes any git see the drafts there are now, and write drafts. (`git` asks for it at each start;
+        threads, which must not share this, can be given it.)"""
         if self._quarantine is None:
             self._quarantine = Quarantine(self.repo)
         self._quarantine.lay_out(self._new)

@@ -78,6 +78,12 @@ def git_dir_for(repo: Repository, path: Path) -> Path | None:
     return None
 
 
+def git_dirs(repo: Repository) -> dict[str, Path]:
+    """The git dir of every linked worktree on record, by the real path of its folder, which may be gone."""
+    folders = dict[str, str]()
+    return {_resolved(worktree, folders): Path(git_dir) for git_dir, worktree in _linked(repo)}
+
+
 def _resolved(path: str, folders: dict[str, str]) -> str:
     """The real path. Those of folders are kept in `folders`: the worktrees of a fleet stand side by side."""
     folder, name = os.path.split(path)
