@@ -151,7 +151,7 @@ def _conflict(fields: list[bytes], ours: bytes, theirs: bytes) -> Merge:
     paths = set(fields[1:end])
     said: list[bytes] = []
     at = end + 1
-    while at < len(fields) and fields[at]:
+    while at < len(fields) and fields[at].isdigit():  # advice on submodules follows the list, without an end
         after = at + 1 + int(fields[at])
         if fields[after].startswith(b"CONFLICT"):
             text = fields[after + 1].replace(ours, b"ours").replace(theirs, b"theirs")

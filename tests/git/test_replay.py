@@ -115,6 +115,30 @@ def test_unrelated_histories_are_refused_with_the_next_step(bench: Bench) -> Non
     assert "start the task's branch from" in refused.value.hint
 
 
+def test_a_submodule_moved_to_two_places_is_a_conflict(bench: Bench, tmp_path: Path) -> None:
+    """git prints advice on it right behind its list, which is none of the list."""
+    inner = make_repo(tmp_path / "inner")
+    commits = [inner.rev("HEAD")]
+    for word in ("ours", "theirs"):
+        inner.run_git("checkout", "--quiet", "--detach", commits[0])
+        commits.append(inner.commit(word, {"f": word}))
+    inner.run_git("checkout", "--quiet", "--detach", commits[0])
+    bench.repo.run_git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.path), "sub"
+    )
+    Repo(bench.repo.path / "sub").run_git("fetch", "--quiet", str(inner.path), *commits)
+    sides = []
+    bench.repo.commit("base")
+    base = bench.repo.rev("HEAD")
+    for commit in commits[1:]:
+        bench.repo.run_git("checkout", "--quiet", "--detach", base)
+        bench.repo.run_git("update-index", "--cacheinfo", f"160000,{commit},sub")
+        sides.append(bench.repo.commit("moved"))
+    found = merge(Git(bench.repo.path), sides[0], sides[1])
+    assert (found.tree, found.conflicts) == (None, ("sub",))
+    assert found.said.endswith("CONFLICT (submodule): Merge conflict in sub")
+
+
 def test_a_missing_commit_is_not_a_conflict(bench: Bench) -> None:
     with pytest.raises(GitFailed, match="merge-tree"):
         merge(bench.git, bench.repo.rev("main"), Oid("1" * 40))
