@@ -20,9 +20,10 @@ from git_fleet.app.session import Session
 from git_fleet.core import collisions
 from git_fleet.core.collisions import Collision, Conflicts, InFlight, Kind, Source, Unseen
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import Overlap, State
+from git_fleet.core.model import Output, Overlap, State
 from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import FleetError
 from git_fleet.git.drafts import Drafts
 from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
@@ -38,7 +39,7 @@ def conflicts(session: Session, tasks: Sequence[str] = (), known: Known | None =
     """
     snapshot = session.snapshot()
     chosen = frozenset(session.record(snapshot, name).id for name in tasks)
-    return _compare(session, snapshot, _counting(snapshot), chosen or None, known)
+    return _compare(session, snapshot, _at_work(snapshot), chosen or None, known)
 
 
 def watching(session: Session, tasks: Sequence[str] = ()) -> Iterator[Conflicts]:
@@ -61,17 +62,32 @@ def watching(session: Session, tasks: Sequence[str] = ()) -> Iterator[Conflicts]
             time.sleep(took)  # where refs move all the time: half of it, then
 
 
-def around(session: Session, record: TaskRecord) -> tuple[Collision, ...]:
-    """What one task collides with, as far as its worker is to be told: quick enough for every sign of life.
+def around(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[Collision, ...]:
+    """What one claimed task collides with, as far as its worker is to be told: quick enough for every sign of life.
+    `record` is the task as it is now, which may be newer than the snapshot.
 
     The work of others is read as it was last saved, except where the plan says that they overlap.
     """
-    snapshot = session.snapshot().replacing([record])
-    overlaps = session.index(snapshot).overlaps
-    records = _counting(snapshot)
+    snapshot = snapshot.replacing([record])
+    if record.state.state is not State.CLAIMED or record.task.output is Output.REPORT:
+        return ()
+    overlaps = _overlaps(session, snapshot)
+    records = _at_work(snapshot)
     near = {record.id} | {other.id for other in records if overlaps.policy(record.id, other.id)}
     found = _compare(session, snapshot, records, frozenset({record.id}), live=near.__contains__)
     return found.collisions
+
+
+def notes(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[str, ...]:
+    """What the worker of `record` is told of work that collides with its own, a sentence each: conflicts, not files
+    that merge. Raises nothing that whoever reports could be hindered by."""
+    try:
+        found = around(session, snapshot, record)
+    except FleetError as error:
+        return (f"whether other work collides with yours could not be seen: {error.message}",)
+    except OSError as error:
+        return (f"whether other work collides with yours could not be seen: {error}",)
+    return tuple(collisions.told(each, record.id) for each in found if each.kind is Kind.TEXTUAL)
 
 
 def waited_for(
@@ -79,7 +95,7 @@ def waited_for(
 ) -> tuple[Collision, ...]:
     """The collisions that the hand-in of `record` waits for. Costs nothing unless the plan has it watched beside
     tasks that were claimed before it. `commit` is what is to be handed in (default: the work as it is)."""
-    overlaps = session.index(snapshot).overlaps
+    overlaps = _overlaps(session, snapshot)
     first = list(collisions.keeps_waiting(record, snapshot, overlaps, session.around.host))
     if not first:
         return ()
@@ -88,8 +104,34 @@ def waited_for(
     return found.waiting(record.id)
 
 
-def _counting(snapshot: Snapshot) -> list[TaskRecord]:
-    return [record for record in snapshot.tasks.values() if snapshot.plans[record.id.plan].state.counts]
+def waiting(session: Session, snapshot: Snapshot) -> dict[TaskId, tuple[Collision, ...]]:
+    """The tasks whose hand-in waits, each with the collisions that it waits for. Costs nothing as long as no two
+    tasks that are watched are at work. Raises GitFailed."""
+    overlaps, host = _overlaps(session, snapshot), session.around.host
+    wanted: dict[TaskId, TaskRecord] = {}
+    for record in _at_work(snapshot):
+        first = list(collisions.keeps_waiting(record, snapshot, overlaps, host))
+        if first and record.state.state is State.CLAIMED:
+            wanted |= {one.id: one for one in (record, *first)}
+    found = _compare(session, snapshot, list(wanted.values())) if wanted else None
+    return {task: waits for task in wanted if found is not None and (waits := found.waiting(task))}
+
+
+def _at_work(snapshot: Snapshot) -> list[TaskRecord]:
+    """The active tasks of plans that count."""
+    return [
+        record
+        for record in snapshot.tasks.values()
+        if record.state.state.active and snapshot.plans[record.id.plan].state.counts
+    ]
+
+
+def _overlaps(session: Session, snapshot: Snapshot) -> Overlaps:
+    """The overlaps among active tasks: in a large plan these are few, and nothing else collides."""
+    active = {record.id for record in _at_work(snapshot)}
+    revisions = [plan for record in snapshot.plans.values() for plan in record.counting]
+    tasks = [task for plan in revisions for task in plan.tasks if task.id in active]
+    return Overlaps(tasks, session.config().generated_paths)
 
 
 def _compare(
@@ -127,7 +169,7 @@ def _compare(
     return Conflicts(
         snapshot.at,
         tuple(work),
-        tuple(_judged(session, snapshot, each) for each in found),
+        _judged(session, snapshot, found),
         tuple(unseen),
         checked,
         merged,
@@ -144,21 +186,24 @@ def _by_base(snapshot: Snapshot, records: Iterable[TaskRecord]) -> dict[str, lis
     return found
 
 
-def _judged(session: Session, snapshot: Snapshot, collision: Collision) -> Collision:
-    """With what the plan says of the two, and whose hand-in waits."""
-    if collision.b is None:
-        return collision
-    overlaps, host = session.index(snapshot).overlaps, session.around.host
-    policy = overlaps.policy(collision.a, collision.b)
-    waits = None
-    if policy is Overlap.WATCH and collision.kind is Kind.TEXTUAL:
-        for mine, other in ((collision.a, collision.b), (collision.b, collision.a)):
-            record = snapshot.record(mine)
-            claimed = record is not None and record.state.state is State.CLAIMED
-            if record is not None and claimed and other in _first(record, snapshot, overlaps, host):
-                waits = mine
-    return replace(collision, policy=policy, waits=waits)
+def _judged(session: Session, snapshot: Snapshot, found: Sequence[Collision]) -> tuple[Collision, ...]:
+    """With what the plan says of each two, and whose hand-in waits."""
+    if not any(each.b for each in found):
+        return tuple(found)
+    overlaps, host = _overlaps(session, snapshot), session.around.host
+    judged = []
+    for each in found:
+        policy = overlaps.policy(each.a, each.b) if each.b else None
+        watched = policy is Overlap.WATCH and each.kind is Kind.TEXTUAL
+        sides = ((each.a, each.b), (each.b, each.a)) if watched and each.b else ()
+        waits = [mine for mine, other in sides if _is_after(snapshot, mine, other, overlaps, host)]
+        judged.append(replace(each, policy=policy, waits=next(iter(waits), None)))
+    return tuple(judged)
 
 
-def _first(record: TaskRecord, snapshot: Snapshot, overlaps: Overlaps, host: str) -> set[TaskId]:
-    return {other.id for other in collisions.keeps_waiting(record, snapshot, overlaps, host)}
+def _is_after(snapshot: Snapshot, task: TaskId, other: TaskId, overlaps: Overlaps, host: str) -> bool:
+    """Whether the hand-in of `task` waits for `other`."""
+    record = snapshot.record(task)
+    if record is None or record.state.state is not State.CLAIMED:
+        return False
+    return any(one.id == other for one in collisions.keeps_waiting(record, snapshot, overlaps, host))

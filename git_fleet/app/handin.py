@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import includes, placing
+from git_fleet.app import includes, placing, waiting
 from git_fleet.app import plan as planning
 from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
@@ -68,7 +68,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
 
     Raises StaleClaim when the task was taken over (the work stays where it is), Denied for conflicts that are
     not resolved, for uncommitted changes in `branch` mode and for changes outside the task's files in `lead-commits` mode,
-    where no hook has looked at them (they are named), InvalidInput for a commit, artifact or report that
+    where no hook has looked at them (they are named), Collides as long as it has to wait for other work, InvalidInput for a commit, artifact or report that
     cannot be used, and for a commit that changes nothing.
     """
     snapshot = session.snapshot_of(name)
@@ -93,6 +93,7 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
             ' (a task that needs no change is one with output = "report")',
         )
     _refuse_markers(session, record, fork, commit)
+    waiting.require_turn(session, record, commit)
     beyond = _outside(session, record, fork, commit)
     if beyond and session.config_of(record.id).lead_commits:
         raise Denied(

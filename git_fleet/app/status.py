@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from git_fleet.app import advice, includes, places
+from git_fleet.app import advice, includes, places, waiting
 from git_fleet.app.session import Session
 from git_fleet.core import graph
 from git_fleet.core import ready as readiness
@@ -57,11 +57,10 @@ def status(session: Session, *, details: bool = True) -> Status:
     look = _Details(session, snapshot, config) if details else None
     shown = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
     rows = _grouped(snapshot)
+    made = (_plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown)
     return Status(
         at=snapshot.at,
-        plans=tuple(
-            _plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown
-        ),
+        plans=waiting.shown(session, snapshot, made) if details else tuple(made),
         main=_main(session),
         lead=_lead(snapshot),
         next_command=advice.next_command(
@@ -323,6 +322,7 @@ def explain(session: Session, name: str | None) -> Explanation:
     if reached is not None and not record.state.state.ended:
         reasons.append(reached)
     state = record.state.state
+    reasons += waiting.reasons(session, snapshot, record)
     findings = () if state.ended else record.state.findings
     return Explanation(record.id, state, not reasons, tuple(reasons), findings)
 

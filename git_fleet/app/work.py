@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from git_fleet.app import placing, snapshots
+from git_fleet.app import conflicts, placing, snapshots
 from git_fleet.app.acting import act, holder_fence, renewal, same_proposal
 from git_fleet.app.session import Session
 from git_fleet.app.verdicts import require_other
 from git_fleet.core import lease
 from git_fleet.core.lifecycle import ATTEMPTS, Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
-from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
 from git_fleet.store import plans
 
@@ -43,7 +43,8 @@ def progress(
 
     Raises StaleClaim when the task was taken over.
     """
-    record = _held(session, name)
+    snapshot = session.snapshot()
+    record = session.holders_record(snapshot, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         said: dict[str, Any] = {"status": status} if status or not usage else {}
@@ -51,7 +52,7 @@ def progress(
 
     texts = {"log": log_chunk} if log_chunk else None
     record = act(session, record, "progress", decide, texts=texts)
-    return Acted(record, (*snapshots.keep(session, record), *_session_note(session, record)))
+    return Acted(record, _told(session, snapshot, record))
 
 
 def use(session: Session, name: str, usage: Usage) -> Acted:
@@ -66,9 +67,17 @@ def use(session: Session, name: str, usage: Usage) -> Acted:
 
 def renew(session: Session, name: str | None) -> Acted:
     """Renew the lease, and save the worktree. Raises StaleClaim when the task was taken over."""
-    record = _held(session, name)
+    snapshot = session.snapshot()
+    record = session.holders_record(snapshot, name)
     record = act(session, record, "renew", lambda now: renewal(session, now))
-    return Acted(record, (*snapshots.keep(session, record), *_session_note(session, record)))
+    return Acted(record, _told(session, snapshot, record))
+
+
+def _told(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[str, ...]:
+    """What a worker is told with a sign of life, which saves its worktree: what is wrong with that, what its work
+    collides with by now, that its session is over."""
+    kept = snapshots.keep(session, record)  # first: the others are compared with what it saves
+    return (*kept, *conflicts.notes(session, snapshot, record), *_session_note(session, record))
 
 
 def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ def _verdict(fields: Iterator[bytes], ours: bytes, theirs: bytes) -> Verdict:
     if clean == b"1":
         return ()
     words: dict[bytes, bytes] = {}
-    while count := next(fields):
+    while (count := next(fields)).isdigit():  # advice on submodules has no end but that of the list
         paths = [invented.sub(b"", next(fields)) for _ in range(int(count))]
         kind, _ = next(fields), next(fields)
         if kind.startswith(_CONFLICT):
@@ -123,15 +123,17 @@ def _verdict(fields: Iterator[bytes], ours: bytes, theirs: bytes) -> Verdict:
     # Some conflicts, a folder renamed to two places for one, leave no path unmerged.
     every = stages or {path: [None, None, None] for path in words}
     return tuple(
-        Conflict(os.fsdecode(path), _word(words.get(path, b"")), (at[0], at[1], at[2]))
+        Conflict(os.fsdecode(path), _word(words.get(path, b""), at), (at[0], at[1], at[2]))
         for path, at in sorted(every.items())
     )
 
 
-def _word(kind: bytes) -> str:
-    """git says `contents` in the list and `content` to people."""
+def _word(kind: bytes, stages: Sequence[Oid | None]) -> str:
+    """As git says it to people; in the list it says `contents`, also of two new files."""
     text = kind.decode("ascii", "replace")
-    return "content" if text in ("contents", "") else text
+    if text not in ("contents", ""):
+        return text
+    return "add/add" if stages[0] is None and all(stages[1:]) else "content"
 
 
 def hunks(drafts: Drafts, conflicts: Sequence[Conflict]) -> list[tuple[Hunk, ...]]:

@@ -68,6 +68,13 @@ def text(chance: random.Random, lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def possible(files: Files) -> Files:
+    """Without the files that stand where a folder is to be."""
+    return {
+        name: text for name, text in files.items() if not any(other.startswith(f"{name}/") for other in files)
+    }
+
+
 def variant(chance: random.Random, files: Files) -> Files:
     """What a worker may have made of these files: edits, new files, renamed files and folders, the one in the
     place of the other."""
@@ -95,11 +102,7 @@ def variant(chance: random.Random, files: Files) -> Files:
                 for name in [name for name in now if name.startswith(f"{top}/") or name == top]:
                     del now[name]
                 now[top] = chance.choice(["@elsewhere", "a file now\n"])
-        if not now:
-            return files
-        for name in list(now):  # a path is a file or a folder
-            if any(other.startswith(f"{name}/") for other in now):
-                del now[name]
+        now = possible(now) or files
     return now
 
 
@@ -121,6 +124,15 @@ def test_the_verdicts_are_those_of_one_merge_tree_each(repo: Repo, objects: Obje
             assert told
         else:
             assert told == expected, (a, b)
+
+
+def test_a_new_file_where_another_has_a_new_folder(repo: Repo, objects: Objects) -> None:
+    base = committed(repo, {"f": "text\n"})
+    sides = [committed(repo, {"f": "text\n", name: "new\n"}, base) for name in ("n", "n/x", "n/y", "other/n")]
+    common = with_something_in_common([changed(objects, base, side) for side in sides])
+    assert common == [(0, 1), (0, 2)]
+    (verdict, _) = merge_all(objects.repo.git(), [(sides[a], sides[b]) for a, b in common])
+    assert [(each.path, each.what) for each in verdict] == [("n", "file/directory")]
 
 
 def test_most_pairs_are_not_merged_at_all(repo: Repo, objects: Objects) -> None:

@@ -1,0 +1,64 @@
+"""Hand-ins that wait for other work (`overlap = "watch"`): refused meanwhile, and named wherever somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from git_fleet.app import conflicts
+from git_fleet.app.session import Session
+from git_fleet.core.collisions import WATCH, Collision, why_it_waits
+from git_fleet.core.ids import Oid
+from git_fleet.core.model import State
+from git_fleet.core.ready import Reason
+from git_fleet.core.results import PlanStatus, TaskRow
+from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.errors import Collides, FleetError
+
+
+def require_turn(session: Session, record: TaskRecord, commit: Oid | None) -> None:
+    """Raises Collides while the hand-in of `commit` has to wait for other work. It is decided on the logs as they are
+    now: what it waited for may have ended meanwhile."""
+    snapshot = session.snapshot()
+    now = snapshot.record(record.id)
+    found = conflicts.waited_for(session, snapshot, now, commit) if commit and now is not None else ()
+    if not found:
+        return
+    others = sorted({str(each.other(record.id)) for each in found})
+    base = found[0].base
+    raise Collides(
+        f"{record.id} is not handed in: {why_it_waits(found, record.id)}",
+        hint=f"git fleet conflicts {record.id} shows the lines; once {', '.join(others)} is on {base}: "
+        f"git merge {base}, then git fleet done. To take another task meanwhile: git fleet release",
+    )
+
+
+def reasons(session: Session, snapshot: Snapshot, record: TaskRecord) -> list[Reason]:
+    """Why the hand-in of a claimed task waits, for `explain`; nothing when it does not. Raises GitFailed."""
+    if record.state.state is not State.CLAIMED:
+        return []
+    found = conflicts.waited_for(session, snapshot, record)
+    if not found:
+        return []
+    fix = f"git fleet conflicts {record.id} shows the lines"
+    return [Reason(WATCH, why_it_waits(found, record.id), fix)]
+
+
+def shown(session: Session, snapshot: Snapshot, plans: Iterable[PlanStatus]) -> tuple[PlanStatus, ...]:
+    """`status` with the hand-ins that wait. What hinders looking into work hinders no look at the tasks."""
+    try:
+        waiting = conflicts.waiting(session, snapshot)
+    except FleetError:
+        waiting = {}
+    if not waiting:
+        return tuple(plans)
+    return tuple(
+        replace(plan, tasks=tuple(_row(row, waiting.get(row.id, ())) for row in plan.tasks)) for plan in plans
+    )
+
+
+def _row(row: TaskRow, found: Sequence[Collision]) -> TaskRow:
+    others = sorted({other for each in found if (other := each.other(row.id)) is not None})
+    if not others:
+        return row
+    return replace(row, why=why_it_waits(found, row.id), waits_for=(*row.waits_for, *others))
