@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from tests.support.fleet import (
     approved,
     claimed,
     integrated,
+    on_task,
     open_fleet,
+    proposed,
     task,
     task_id,
     working_on,
@@ -383,7 +385,7 @@ def test_what_collides_is_what_is_handed_in(session: Session, clock: FakeClock) 
     assert hand_in(session, "b").state.state is State.PROPOSED
 
 
-ENDS = {
+ENDS: dict[str, Callable[[Session], object]] = {
     "cancelled": lambda session: work.cancel(session, "a", "not needed"),
     "blocked": lambda session: work.block(session, "a", "stuck", "no way"),
     "shelved": lambda session: (work.block(session, "a", "stuck", "no way"), work.shelve(session, "a")),
@@ -424,3 +426,50 @@ def test_claimed_again_it_is_the_later_one(session: Session, clock: FakeClock) -
     assert waits(session, "a") == (B,)
     integrated(session, "b")
     assert waits(session, "a") == ()
+
+
+def test_whoever_claims_at_the_same_moment_waits_in_one_direction_only(session: Session) -> None:
+    clock = FakeClock()
+    stopped = replace(session, around=replace(session.around, now=clock))
+    approved(
+        stopped,
+        *(task(name, files=["/both.txt", f"{name}/**"], overlap="watch") for name in ("a", "b", "d")),
+    )
+    for name in ("d", "b", "a"):
+        Repo(working_on(stopped, name)).commit(name, {"both.txt": edited(3, word=name)})
+    found = looking.conflicts(stopped)
+    assert {each.waits for each in found.collisions} == {B, task_id("d")}
+    assert [waits(stopped, name) for name in ("a", "b", "d")] == [(), (A,), (A, B)]
+
+
+def test_nobody_waits_for_what_cannot_be_integrated_before_it(session: Session, clock: FakeClock) -> None:
+    approved(
+        session,
+        task("a", files=["/both.txt", "a/**"], overlap="watch", needs=["c"]),
+        task("b", files=["/both.txt", "b/**"], overlap="watch"),
+        task("c", files=["c/**"], needs=["b"]),
+    )
+    for name in ("b", "c"):  # both were integrated; then b was taken back, and is done anew
+        claimed(session, name)
+        proposed(session, name)
+        integrated(session, name)
+    one = Repo(working_on(session, "a"))
+    one.commit("ours", {"both.txt": edited(3, word="ours")})
+    on_task(session, "revert", "b")
+    work.reopen(session, "b")
+    clock.advance(1)
+    other = Repo(working_on(session, "b"))
+    other.commit("theirs", {"both.txt": edited(3, word="theirs")})
+    assert only(looking.conflicts(session, ["b"])).policy is Overlap.WATCH
+    assert waits(session, "b") == ()
+
+
+def test_a_take_over_is_the_later_claim(session: Session, clock: FakeClock, repo: Repo) -> None:
+    fighting(session, clock)
+    clock.advance(3590)
+    work.renew(session, "b")
+    clock.advance(100)
+    with open_fleet(repo, "w2", clock) as successor:
+        Repo(working_on(successor, "a")).write("a/more", "1")
+        assert waits(successor, "a") == (B,)
+        assert waits(successor, "b") == ()

@@ -14,6 +14,7 @@ from git_fleet.core.collisions import Hunk, Span
 from git_fleet.core.ids import Oid
 from git_fleet.git import pairs
 from git_fleet.git.drafts import Drafts
+from git_fleet.git.formats import Change
 from git_fleet.git.objects import Objects, open_objects
 from git_fleet.git.pairs import Conflict, merge_all, with_something_in_common
 from git_fleet.git.repository import discover
@@ -57,7 +58,7 @@ def oracle(repo: Repo, ours: Oid, theirs: Oid) -> set[str]:
     return plain or {"(a conflict without a path)"}
 
 
-def changed(objects: Objects, old: Oid, new: Oid) -> list[pairs.Change]:
+def changed(objects: Objects, old: Oid, new: Oid) -> list[Change]:
     trees = [objects.read_commit(oid).tree for oid in (old, new)]
     return objects.changed_paths(*trees)
 
