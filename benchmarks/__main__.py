@@ -10,12 +10,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, everyday, integrate, mcp, run
+from benchmarks import claims, conflicts, everyday, integrate, mcp, run
 from benchmarks.box import table
 
 SUITES = {
     "claims": claims.MEASURES,
     "everyday": everyday.MEASURES,
+    "conflicts": conflicts.MEASURES,
     "integrate": integrate.MEASURES,
     "run": run.MEASURES,
     "mcp": mcp.MEASURES,

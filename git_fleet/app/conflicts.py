@@ -25,7 +25,6 @@ from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError
 from git_fleet.git.drafts import Drafts
-from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 
 _REST_SECONDS = 2.0
@@ -48,6 +47,8 @@ def watching(session: Session, tasks: Sequence[str] = ()) -> Iterator[Conflicts]
     It looks again when refs move, but once a second at most. Worktrees tell nothing, so it looks by itself, too; it
     rests so long in between that looking takes at most a twentieth of the time. Raises as `conflicts`.
     """
+    from git_fleet.git.watching import RefWatch
+
     known = Known()
     shown: Conflicts | None = None
     with RefWatch(session.repo, (names.FLEET, names.branch("")), ignored=(names.LEAD,)) as refs:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,6 +120,10 @@ def _look(
         partial(_look_into, place, env, includes.check_markers(session.config_of(task).touch))
         for task, place in real.items()
     ]
+    if len(ask) == 1:
+        return found | {task: one() for task, one in zip(real, ask, strict=True)}
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and only for many
+
     with ThreadPoolExecutor(min(len(ask), _MOST_THREADS)) as pool:
         found.update(zip(real, pool.map(lambda one: one(), ask), strict=True))
     return found

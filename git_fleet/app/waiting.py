@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from git_fleet.app import conflicts
 from git_fleet.app.session import Session
 from git_fleet.core.collisions import WATCH, Collision, why_it_waits
 from git_fleet.core.ids import Oid
-from git_fleet.core.model import State
+from git_fleet.core.model import Overlap, State
 from git_fleet.core.ready import Reason
 from git_fleet.core.results import PlanStatus, TaskRow
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -21,7 +20,7 @@ def require_turn(session: Session, record: TaskRecord, commit: Oid | None) -> No
     now: what it waited for may have ended meanwhile."""
     snapshot = session.snapshot()
     now = snapshot.record(record.id)
-    found = conflicts.waited_for(session, snapshot, now, commit) if commit and now is not None else ()
+    found = _waited_for(session, snapshot, now, commit) if commit and now is not None else ()
     if not found:
         return
     others = sorted({str(each.other(record.id)) for each in found})
@@ -33,11 +32,18 @@ def require_turn(session: Session, record: TaskRecord, commit: Oid | None) -> No
     )
 
 
+def must_wait(session: Session, record: TaskRecord) -> bool:
+    """Whether the hand-in of the work as it is would have to wait now. Raises GitFailed."""
+    snapshot = session.snapshot()
+    now = snapshot.record(record.id)
+    return now is not None and bool(_waited_for(session, snapshot, now))
+
+
 def reasons(session: Session, snapshot: Snapshot, record: TaskRecord) -> list[Reason]:
     """Why the hand-in of a claimed task waits, for `explain`; nothing when it does not. Raises GitFailed."""
     if record.state.state is not State.CLAIMED:
         return []
-    found = conflicts.waited_for(session, snapshot, record)
+    found = _waited_for(session, snapshot, record)
     if not found:
         return []
     fix = f"git fleet conflicts {record.id} shows the lines"
@@ -46,6 +52,10 @@ def reasons(session: Session, snapshot: Snapshot, record: TaskRecord) -> list[Re
 
 def shown(session: Session, snapshot: Snapshot, plans: Iterable[PlanStatus]) -> tuple[PlanStatus, ...]:
     """`status` with the hand-ins that wait. What hinders looking into work hinders no look at the tasks."""
+    if not _watches(snapshot):
+        return tuple(plans)
+    from git_fleet.app import conflicts
+
     try:
         waiting = conflicts.waiting(session, snapshot)
     except FleetError:
@@ -62,3 +72,19 @@ def _row(row: TaskRow, found: Sequence[Collision]) -> TaskRow:
     if not others:
         return row
     return replace(row, why=why_it_waits(found, row.id), waits_for=(*row.waits_for, *others))
+
+
+def _waited_for(
+    session: Session, snapshot: Snapshot, record: TaskRecord, commit: Oid | None = None
+) -> tuple[Collision, ...]:
+    if not _watches(snapshot):
+        return ()
+    from git_fleet.app import conflicts
+
+    return conflicts.waited_for(session, snapshot, record, commit)
+
+
+def _watches(snapshot: Snapshot) -> bool:
+    """Whether any two tasks at work may be watched: else nothing of what compares them need be imported."""
+    active = (record for record in snapshot.tasks.values() if record.state.state.active)
+    return sum(record.task.overlap is not Overlap.SERIALIZE for record in active) > 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from git_fleet.app import conflicts, placing, snapshots
+from git_fleet.app import placing, snapshots
 from git_fleet.app.acting import act, holder_fence, renewal, same_proposal
 from git_fleet.app.session import Session
 from git_fleet.app.verdicts import require_other
@@ -22,10 +22,12 @@ _CODE = re.compile(r"[^\W\d][\w-]{0,63}")
 
 
 class Acted(Struct, frozen=True):
-    """The task after the event, and what its actor should be told."""
+    """The task after the event, and what its actor should be told; `collisions` are those of the notes that say what
+    the work conflicts with by now."""
 
     record: TaskRecord
     notes: tuple[str, ...] = ()
+    collisions: tuple[str, ...] = ()
 
 
 def _find(session: Session, name: str) -> TaskRecord:
@@ -52,7 +54,7 @@ def progress(
 
     texts = {"log": log_chunk} if log_chunk else None
     record = act(session, record, "progress", decide, texts=texts)
-    return Acted(record, _told(session, snapshot, record))
+    return _told(session, snapshot, record)
 
 
 def use(session: Session, name: str, usage: Usage) -> Acted:
@@ -70,14 +72,17 @@ def renew(session: Session, name: str | None) -> Acted:
     snapshot = session.snapshot()
     record = session.holders_record(snapshot, name)
     record = act(session, record, "renew", lambda now: renewal(session, now))
-    return Acted(record, _told(session, snapshot, record))
+    return _told(session, snapshot, record)
 
 
-def _told(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[str, ...]:
-    """What a worker is told with a sign of life, which saves its worktree: what is wrong with that, what its work
-    collides with by now, that its session is over."""
+def _told(session: Session, snapshot: Snapshot, record: TaskRecord) -> Acted:
+    """With what a worker is told with a sign of life, which saves its worktree: what is wrong with that, what its
+    work conflicts with by now, that its session is over."""
+    from git_fleet.app import conflicts  # much of git, which other verbs do without
+
     kept = snapshots.keep(session, record)  # first: the others are compared with what it saves
-    return (*kept, *conflicts.notes(session, snapshot, record), *_session_note(session, record))
+    collisions = conflicts.notes(session, snapshot, record)
+    return Acted(record, (*kept, *collisions, *_session_note(session, record)), collisions)
 
 
 def _session_note(session: Session, record: TaskRecord) -> tuple[str, ...]:

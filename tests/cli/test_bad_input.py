@@ -312,6 +312,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("ready",): ["nope"],
     ("explain",): ["99"],
     ("siblings",): ["99"],
+    ("conflicts",): ["99"],
     ("log",): ["99"],
     ("path",): ["43"],
     ("worktree", "list"): ["nope"],

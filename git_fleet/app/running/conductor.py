@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from git_fleet.app import claim
 from git_fleet.app.running import backlog, listening, needed, orders, recovery
 from git_fleet.app.running.backlog import Clerk, Done, Wanted
-from git_fleet.app.running.desk import Desk, Seat
+from git_fleet.app.running.desk import IN_TURN, Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.events import Asked, Changed, Event, Free, Looked
 from git_fleet.app.running.recovery import Left
@@ -146,8 +146,11 @@ class Conductor(Struct, dict=True):
                 clerk.look(self._generation)
 
     def _ring(self) -> None:
-        """Wake who works on a task whose log has moved: its claim may have ended, or cost too much."""
+        """Wake who works on a task whose log has moved: its claim may have ended, or cost too much. And who waits for
+        others."""
         for seat in self.desk.seats:
+            if seat.phase == IN_TURN:
+                seat.bell.ring()
             record = seat.record
             found = self.session.store.objects.read_ref(names.task_log(record.id)) if record else None
             if record is not None and found is not None and found[0] != record.tip:

@@ -28,6 +28,9 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import FleetError
 from git_fleet.store import bucket
 
+IN_TURN = "waiting for its turn"
+"""The phase of a seat whose work is handed in after that of others. It looks again whenever something has moved."""
+
 
 class Options(Struct, frozen=True):
     """What is asked for. `command` was typed for this run, `agent` is used where nothing is configured. `program`

@@ -20,9 +20,9 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import agents, claim, handin, outputs, placing, prompt, work
+from git_fleet.app import agents, claim, handin, outputs, placing, prompt, waiting, work
 from git_fleet.app.agents import Agent
-from git_fleet.app.running import fresh, mending
+from git_fleet.app.running import fresh, mending, turns
 from git_fleet.app.running.account import Account
 from git_fleet.app.running.desk import Desk, Seat, environment
 from git_fleet.app.running.following import GRACE_SECONDS, follow
@@ -33,7 +33,15 @@ from git_fleet.core import launch, quoting
 from git_fleet.core.model import Output, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.supervision import Advice, Outcome, Tries, how_it_ended, limits_of, outcome
-from git_fleet.errors import FREE_SPACE, FleetError, GitFailed, LostRace, NeedsPerson, NothingChanged
+from git_fleet.errors import (
+    FREE_SPACE,
+    Collides,
+    FleetError,
+    GitFailed,
+    LostRace,
+    NeedsPerson,
+    NothingChanged,
+)
 from git_fleet.git import contents
 
 _REASON_LINES = 20
@@ -291,6 +299,8 @@ class Engagement:
         given = handin.Handin(all_changes=not self._reports, result=report)
         try:
             done = self._handed_in(given)
+        except Collides as refused:
+            return self._after_others(refused, words, report)
         except NothingChanged:
             return self._block("no-changes", "it ended well and changed nothing", words)
         except (LostRace, NeedsPerson):
@@ -301,6 +311,19 @@ class Engagement:
             self._refusal = f"{refused.message}\n{refused.hint}".strip()
             return self._again_or_block(f"it cannot be handed in: {refused.message}", words, "hand-in")
         return Ended(done.record, How.HANDED_IN, "; ".join(done.notes))
+
+    def _after_others(self, refused: Collides, words: str, report: str) -> Ended | None:
+        """Hand in when what it collides with is integrated; blocked where this run will not see the day."""
+        self._held.say(refused.message)
+        for _ in turns.looks(self._held, self._limits):
+            if self._desk.ending.is_set():
+                return self._release(_ENDED)
+            order = self._obey()
+            if order is not None:
+                return order if isinstance(order, Ended) else None
+            if not waiting.must_wait(self._session, self._held.record):
+                return self._hand_in(words, report)
+        return self._block(refused.code, refused.message, words)
 
     def _handed_in(self, given: handin.Handin) -> handin.HandedIn:
         """Hand in, again and again while the disk is full: somebody may clear it. Raises as `handin.done`."""

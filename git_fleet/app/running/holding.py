@@ -32,6 +32,7 @@ class Holding(Struct, dict=True):
     record: TaskRecord
 
     _summary: str = ""
+    _collisions: tuple[str, ...] = ()
     _said_at: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -87,6 +88,10 @@ class Holding(Struct, dict=True):
             else:
                 acted = work.renew(self.session, str(self.task))
             self.record = self.seat.record = acted.record  # else it would look like a sign of life
+            for collision in acted.collisions:
+                if collision not in self._collisions:
+                    self.say(collision)
+            self._collisions = acted.collisions
         except (StaleClaim, IllegalEvent, AnswerIsNo):
             return  # the next look sees it
         except FleetError as error:
