@@ -27,6 +27,7 @@ from git_fleet.store import kept, names, worktree
 
 _HANDED_IN = frozenset({State.PROPOSED, State.VERIFIED, State.PARKED})
 _MOST_THREADS = 4
+_FILTERS = r"^filter\..*\.(clean|process)$"
 _NOBODY = Signature("git-fleet", "", 0)  # the same work is the same commit
 
 Live = Callable[[TaskId], bool]
@@ -116,8 +117,9 @@ def _look(
     if not real:
         return found
     env = drafts.environment()  # made here: threads must not share the drafts
+    filters = bool(session.repo.git().run("config", "--name-only", "--get-regexp", _FILTERS, ok=(0, 1)).out)
     ask = [
-        partial(_look_into, place, env, includes.check_markers(session.config_of(task).touch))
+        partial(_look_into, place, env, filters, includes.check_markers(session.config_of(task).touch))
         for task, place in real.items()
     ]
     if len(ask) == 1:
@@ -129,9 +131,11 @@ def _look(
     return found
 
 
-def _look_into(place: _Place, env: Mapping[str, str], markers: Sequence[str]) -> inflight.Found | str:
+def _look_into(
+    place: _Place, env: Mapping[str, str], filters: bool, markers: Sequence[str]
+) -> inflight.Found | str:
     try:
-        return inflight.look(place.path, place.git_dir, env, markers=markers)
+        return inflight.look(place.path, place.git_dir, env, markers=markers, filters=filters)
     except FleetError as error:
         return error.message
     except OSError as error:
@@ -141,8 +145,8 @@ def _look_into(place: _Place, env: Mapping[str, str], markers: Sequence[str]) ->
 def _worked_on(drafts: Drafts, record: TaskRecord, seen: inflight.Found) -> Side:
     """A worktree as a commit on top of its HEAD; amid a merge it is the merge."""
     commit = seen.head
-    if seen.tree is not None or seen.merging is not None:
-        tree = seen.tree or drafts.read_commit(seen.head).tree
+    if seen.tree is not None or seen.edits or seen.merging is not None:
+        tree = seen.tree or inflight.apply(drafts, drafts.read_commit(seen.head).tree, seen.edits)
         parents = [seen.head, *([seen.merging] if seen.merging else [])]
         commit = drafts.write_commit(
             tree=tree, parents=parents, author=_NOBODY, committer=_NOBODY, message="in flight\n"
