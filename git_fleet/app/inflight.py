@@ -162,13 +162,19 @@ def _stored(session: Session, record: TaskRecord, why: str) -> Side | None:
     if state.state in _HANDED_IN:
         return Side(record, handed_in, Source.PROPOSAL) if handed_in else None
     found = list(_saved(session, record.id, claim)) if claim is not None else []
-    if len(found) == 2 and session.store.objects.is_ancestor(found[1][0], found[0][0]):
+    if len(found) == 2 and _has(session, found[0][0], found[1][0]):
         found.pop()  # the branch has nothing that was not saved
     if not found and handed_in is not None:
         found = [(handed_in, Source.PROPOSAL)]
     if not found and state.salvaged is not None:
         found = [(state.salvaged, Source.SNAPSHOT)]
     return Side(record, *found[-1], note=why) if found else None
+
+
+def _has(session: Session, saved: Oid, tip: Oid) -> bool:
+    """Whether what was saved has the tip of the branch in it: it was saved on top of that, as a rule."""
+    objects = session.store.objects
+    return tip in (saved, *objects.read_commit(saved).parents) or objects.is_ancestor(tip, saved)
 
 
 def _saved(session: Session, task: TaskId, claim: Claim) -> Iterator[tuple[Oid, Source]]:

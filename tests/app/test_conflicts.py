@@ -202,6 +202,24 @@ def test_of_a_worktree_elsewhere_the_last_snapshot_counts(
     assert found.collisions == ()
 
 
+def test_of_what_was_saved_and_what_is_committed_the_newer_one_counts(
+    session: Session, clock: FakeClock, repo: Repo
+) -> None:
+    one, _ = two(session, clock)
+    seen = []
+    with open_fleet(repo, "w2", clock, host="elsewhere") as there:
+        for commit, saved in ((False, True), (True, False), (False, True), (True, True)):
+            one.write("both.txt", f"{clock()} {commit}\n")
+            if commit:
+                one.commit("more", {"both.txt": f"{clock()} committed\n"})
+            if saved:
+                one.write("a/more", f"{clock()}")
+                work.progress(session, "a", "saved")
+            clock.advance(1)
+            seen.append(looking.conflicts(there).work[0].source)
+    assert seen == [Source.SNAPSHOT, Source.BRANCH, Source.SNAPSHOT, Source.SNAPSHOT]
+
+
 def test_a_worktree_that_is_gone_is_said_to_be(session: Session, clock: FakeClock) -> None:
     one, _ = two(session, clock)
     shutil.rmtree(one.path)
