@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import replace
 from types import MappingProxyType
 
+from msgspec.structs import replace as replace_fields
+
 from git_fleet.app import inflight
 from git_fleet.app.comparing import Comparison, Known
 from git_fleet.app.inflight import Live, Side
@@ -25,7 +27,7 @@ from git_fleet.core.overlaps import Overlaps
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError
 from git_fleet.git.drafts import Drafts
-from git_fleet.store import names
+from git_fleet.store import kept, names
 
 _REST_SECONDS = 2.0
 _REST_SHARE = 19
@@ -63,15 +65,16 @@ def watching(session: Session, tasks: Sequence[str] = ()) -> Iterator[Conflicts]
             time.sleep(took)  # where refs move all the time: half of it, then
 
 
-def around(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[Collision, ...]:
+def around(session: Session, record: TaskRecord) -> tuple[Collision, ...]:
     """What one claimed task collides with, as far as its worker is to be told: quick enough for every sign of life.
-    `record` is the task as it is now, which may be newer than the snapshot.
+    `record` is the task as it is now.
 
-    The work of others is read as it was last saved, except where the plan says that they overlap.
+    The work of others is read as it was last saved, except where the plan says that they overlap. Only tasks are read
+    that have a worktree here or were saved: in a large plan these are few.
     """
-    snapshot = snapshot.replacing([record])
     if record.state.state is not State.CLAIMED or record.task.output is Output.REPORT:
         return ()
+    snapshot = _nearby(session, record)
     overlaps = _overlaps(session, snapshot)
     records = _at_work(snapshot)
     near = {record.id} | {other.id for other in records if overlaps.policy(record.id, other.id)}
@@ -79,11 +82,23 @@ def around(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[Co
     return found.collisions
 
 
-def notes(session: Session, snapshot: Snapshot, record: TaskRecord) -> tuple[str, ...]:
+def _nearby(session: Session, record: TaskRecord) -> Snapshot:
+    """The task, and those whose work may be at hand, with their plans: a snapshot that has nothing else."""
+    found = session.snapshot_of(str(record.id))
+    plans, tasks = dict(found.plans), dict[TaskId, TaskRecord]()
+    saved = {kept.task_of(ref) for ref in session.store.refs.read(names.SNAPSHOTS)}
+    for task in sorted({record.id, *saved, *inflight.placed_here(session)}):
+        one = session.snapshot_of(str(task))
+        plans |= one.plans
+        tasks |= one.tasks
+    return replace_fields(found, plans=plans, tasks={**tasks, record.id: record})
+
+
+def notes(session: Session, record: TaskRecord) -> tuple[str, ...]:
     """What the worker of `record` is told of work that collides with its own, a sentence each: conflicts, not files
     that merge. Raises nothing that whoever reports could be hindered by."""
     try:
-        found = around(session, snapshot, record)
+        found = around(session, record)
     except FleetError as error:
         return (f"whether other work collides with yours could not be seen: {error.message}",)
     except OSError as error:

@@ -87,6 +87,12 @@ def sides(
     return found, unseen
 
 
+def placed_here(session: Session) -> set[TaskId]:
+    """The tasks that have a worktree on this machine, of earlier claims too."""
+    found = (worktree.task_in(git_dir) for git_dir in worktrees.git_dirs(session.repo).values())
+    return {task for task in found if task is not None}
+
+
 def _place(session: Session, claim: Claim | None, dirs: dict[str, Path]) -> _Place | str:
     """Where a claim is worked on on this machine, or why it cannot be looked at."""
     if claim is None or not claim.worktree:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from git_fleet.app.session import Session
 from git_fleet.core.collisions import WATCH, Collision, why_it_waits
@@ -18,6 +19,8 @@ from git_fleet.errors import Collides, FleetError
 def require_turn(session: Session, record: TaskRecord, commit: Oid | None) -> None:
     """Raises Collides while the hand-in of `commit` has to wait for other work. It is decided on the logs as they are
     now: what it waited for may have ended meanwhile."""
+    if record.task.overlap is Overlap.SERIALIZE:  # as most are: no need to read what all others are at
+        return
     snapshot = session.snapshot()
     now = snapshot.record(record.id)
     found = _waited_for(session, snapshot, now, commit) if commit and now is not None else ()

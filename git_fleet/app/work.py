@@ -14,7 +14,7 @@ from git_fleet.app.verdicts import require_other
 from git_fleet.core import lease
 from git_fleet.core.lifecycle import ATTEMPTS, Event
 from git_fleet.core.model import Finding, PlanState, State, Usage
-from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import IllegalEvent, InvalidInput, LostRace
 from git_fleet.store import plans
 
@@ -45,8 +45,7 @@ def progress(
 
     Raises StaleClaim when the task was taken over.
     """
-    snapshot = session.snapshot()
-    record = session.holders_record(snapshot, name)
+    record = _held(session, name)
 
     def decide(now: TaskRecord) -> dict[str, Any]:
         said: dict[str, Any] = {"status": status} if status or not usage else {}
@@ -54,7 +53,7 @@ def progress(
 
     texts = {"log": log_chunk} if log_chunk else None
     record = act(session, record, "progress", decide, texts=texts)
-    return _told(session, snapshot, record)
+    return _told(session, record)
 
 
 def use(session: Session, name: str, usage: Usage) -> Acted:
@@ -69,19 +68,18 @@ def use(session: Session, name: str, usage: Usage) -> Acted:
 
 def renew(session: Session, name: str | None) -> Acted:
     """Renew the lease, and save the worktree. Raises StaleClaim when the task was taken over."""
-    snapshot = session.snapshot()
-    record = session.holders_record(snapshot, name)
+    record = _held(session, name)
     record = act(session, record, "renew", lambda now: renewal(session, now))
-    return _told(session, snapshot, record)
+    return _told(session, record)
 
 
-def _told(session: Session, snapshot: Snapshot, record: TaskRecord) -> Acted:
+def _told(session: Session, record: TaskRecord) -> Acted:
     """With what a worker is told with a sign of life, which saves its worktree: what is wrong with that, what its
     work conflicts with by now, that its session is over."""
     from git_fleet.app import conflicts  # much of git, which other verbs do without
 
     kept = snapshots.keep(session, record)  # first: the others are compared with what it saves
-    collisions = conflicts.notes(session, snapshot, record)
+    collisions = conflicts.notes(session, record)
     return Acted(record, (*kept, *collisions, *_session_note(session, record)), collisions)
 
 

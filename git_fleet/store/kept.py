@@ -127,6 +127,12 @@ def _listing(store: Store, prefixes: Sequence[str]) -> list[Kept]:
     return sorted(found, key=lambda kept: (kept.task, kept.number))
 
 
+def task_of(ref: str) -> TaskId:
+    """The task that a snapshot's ref names."""
+    plan, _, task = ref.removeprefix(names.SNAPSHOTS).partition("/")
+    return TaskId(plan, task)
+
+
 def _place(ref: str) -> tuple[TaskId, int] | None:
     """Whose kept work a ref is, and its number; None for a ref that is none of ours."""
     salvaged = ref.startswith(names.SALVAGE)

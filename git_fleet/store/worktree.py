@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from git_fleet.core.ids import TaskId
+from git_fleet.core.ids import TaskId, parse_task_id
 from git_fleet.errors import GitFailed, InvalidInput, UnknownFormat
 
 VERSION = 1
@@ -75,6 +75,14 @@ def last_sign(git_dir: Path) -> Sign | None:
         with (git_dir / SIGN_FILE).open("rb") as file:
             return Sign(os.fstat(file.fileno()).st_mtime, file.read(64).decode("ascii", "replace").strip())
     except OSError:
+        return None
+
+
+def task_in(git_dir: Path) -> TaskId | None:
+    """The task whose worktree this is, by the small file for shell hooks; None where that is not to be had."""
+    try:
+        return parse_task_id(os.fsdecode((git_dir / TASK_FILE).read_bytes()).strip())
+    except (OSError, InvalidInput):
         return None
 
 

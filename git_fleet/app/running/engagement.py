@@ -296,9 +296,8 @@ class Engagement:
         self._seat.now("handing in")
         if self._reports and not report.strip():
             return self._block("no-report", "it ended without a report", words)
-        given = handin.Handin(all_changes=not self._reports, result=report)
         try:
-            done = self._handed_in(given)
+            done = self._handed_in(handin.Handin(all_changes=not self._reports, result=report))
         except Collides as refused:
             return self._after_others(refused, words, report)
         except NothingChanged:
@@ -313,13 +312,13 @@ class Engagement:
         return Ended(done.record, How.HANDED_IN, "; ".join(done.notes))
 
     def _after_others(self, refused: Collides, words: str, report: str) -> Ended | None:
-        """Hand in when what it collides with is integrated; blocked where this run will not see the day."""
+        """Once what it collides with is integrated; blocked where this run will not see the day."""
         self._held.say(refused.message)
         for _ in turns.looks(self._held, self._limits):
             if self._desk.ending.is_set():
                 return self._release(_ENDED)
             order = self._obey()
-            if order is not None:
+            if order:
                 return order if isinstance(order, Ended) else None
             if not waiting.must_wait(self._session, self._held.record):
                 return self._hand_in(words, report)
