@@ -398,8 +398,10 @@ def test_a_pair_that_merges_need_not_wait(session: Session, clock: FakeClock) ->
 def test_what_collides_is_what_is_handed_in(session: Session, clock: FakeClock) -> None:
     one, other = two(session, clock)
     one.write("both.txt", edited(3, word="not even committed"))
-    other.commit("theirs", {"both.txt": edited(3, word="theirs")})
+    collides = other.commit("theirs", {"both.txt": edited(3, word="theirs")})
     other.commit("back again", {"both.txt": TEXT, "b/1": "1"})
+    with pytest.raises(Collides):
+        handin.done(session, "b", handin.Handin(commit=collides))
     assert hand_in(session, "b").state.state is State.PROPOSED
 
 
