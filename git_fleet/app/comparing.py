@@ -7,8 +7,9 @@ different commits, git would tell it of the pair as well, in files that one of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from git_fleet.app.inflight import Side
 from git_fleet.app.session import Session
@@ -27,8 +28,7 @@ Pair = tuple[int, int | None]
 """Two pieces of work by their places; None stands for the base branch."""
 
 
-@dataclass
-class Known:
+class Known(Struct):
     """What git has answered before, for whoever looks again and again: by commits, so it cannot be out of date.
     What a look did not need is forgotten at its end."""
 
@@ -48,8 +48,7 @@ class Known:
         self.merged, self._used = self._used, {}
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(Struct, frozen=True, dict=True):
     """A piece of work, what it has changed since it left the base branch, and what that has changed since."""
 
     side: Side

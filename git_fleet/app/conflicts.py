@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from types import MappingProxyType
 
+from msgspec.structs import replace
 from msgspec.structs import replace as replace_fields
 
 from git_fleet.app import inflight

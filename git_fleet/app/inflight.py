@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.app import includes
 from git_fleet.app.session import Session
@@ -34,8 +35,7 @@ Live = Callable[[TaskId], bool]
 """Whether a task's worktree is to be looked into; else what was last saved of it will do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """The work of a task: a commit (a draft, where not all of it is committed), and whence it is."""
 
     record: TaskRecord

@@ -12,9 +12,10 @@ read off the tasks' logs, ties are broken by id, so of any tasks one is the firs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from git_fleet.core import lease
 from git_fleet.core.ids import Oid, TaskId
@@ -46,24 +47,21 @@ class Source(StrEnum):
     PROPOSAL = "proposal"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Lines of a file, the first one counted from 1. With 0 `lines`: between line `start` and the next."""
 
     start: int
     lines: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hunk:
+class Hunk(Struct, frozen=True):
     """Changes of both in the same place: the lines each has there, as its own file counts them."""
 
     a: Span
     b: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SharedFile:
+class SharedFile(Struct, frozen=True):
     """A file that both have changed. `what` is git's word for the conflict (`content`, `modify/delete`, `binary`),
     "" without one. `hunks` are empty where there are no lines to tell; `more` says how many are left out."""
 
@@ -74,8 +72,7 @@ class SharedFile:
     more: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Collision:
+class Collision(Struct, frozen=True):
     """Two that collide: tasks, or (`b` None) a task and what is on its base branch by now.
 
     `policy` is what the plan says of the pair, None where it foresees no overlap: then somebody has left its files.
@@ -105,8 +102,7 @@ class Collision:
         return self.b if task == self.a else self.a
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(Struct, frozen=True):
     """A task's work as it was looked at: `commit` holds all of it. `changed` counts paths that differ from where it
     left the base branch; `left_out` are paths that were not read (large, unreadable, repositories), `note` says
     what else is worth knowing."""
@@ -121,16 +117,14 @@ class InFlight:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(Struct, frozen=True):
     """A task at work whose work could not be looked at, and why."""
 
     id: TaskId
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Conflicts:
+class Conflicts(Struct, frozen=True):
     """All work in flight, compared: `checked` pairs (the base branches count as one side), of which `merged` had to
     be merged, since both sides have changed something in common."""
 
