@@ -62,15 +62,17 @@ def in_order(tasks: Sequence[Task]) -> list[TaskId]:
 
 def critical_path(tasks: Sequence[Task], serial_pairs: Pairs = ()) -> list[TaskId]:
     """The chain that takes longest by `estimate_minutes`, first task first: no number of workers
-    is done sooner. With `serial_pairs`, tasks that overlap take turns as in `waves`.
+    is done sooner. With `serial_pairs`, tasks that overlap take turns as in `waves`. Of chains that take
+    equally long the one is taken whose tasks come first in the plan, from its end.
 
     Raises InvalidInput for a cycle.
     """
     minutes = {task.id: task.estimate_minutes for task in tasks}
+    place = {task.id: number for number, task in enumerate(tasks)}
     finish: dict[TaskId, float] = {}
     via: dict[TaskId, TaskId | None] = {}
     for task_id, before in _predecessors(tasks, serial_pairs).items():
-        via[task_id] = max(before, key=finish.__getitem__, default=None)
+        via[task_id] = max(sorted(before, key=place.__getitem__), key=finish.__getitem__, default=None)
         latest = via[task_id]
         finish[task_id] = minutes[task_id] + (finish[latest] if latest else 0.0)
     path: list[TaskId] = []
@@ -79,6 +81,25 @@ def critical_path(tasks: Sequence[Task], serial_pairs: Pairs = ()) -> list[TaskI
         path.append(at)
         at = via[at]
     return path[::-1]
+
+
+def direct(tasks: Sequence[Task], serial_pairs: Pairs = ()) -> list[tuple[TaskId, TaskId]]:
+    """What comes directly before what, as (before, after): needs and turns alike, without those that others
+    imply. In the order of the later tasks, which respects every one of them. Raises InvalidInput for a cycle.
+    """
+    before = _predecessors(tasks, serial_pairs)
+    place = {task_id: number for number, task_id in enumerate(before)}
+    below: dict[TaskId, int] = {}
+    found: list[tuple[TaskId, TaskId]] = []
+    for task_id, others in before.items():
+        covered, kept = 0, []
+        for other in sorted(others, key=place.__getitem__, reverse=True):
+            if not covered >> place[other] & 1:
+                kept.append((other, task_id))
+                covered |= below[other]
+        below[task_id] = covered | 1 << place[task_id]
+        found += reversed(kept)
+    return found
 
 
 def dependents_count(tasks: Sequence[Task]) -> dict[TaskId, int]:

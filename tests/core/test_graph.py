@@ -173,3 +173,33 @@ def test_ten_thousand_tasks_in_a_chain_take_less_than_a_second() -> None:
     assert len(graph.critical_path(tasks)) == 10_000
     assert graph.dependents_count(tasks)[TaskId("p", "0")] == 9_999
     assert time.perf_counter() - began < 1.0 * 5  # five times what it takes: the machine is shared
+
+
+@given(plans())
+def test_what_comes_directly_before_implies_all_that_comes_before_and_no_more(
+    made: tuple[list[Task], list[tuple[TaskId, TaskId]]],
+) -> None:
+    tasks, pairs = made
+    needs = {(need, each.id) for each in tasks for need in each.needs_ids}
+    wave = {
+        task_id: number for number, members in enumerate(graph.waves(tasks, pairs)) for task_id in members
+    }
+    turns = {(a, b) if wave[a] < wave[b] else (b, a) for a, b in pairs if a in wave and b in wave and a != b}
+    found = graph.direct(tasks, pairs)
+    assert len(found) == len(set(found))
+    assert set(found) <= needs | turns
+    assert _closed(set(found)) == _closed(needs | turns)
+    assert all((a, b) not in _closed(set(found) - {(a, b)}) for a, b in found)
+
+
+def _closed(edges: set[tuple[TaskId, TaskId]]) -> set[tuple[TaskId, TaskId]]:
+    """With every edge that others imply."""
+    while more := {(a, d) for a, b in edges for c, d in edges if b == c} - edges:
+        edges = edges | more
+    return edges
+
+
+def test_of_equally_long_chains_the_one_first_in_the_plan_is_critical_whatever_the_hashes() -> None:
+    names = [f"m{number}" for number in range(20)]
+    tasks = [task("a"), *(task(name, "a") for name in names), task("z", *reversed(names))]
+    assert graph.critical_path(tasks) == ids("a", "m0", "z")
