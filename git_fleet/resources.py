@@ -48,6 +48,11 @@ def agents_text(name: str) -> str:
     return (_PACKAGE / "templates" / "agents" / name).read_text(encoding="utf-8")
 
 
+def web(name: str) -> str:
+    """The text of a page, a style or a script, `templates/web/NAME`. Raises FileNotFoundError: the names are ours."""
+    return (_PACKAGE / "templates" / "web" / name).read_text(encoding="utf-8")
+
+
 def claude_plugin() -> Path:
     """The folder that Claude Code takes as a plugin (`claude --plugin-dir`)."""
     return _PACKAGE / "templates" / "claude-plugin"

@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "conflicts": ("conflicts",),
         "review": ("review",),
         "score": ("score",),
+        "graph": ("graph",),
     },
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},

@@ -30,10 +30,13 @@ PLAIN = Look()
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def line(text: object) -> str:
+def line(text: object, *, keep: str = "") -> str:
     """Text that somebody else wrote (a title, a status, a branch) on one line, without anything that
-    could steer a terminal: control characters, bidirectional overrides, lone surrogates."""
-    return "".join(char if char.isprintable() else _escaped(char) for char in str(text))
+    could steer a terminal: control characters, bidirectional overrides, lone surrogates; but for those to `keep`."""
+    written = str(text)
+    if written.isprintable():
+        return written
+    return "".join(char if char.isprintable() or char in keep else _escaped(char) for char in written)
 
 
 def lines(text: str) -> str:

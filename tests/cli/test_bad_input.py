@@ -318,6 +318,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("worktree", "list"): ["nope"],
     ("prompt",): ["99"],
     ("review",): ["nope"],
+    ("graph",): ["nope"],
     ("score",): ["nope"],
     ("snapshot",): ["43"],
     ("salvage", "list"): ["99"],
