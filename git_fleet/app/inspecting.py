@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -22,6 +23,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import UnknownFormat
 from git_fleet.git import diffs
 from git_fleet.git.diffs import FileDiff, Pair
+from git_fleet.git.formats import parse_tree
 from git_fleet.git.objects import FOLDER, Commit, Objects, parse_commit
 from git_fleet.store import names
 from git_fleet.store.log import Entry
@@ -72,20 +74,24 @@ def inspect(
         one.blobs = list(_files(objects, one.commit.tree))
     sizes = _sizes(session, [oid for one in found.values() for _, oid in one.blobs])
     whole = _whole_logs(session, found)
+    gated = _kept(objects, [oid for (task, number), oid in whole.items() if _is_newest(found, task, number)])
     made = {}
     for task, one in found.items():
         files = changed.get(one.pair, ()) if one.pair else ()
         parts: list[Part] = []
         if task in compared:
             parts += [Part(Kind.FILE, file.path, _changes(file), file.cut) for file in files]
-            parts += _gate_parts(objects, whole.get((task, one.proposal.number)), logs.get(task, ()))
+            kept = gated.get(whole.get((task, one.proposal.number)))
+            parts += _gate_parts(objects, kept.logs if kept else {}, logs.get(task, ()))
             parts += [_artifact(objects, name, oid, sizes[oid]) for name, oid in one.blobs]
         artifacts = tuple(Artifact(name, sizes[oid]) for name, oid in one.blobs)
-        kept = whole.get((task, one.proposal.number))
-        gated = tuple(_logs(_files(objects, kept))) if kept else ()
-        at = objects.read_commit(kept).committer.seconds if kept else 0
-        made[task] = Inspected(_result(one.commit), files, artifacts, tuple(parts), gated, at)
+        ran = gated.get(whole.get((task, one.proposal.number)), _NOTHING)
+        made[task] = Inspected(_result(one.commit), files, artifacts, tuple(parts), tuple(ran.logs), ran.at)
     return made
+
+
+def _is_newest(found: Mapping[TaskId, _Found], task: TaskId, number: int) -> bool:
+    return task in found and found[task].proposal.number == number
 
 
 def _commits(objects: Objects, records: Sequence[TaskRecord]) -> dict[TaskId, _Found]:
@@ -168,6 +174,64 @@ def _logs(files: Iterator[tuple[str, Oid]]) -> dict[str, Oid]:
     return {name: oid for _, name, oid in sorted(numbered)}
 
 
+class _Ran(NamedTuple):
+    """Gates that ran at a moment (seconds since 1970), and what each printed, as a blob."""
+
+    at: int
+    logs: Mapping[str, Oid]
+
+
+_NOTHING = _Ran(0, {})
+
+
+def _kept(objects: Objects, commits: Sequence[Oid]) -> dict[Oid | None, _Ran]:
+    """What is kept in these commits beside proposals (store/gatelogs.py), by commit."""
+    read = zip(commits, objects.read_many(commits), strict=True)
+    parsed = {
+        oid: parse_commit(oid, one.data) for oid, one in read if one is not None and one.kind == "commit"
+    }
+    trees = _trees(objects, [commit.tree for commit in parsed.values()])
+    return {oid: _Ran(one.committer.seconds, trees.get(one.tree, {})) for oid, one in parsed.items()}
+
+
+def _trees(objects: Objects, trees: Sequence[Oid]) -> dict[Oid, dict[str, Oid]]:
+    """The logs of gates in these trees."""
+    asked = list(dict.fromkeys(tree for tree in trees if tree != objects.repo.empty_tree))
+    return {
+        tree: _logs((entry.name, entry.oid) for entry in parse_tree(one.data, len(tree) // 2))
+        for tree, one in zip(asked, objects.read_many(asked), strict=True)
+        if one is not None and one.kind == "tree"
+    }
+
+
+def newest_gate_logs(
+    session: Session, records: Sequence[TaskRecord], logs: Mapping[TaskId, Sequence[Entry]]
+) -> dict[TaskId, Mapping[str, Oid]]:
+    """What the gates printed on the latest proposal of each task, as blobs by the gate's name, in the order in which
+    they ran: the whole of it where it was kept, else what its event has."""
+    objects = session.store.objects
+    whole = _whole_logs(session, [record.id for record in records])
+    numbers = {record.id: record.state.proposal.number for record in records if record.state.proposal}
+    newest = {task: oid for (task, number), oid in whole.items() if numbers.get(task) == number}
+    ran = _kept(objects, list(newest.values()))
+    found = {task: ran[oid].logs for task, oid in newest.items() if oid in ran and ran[oid].logs}
+    events = {
+        task: entry.tree for task in numbers if task not in found and (entry := _gated(logs.get(task, ())))
+    }
+    told = _trees(objects, list(events.values()))
+    return found | {task: told[tree] for task, tree in events.items() if told.get(tree)}
+
+
+def _gated(entries: Sequence[Entry]) -> Entry | None:
+    """The last event that may hold what gates printed on the latest proposal."""
+    for entry in reversed(entries):
+        if entry.event.name in GATED:
+            return entry
+        if entry.event.name == "done":
+            break
+    return None
+
+
 def _whole_logs(session: Session, tasks: Collection[TaskId]) -> dict[tuple[TaskId, int], Oid]:
     """The refs that keep the whole logs of gates beside proposals, by task and the proposal's number."""
     plans = dict.fromkeys(task.plan for task in tasks)
@@ -181,10 +245,10 @@ def _whole_logs(session: Session, tasks: Collection[TaskId]) -> dict[tuple[TaskI
     return found
 
 
-def _gate_parts(objects: Objects, whole: Oid | None, entries: Sequence[Entry]) -> Iterator[Part]:
+def _gate_parts(objects: Objects, whole: Mapping[str, Oid], entries: Sequence[Entry]) -> Iterator[Part]:
     """What the gates printed on the latest proposal: the whole of it where it was kept, else what its
     event has."""
-    logs = _logs(_files(objects, whole)) if whole else {}
+    logs = whole
     for entry in reversed(entries):
         if logs or entry.event.name == "done":
             break

@@ -31,7 +31,7 @@ from git_fleet.core.reviewing import (
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.core.verdicts import by_hand
 from git_fleet.errors import FleetError, InvalidInput, UnknownFormat
-from git_fleet.git.notes import read_note
+from git_fleet.git.notes import read_notes
 from git_fleet.git.objects import Objects
 from git_fleet.store import logs, names, plans
 from git_fleet.store.base import tip
@@ -57,23 +57,38 @@ def review(session: Session, plan: str | None, task: str | None = None) -> Revie
     wanted = snapshot.resolve(task).id if task is not None and plan is None else None
     record = _plan(session, snapshot, wanted.plan if wanted else plan)
     text = _text(session, record)
-    every, told = _records(session, snapshot, record, text)
+    return look_over(
+        session, record, text, *_records(session, snapshot, record, text), at=snapshot.at, task=task
+    )
+
+
+def look_over(
+    session: Session,
+    record: PlanRecord,
+    text: Plan | None,
+    every: Sequence[TaskRecord],
+    told: Logs,
+    *,
+    at: datetime,
+    task: str | None = None,
+) -> Review:
+    """The same of a plan that has been read, at that moment: its approved text, its tasks, their logs."""
     chosen = _only(every, record.id, task) if task is not None else every
     reviewed = _reviewed(session, every, chosen, told)
-    config = _config(session, text)
+    config = config_of(session, text)
     found = _divergences(every, {one.record.id: inspected for one, inspected in reviewed})
     shown = {one.id for one in chosen}
     if task is not None:
         found = tuple(one for one in found if shown & {*one.odd, one.one, one.other})
     tasks = tuple(one for one, _ in reviewed if one.id in shown)
-    waiting = queue(tasks, config, _approved_at(session, record) or snapshot.at)
+    waiting = queue(tasks, config, _approved_at(session, record) or at)
     goes_on = record.state in (PlanState.OPEN, PlanState.PAUSED)
     return Review(
         plan=record.id,
         title=text.title if text else record.id,
         base=text.base if text else "",
         state=record.state,
-        at=snapshot.at,
+        at=at,
         summary=summary(tasks, found, waiting),
         tasks=tasks,
         divergences=found,
@@ -147,7 +162,7 @@ def _only(records: Sequence[TaskRecord], plan: str, name: str) -> list[TaskRecor
     return found
 
 
-def _config(session: Session, text: Plan | None) -> Config:
+def config_of(session: Session, text: Plan | None) -> Config:
     """The configuration of the plan's base; of the default one where a closed plan has outlived its own."""
     there = text is not None and session.store.objects.read_ref(names.branch(text.base)) is not None
     return session.config(text.base if text and there else None)
@@ -198,16 +213,21 @@ def _reviewed(
     siblings = {one.id: one for group, some in _families(every).items() if group in groups for one in some}
     wanted = list({one.id: one for one in (*chosen, *siblings.values())}.values())
     found = inspecting.inspect(session, wanted, told, compared=siblings.keys())
-    notes = tip(session.store.refs.get(names.EVIDENCE))
+    objects, notes = session.store.objects, tip(session.store.refs.get(names.EVIDENCE))
+    noted = read_notes(objects, notes, [landed for one in wanted if (landed := one.state.landed)])
     return [
-        (_task(session.store.objects, notes, one, inspected, told.get(one.id, ())), inspected)
+        (_task(objects, noted, one, inspected, told.get(one.id, ())), inspected)
         for one in wanted
         for inspected in [found.get(one.id, Inspected())]
     ]
 
 
 def _task(
-    objects: Objects, notes: Oid | None, record: TaskRecord, found: Inspected, entries: Sequence[Entry]
+    objects: Objects,
+    noted: Mapping[Oid, bytes],
+    record: TaskRecord,
+    found: Inspected,
+    entries: Sequence[Entry],
 ) -> TaskReview:
     state, proposal = record.state, record.state.proposal
     latest = _since_handed_in(entries)
@@ -219,7 +239,8 @@ def _task(
         commit=proposal.commit if proposal else None,
         paths=tuple(ChangedPath(one.path, one.added, one.removed, one.binary) for one in found.files),
         cut=any(one.cut for one in found.files),
-        gates=_gates(objects, notes, state.landed, latest) or _known_to_pass(found, latest),
+        gates=_gates(objects, noted.get(state.landed) if state.landed else None, latest)
+        or _known_to_pass(found, latest),
         opinions=tuple(_opinions(latest)),
         findings=tuple(dict.fromkeys(one for entry in latest for one in _findings(entry))),
         artifacts=found.artifacts,
@@ -297,11 +318,9 @@ def _refusals(entries: Sequence[Entry]) -> Iterator[Refused]:
 # --- gates -------------------------------------------------------------------------------------------
 
 
-def _gates(
-    objects: Objects, notes: Oid | None, landed: Oid | None, latest: Sequence[Entry]
-) -> tuple[GateRun, ...]:
+def _gates(objects: Objects, evidence: bytes | None, latest: Sequence[Entry]) -> tuple[GateRun, ...]:
     """The gates that the latest proposal met: from the evidence on its commit, else from its log."""
-    noted = tuple(_noted(objects, notes, landed)) if landed else ()
+    noted = tuple(_noted(evidence)) if evidence else ()
     if noted:
         return noted
     for entry in reversed(latest):
@@ -325,13 +344,12 @@ def _known_to_pass(found: Inspected, latest: Sequence[Entry]) -> tuple[GateRun, 
     return tuple(GateRun(name, "pass") for name in found.gated) if passed else ()
 
 
-def _noted(objects: Objects, notes: Oid | None, landed: Oid) -> Iterator[GateRun]:
+def _noted(evidence: bytes) -> Iterator[GateRun]:
     """What the evidence note says. One that a person has put there in other words says nothing."""
     import tomllib  # only what has landed needs it
 
-    data = read_note(objects, notes, landed)
     try:
-        document = tomllib.loads((data or b"").decode())
+        document = tomllib.loads(evidence.decode())
     except ValueError:
         return
     ran = document.get("gate")

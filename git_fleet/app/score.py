@@ -5,7 +5,7 @@ Works for open plans and for closed ones, whose logs are folded into an archive 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
@@ -42,22 +42,39 @@ def score(session: Session, name: str | None) -> Scored:
     cannot be read.
     """
     snapshot = session.snapshot()
-    record = _chosen(snapshot, name)
+    record = chosen(snapshot, name)
+    plan = text_of(session, record)
+    entries = logs.task_logs(session.store, record.id, closed=record.state is PlanState.CLOSED)
+    return reckon(session, snapshot, record, plan, entries)
+
+
+def text_of(session: Session, record: PlanRecord) -> Plan:
+    """The approved text of the plan. Raises InvalidInput for a draft."""
     revision = record.log.revision
     if revision is None:
         raise InvalidInput(
             f"plan {record.id} is a draft: nobody has worked on it",
             hint=f"git fleet plan approve {record.id}",
         )
-    plan = record.approved or plans.revision(session.store, record.id, revision).plan
+    return record.approved or plans.revision(session.store, record.id, revision).plan
+
+
+def reckon(
+    session: Session,
+    snapshot: Snapshot,
+    record: PlanRecord,
+    plan: Plan,
+    entries: Mapping[TaskId, Sequence[Entry]],
+) -> Scored:
+    """The score of a plan that has been read: its approved text and the logs of its tasks."""
     config = session.config(plan.base) if _exists(session, plan.base) else session.config()
     found = pairs(plan.tasks, config.generated_paths)
     serial = [(pair.a, pair.b) for pair in found if pair.policy is Overlap.SERIALIZE]
-    made = scoring.score(_records(session, snapshot, record, plan, config, serial))
+    made = scoring.score(_records(session, snapshot, record, plan, entries, config, serial))
     return Scored(made, lessons(made, plan.tasks, serial, config))
 
 
-def _chosen(snapshot: Snapshot, name: str | None) -> PlanRecord:
+def chosen(snapshot: Snapshot, name: str | None) -> PlanRecord:
     """The plan that is meant. Raises InvalidInput when that is not clear."""
     if name is not None:
         found = snapshot.plans.get(name.strip().lower())
@@ -85,13 +102,13 @@ def _records(
     snapshot: Snapshot,
     record: PlanRecord,
     plan: Plan,
+    entries: Mapping[TaskId, Sequence[Entry]],
     config: Config,
     serial: Sequence[tuple[TaskId, TaskId]],
 ) -> Records:
     """What the logs say of the plan."""
     own = _log(session, record.tip)
     closed = record.state is PlanState.CLOSED
-    entries = logs.task_logs(session.store, record.id, closed=closed)
     steps = {task: tuple(map(_step, found)) for task, found in entries.items()}
     first = min((found[0].event.at for found in steps.values()), default=snapshot.at)
     return Records(

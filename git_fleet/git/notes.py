@@ -11,7 +11,7 @@ pairs of digits (`1f/3a…`, "fan-out", to any depth). Everything else in the tr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
@@ -27,18 +27,23 @@ Notes = Mapping[str, TreeEntry]
 
 
 def read_note(objects: Objects, notes: Oid | None, target: Oid) -> bytes | None:
-    """The note on `target` in the notes commit (or tree) `notes`; None without one.
+    """The note on `target` in the notes commit (or tree) `notes`; None without one."""
+    return read_notes(objects, notes, [target]).get(target)
 
-    Notes on one object under two spellings of its id are joined by an empty line, as git does.
+
+def read_notes(objects: Objects, notes: Oid | None, targets: Iterable[Oid]) -> dict[Oid, bytes]:
+    """The notes on these objects, of those that have one; each tree of notes is read once.
+
+    Notes on one object under two spellings of its id are joined by an empty line, as git does. Raises GitFailed
+    for a missing object.
     """
     if notes is None:
-        return None
-    texts = list(_texts(objects, notes, target))
-    if not texts:
-        return None
-    joined = texts[0]
-    for text in texts[1:]:
-        joined = joined.removesuffix(b"\n") + b"\n\n" + text
+        return {}
+    places = list(_places(objects, notes, {str(target): target for target in targets}))
+    joined: dict[Oid, bytes] = {}
+    for (target, blob), found in zip(places, objects.read_many(blob for _, blob in places), strict=True):
+        text = found.data if found is not None else objects.read(blob)[1]
+        joined[target] = joined[target].removesuffix(b"\n") + b"\n\n" + text if target in joined else text
     return joined
 
 
@@ -74,13 +79,16 @@ def with_notes(
     )
 
 
-def _texts(objects: Objects, tree: Oid, rest: str) -> Iterator[bytes]:
-    """The notes under every spelling, deepest first: the order in which git joins them."""
-    level = _level(objects, tree, len(rest))
-    if rest[:2] in level.folders:
-        yield from _texts(objects, level.folders[rest[:2]], rest[2:])
-    if rest in level.notes:
-        yield objects.read(level.notes[rest].oid)[1]
+def _places(objects: Objects, tree: Oid, wanted: Mapping[str, Oid]) -> Iterator[tuple[Oid, Oid]]:
+    """The target and the blob of each note, by what is left of the targets' ids here; those of one target deepest
+    first, the order in which git joins them."""
+    if not wanted:
+        return
+    level = _level(objects, tree, len(next(iter(wanted))))
+    for prefix, few in groupby(sorted(wanted), key=lambda rest: rest[:2]):
+        if prefix in level.folders:
+            yield from _places(objects, level.folders[prefix], {rest[2:]: wanted[rest] for rest in few})
+    yield from ((target, level.notes[rest].oid) for rest, target in wanted.items() if rest in level.notes)
 
 
 def _put(objects: Objects, tree: Oid, added: Notes) -> Oid:

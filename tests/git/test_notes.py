@@ -10,7 +10,7 @@ import pytest
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Held, Stale
-from git_fleet.git.notes import read_note, with_note, with_notes
+from git_fleet.git.notes import read_note, read_notes, with_note, with_notes
 from git_fleet.git.objects import FILE, FOLDER, Objects, Signature, TreeEntry, open_objects
 from git_fleet.git.refs import ABSENT, Refs, Update
 from git_fleet.git.repository import discover
@@ -210,3 +210,12 @@ def test_no_note_is_lost_when_sixteen_processes_write(repo: Repo) -> None:
     assert sorted(texts) == sorted(f"{index}/{number}" for index in range(16) for number in range(20))
     assert repo.run_git("rev-list", "--count", REF) == "320"
     repo.run_git("fsck", "--strict")
+
+
+def test_many_notes_are_read_at_once_as_one_by_one(objects: Objects) -> None:
+    some = targets(objects, 150)
+    notes = with_notes(objects, None, {each: each.encode() for each in some}, author=LEAD, message="x")
+    assert read_notes(objects, notes, [*some[::3], Oid("f" * 40)]) == {
+        each: each.encode() for each in some[::3]
+    }
+    assert read_notes(objects, None, some) == {}
