@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, conflicts, everyday, integrate, mcp, run
+from benchmarks import claims, conflicts, everyday, integrate, mcp, report, run
 from benchmarks.box import table
 
 SUITES = {
@@ -20,6 +20,7 @@ SUITES = {
     "integrate": integrate.MEASURES,
     "run": run.MEASURES,
     "mcp": mcp.MEASURES,
+    "report": report.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "review": ("review",),
         "score": ("score",),
         "graph": ("graph",),
+        "report": ("report",),
     },
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},

@@ -118,6 +118,10 @@ class Owned:
         parsed = map(patterns.parse, task.owned)
         return [pattern for pattern in parsed if not self._is_generated(pattern)]
 
+    def generates(self, path: str) -> bool:
+        """Whether a path is a generated one."""
+        return bool(self._generated) and self._matcher.match(path)
+
     def _is_generated(self, pattern: Pattern) -> bool:
         if not self._generated:
             return False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+
+from msgspec import Struct
 
 from git_fleet.core import graph
 from git_fleet.core.ids import TaskId
@@ -20,8 +21,7 @@ class Why(StrEnum):
     TURNS = "turns"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A task in the graph. `wave` counts from 1; `holder` is whose work it is, "" before the first claim."""
 
     task: Task
@@ -36,8 +36,7 @@ class Node:
         return self.task.id
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """`before` has to be integrated before `after` begins; `critical` on the longest chain."""
 
     before: TaskId
@@ -46,8 +45,7 @@ class Edge:
     critical: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A plan's graph. `nodes` are in plan order; `edges` are without those that others imply, in an order in which
     each comes after those it builds on; `overlaps` are all pairs that own common paths, whatever the policy.
     `critical_minutes` is what the critical path takes by the estimates."""

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
+from itertools import chain as chain_of
 
 from msgspec import Struct
 
@@ -94,7 +95,7 @@ class Score(Struct, frozen=True):
     """The answer of `score`. Times in seconds, exact to the millisecond. `workers` counts those at work at
     the busiest moment, `hands` are all there were. `useful_seconds` is the sequence. `phases` add up to the
     tasks' time in the window, `shares` to the wall time; the first of them is the bottleneck. `skew_seconds`
-    is how far clocks disagreed, at least."""
+    is how far clocks disagreed, at least. `stays` are the tasks' times in phases, task by task."""
 
     plan: str
     started_at: datetime | None
@@ -118,6 +119,7 @@ class Score(Struct, frozen=True):
     links: tuple[Link, ...]
     usage: Usage
     skew_seconds: float
+    stays: tuple[Stay, ...] = ()
 
     @property
     def tasks(self) -> int:
@@ -182,6 +184,7 @@ def score(records: Records) -> Score:
         links=tuple(links),
         usage=reduce(Usage.__add__, (life.usage for life in lives.values()), Usage()),
         skew_seconds=max((life.skew for life in lives.values()), default=0) / 1000,
+        stays=tuple(chain_of.from_iterable(found.values())),
     )
 
 

@@ -8,9 +8,10 @@ Of a large plan every task is a small square, and of the edges the critical path
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.picture import Edge, Node, Picture
@@ -20,20 +21,22 @@ from git_fleet.views.table import width
 MOST_BOXES = 120
 """Of a plan with more tasks small squares are drawn."""
 
-_WIDE, _HIGH, _ROW_GAP, _COLUMN_GAP = 204, 44, 14, 56
+_HIGH, _ROW_GAP, _COLUMN_GAP = 44, 14, 56
+_LEAST_WIDE, _MOST_WIDE = 170, 280
+_BOLD, _LETTER, _FRAME = 7.4, 6.5, 36  # how wide a column is in each, and what is around a text
 _PASSING = 10  # how high the place is of an edge that passes a wave
 _SWEEPS = 6
 _SMALL, _PITCH, _TALL, _BLOCK_GAP = 12, 16, 24, 34
 _TOP, _MARGIN = 34, 8
-_COLUMNS = 28  # of a title
 
 
 class Box(NamedTuple):
-    """A task and its place; `title` is as much of it as fits."""
+    """A task and its place; `name` and `title` are as much of them as fits."""
 
     node: Node
     x: float
     y: float
+    name: str
     title: str
 
 
@@ -52,8 +55,7 @@ class Heading(NamedTuple):
     x: float
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """All of it. `small` says that tasks are squares of `size` without titles; else boxes of `size`."""
 
     width: float
@@ -95,6 +97,7 @@ class _Layers:
         self._tasks = {node.id: number for number, node in enumerate(value.nodes)}
         self._layers = [[self._tasks[task] for task in wave] for wave in value.waves]
         self._count = len(value.nodes)
+        self._wide = _wide(value)
         self._before: dict[int, list[int]] = {}
         self._after: dict[int, list[int]] = {}
         self._ways = [self._way(edge) for edge in value.edges]
@@ -124,9 +127,9 @@ class _Layers:
         middles = {part: y - highest + _TOP for part, y in middles.items()}
         lowest = max((y + self._high(part) / 2 for part, y in middles.items()), default=0.0)
         return Drawing(
-            width=len(self._layers) * (_WIDE + _COLUMN_GAP) - _COLUMN_GAP + 2 * _MARGIN,
+            width=len(self._layers) * (self._wide + _COLUMN_GAP) - _COLUMN_GAP + 2 * _MARGIN,
             height=lowest + _MARGIN,
-            size=(_WIDE, _HIGH),
+            size=(self._wide, _HIGH),
             small=False,
             boxes=tuple(self._boxes(middles)),
             wires=tuple(
@@ -134,10 +137,13 @@ class _Layers:
                 for edge, way in zip(self._value.edges, self._ways, strict=True)
             ),
             headings=tuple(
-                Heading(number, len(wave), _left(number))
+                Heading(number, len(wave), self._left(number))
                 for number, wave in enumerate(self._value.waves, start=1)
             ),
         )
+
+    def _left(self, wave: int) -> float:
+        return _MARGIN + (wave - 1) * (self._wide + _COLUMN_GAP)
 
     def _high(self, part: int) -> int:
         return _HIGH if part < len(self._tasks) else _PASSING
@@ -170,28 +176,31 @@ class _Layers:
 
     def _boxes(self, middles: Mapping[int, float]) -> Iterator[Box]:
         for number, node in enumerate(self._value.nodes):
-            yield Box(
-                node, _left(node.wave), middles[number] - _HIGH / 2, cut(line(node.task.title), _COLUMNS)
-            )
+            room = self._wide - _FRAME
+            name = cut(line(node.id.task), int((room - _LETTER * len(node.state)) / _BOLD))
+            title = cut(line(node.task.title), int((room + _FRAME / 3) / _LETTER))
+            yield Box(node, self._left(node.wave), middles[number] - _HIGH / 2, name, title)
 
     def _path(self, way: Sequence[int], middles: Mapping[int, float]) -> str:
         """From the right side of the first to the left side of the last, straight where it passes a wave."""
         wave = self._value.nodes[way[0]].wave
-        x, y = _left(wave) + _WIDE, middles[way[0]]
+        x, y = self._left(wave) + self._wide, middles[way[0]]
         path = f"M{x:.0f} {y:.1f}"
         for number, part in enumerate(way[1:], start=1):
-            left, to = _left(wave + number), middles[part]
+            left, to = self._left(wave + number), middles[part]
             half = (left - x) / 2
             path += f"C{x + half:.0f} {y:.1f} {left - half:.0f} {to:.1f} {left:.0f} {to:.1f}"
             x, y = left, to
             if number < len(way) - 1:
-                x += _WIDE
+                x += self._wide
                 path += f"H{x:.0f}"
         return path
 
 
-def _left(wave: int) -> float:
-    return _MARGIN + (wave - 1) * (_WIDE + _COLUMN_GAP)
+def _wide(value: Picture) -> float:
+    """How wide a box is, so that most ids are whole beside their states."""
+    needed = (_BOLD * width(node.id.task) + _LETTER * len(node.state) for node in value.nodes)
+    return min(_MOST_WIDE, max(_LEAST_WIDE, _FRAME + max(needed, default=0)))
 
 
 def _mean(values: Sequence[float], otherwise: float) -> float:
@@ -211,7 +220,7 @@ def _small(value: Picture) -> Drawing:
         headings.append(Heading(number, len(wave), x))
         for place, task in enumerate(wave):
             column, row = divmod(place, _TALL)
-            boxes[task] = Box(nodes[task], x + column * _PITCH, _TOP + row * _PITCH, "")
+            boxes[task] = Box(nodes[task], x + column * _PITCH, _TOP + row * _PITCH, "", "")
         x += max(-(-len(wave) // _TALL) * _PITCH + _BLOCK_GAP, 4 * _PITCH)
     rows = min(_TALL, max((len(wave) for wave in value.waves), default=0))
     return Drawing(

@@ -17,7 +17,7 @@ from git_fleet.views.table import Cell, Table
 
 _WORTH = {Worth.YES: "green bold", Worth.NO: "red bold", Worth.EARLY: "yellow bold"}
 
-_PHASES = {
+PHASES = {
     Phase.STARTING: ("workers starting", "magenta"),
     Phase.WORK: ("worked on", "green"),
     Phase.REWORK: ("worked on again", "red"),
@@ -30,7 +30,8 @@ _PHASES = {
     Phase.REVIEW: ("handed in, waiting for review", "cyan"),
     Phase.INTEGRATION: ("handed in, being integrated", "cyan"),
 }
-_CAUSES = {
+"""What each phase is called, and its colour."""
+CAUSES = {
     Cause.TASK: ("one long task", "green"),
     Cause.NEEDS: ("tasks that need each other", "yellow"),
     Cause.FILES: ("tasks that share files", "yellow"),
@@ -42,6 +43,8 @@ _CAUSES = {
     Cause.INTEGRATION: ("integration", "cyan"),
     Cause.PERSON: ("waiting for a person", "yellow"),
 }
+"""What each cause is called, and its colour."""
+
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 24  # columns of the longest bar
 _BESIDE = 62  # what stands beside it
@@ -105,7 +108,7 @@ def _tasks_time(score: Score, look: Look, bar: Bar) -> list[str]:
     total = sum(found.seconds for found in score.phases)
     most = max(found.seconds for found in score.phases)
     for found in sorted(score.phases, key=lambda each: -each.seconds):
-        name, style = _PHASES[found.phase]
+        name, style = PHASES[found.phase]
         drawn = Cell(bar(found.seconds / most), style)
         table.add(name, drawn, duration(found.seconds), f"{found.seconds / total:.0%}", str(found.tasks))
     title = f"Where the time of {count(score.tasks, 'task')} went ({score.integrated} integrated)"
@@ -116,7 +119,7 @@ def _wall_time(score: Score, lessons: Lessons, look: Look, bar: Bar) -> list[str
     """Why it took as long as it did, and the bottleneck in a sentence."""
     table = Table(("DUE TO", "", "TIME", "SHARE", "OF"), right=frozenset({2, 3}))
     for share in score.shares:
-        name, style = _CAUSES[share.cause]
+        name, style = CAUSES[share.cause]
         drawn = Cell(bar(share.seconds / score.shares[0].seconds), style)
         tasks = some([task.task for task in share.tasks], 4)
         table.add(name, drawn, duration(share.seconds), f"{share.share:.0%}", tasks)

@@ -6,16 +6,25 @@ What others wrote is escaped (autoescape), and what could turn text around or is
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from git_fleet.core.ids import TaskId
+from git_fleet.core.lessons import duration
 from git_fleet.core.picture import Picture
+from git_fleet.core.reporting import Report
+from git_fleet.views import matrix
 from git_fleet.views.layout import cut, layout
-from git_fleet.views.look import line
+from git_fleet.views.look import count, line, since, size
+from git_fleet.views.report import MOST_FILES, Page, gates_tone, refused, tone
+from git_fleet.views.timeline import THIN
 
 Load = Callable[[str], str]
 """The text of a template or a style by its name (resources.web)."""
@@ -32,6 +41,49 @@ def graph_svg(value: Picture, load: Load) -> str:
     return drawn.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
+def report_page(value: Report, load: Load, *, version: str) -> str:
+    """A report as one HTML file that needs no network: its policy allows its own style, and nothing else."""
+    page = Page(value)
+    style = load("colours.css") + load("graph.css") + load("page.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        environment(load)
+        .get_template("report.html.j2")
+        .render(
+            page=page,
+            style=Markup(style),  # noqa: S704 - our own file
+            digest=Markup(digest),  # noqa: S704 - made by us
+            sections=_sections(page),
+            links=anchor,
+            words=matrix,
+            thin=THIN,
+            most=MOST_FILES,
+            version=version,
+        )
+    )
+
+
+def anchor(task: TaskId) -> str:
+    """Where a report tells of a task."""
+    return f"#task-{task.task}"
+
+
+def _sections(page: Page) -> list[tuple[str, str]]:
+    """What the page has, by anchor."""
+    review = page.report.review
+    found = [
+        ("next", "Next", bool(review.recommendations or review.queue)),
+        ("time", "Time", bool(page.phases)),
+        ("timeline", "Timeline", page.timeline is not None),
+        ("graph", "Graph", bool(page.report.picture.nodes)),
+        ("conflicts", "Shared files", True),
+        ("siblings", "Siblings", bool(review.divergences)),
+        ("tasks", "Tasks", True),
+        ("advice", "Next time", bool(page.report.lessons.advice)),
+    ]
+    return [(anchor, name) for anchor, name, there in found if there]
+
+
 @functools.lru_cache(maxsize=4)
 def environment(load: Load) -> Environment:
     """jinja2 as all pages are filled in with; kept, since the board fills in the same ones again and again."""
@@ -43,13 +95,29 @@ def environment(load: Load) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"px": pixels, "cut": lambda text, columns: cut(line(text), columns)}
+    made.filters |= {
+        "px": pixels,
+        "cut": lambda text, columns: cut(line(text, keep=_KEEP), columns),
+        "duration": duration,
+        "size": size,
+        "count": count,
+        "ago": since,
+        "clock": clock,
+        "tone": tone,
+        "gates": gates_tone,
+        "refused": refused,
+    }
     return made
 
 
 def harmless(value: Any) -> Any:
     """What is put into a page, without what could steer it; not what is made by us already."""
     return line(value, keep=_KEEP) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def clock(moment: datetime) -> str:
+    """A moment as people read it."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def pixels(value: float) -> str:

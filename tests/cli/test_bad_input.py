@@ -319,6 +319,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("prompt",): ["99"],
     ("review",): ["nope"],
     ("graph",): ["nope"],
+    ("report",): ["nope"],
     ("score",): ["nope"],
     ("snapshot",): ["43"],
     ("salvage", "list"): ["99"],

@@ -1,0 +1,74 @@
+"""`git fleet report`: a plan for whoever has to judge it. Nothing here writes to the repository (invariant I8)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from git_fleet import __version__, resources
+from git_fleet.app import reporting
+from git_fleet.cli.call import Call, command, examples
+from git_fleet.core.reporting import Report
+from git_fleet.errors import InvalidInput
+from git_fleet.views import machine_report
+from git_fleet.views.look import line, size
+
+
+@click.command(
+    epilog=examples(
+        "git fleet report --html bump.html    one file, no network: for a browser, a review, an archive",
+        "git fleet report bump                the same as Markdown, for a pull request",
+        "git fleet report --json | jq .meetings",
+    )
+)
+@click.argument("plan", required=False)
+@click.option(
+    "--html", "target", metavar="FILE", type=click.Path(path_type=Path), help="Write a page (-: print it)."
+)
+@command
+def report(call: Call, plan: str | None, target: Path | None) -> None:
+    """What came of a plan, on one page: numbers, timeline, graph, conflicts, tasks.
+
+    The timeline says who worked on what and what each task waited for; shared files are shown as the plan predicted
+    them and as they were changed; each task has its diff statistics, gates with their logs, verdicts and findings.
+    Closed plans have a report, too.
+    """
+    with call.session() as session:
+        found = reporting.report(session, plan)
+    if target is None:
+        from git_fleet.views.markdown import markdown
+
+        call.show(lambda: machine_report.report(found), lambda _: markdown(found))
+        return
+    page = _page(found)
+    if str(target) == "-":
+        call.show(lambda: machine_report.report(found), lambda _: page.rstrip("\n"))
+        return
+    written = _write(call.directory / target, page)
+    call.show(
+        lambda: {**machine_report.report(found), "file": str(target)},
+        lambda _: f"{line(target)} is written, {size(written)}",
+    )
+
+
+def _page(found: Report) -> str:
+    from git_fleet.views import web
+
+    return web.report_page(found, resources.web, version=__version__)
+
+
+def _write(path: Path, page: str) -> int:
+    """Put the page there, whole or not at all; its size. Raises InvalidInput where that cannot be."""
+    data = page.encode("utf-8")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InvalidInput(
+            f"{line(path)} cannot be written: {error.strerror}", hint="git fleet report --html FILE"
+        ) from None
+    return len(data)

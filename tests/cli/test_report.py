@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from tests.cli.conftest import Fleet
+
+
+def test_a_report_as_markdown_as_a_page_and_as_json(approved: Fleet) -> None:
+    approved.ok("claim", "42", "--no-worktree", "--worker", "ann")
+    assert approved.ok("report").startswith("# Three commands\n")
+    assert approved.ok("report", "app", "--html", ".git/app.html").startswith(".git/app.html is written, ")
+    page = (approved.path / ".git" / "app.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>\n")
+    assert approved.ok("report", "app", "--html", "-").startswith("<!doctype html>\n")
+    found = approved.json("report", "report", "app", "--html", ".git/app.html")
+    assert (found["file"], found["timeline"][0]["worker"]) == (".git/app.html", "ann")
+    assert [path.name for path in (approved.path / ".git").glob(".app.html*")] == []
+
+
+def test_a_report_that_cannot_be_written_is_one_clear_line(approved: Fleet) -> None:
+    answer = approved("report", "--html", "no/such/folder/x.html")
+    assert answer.code == 2
+    assert answer.err.startswith("git-fleet: ")
+    assert "x.html cannot be written: No such file or directory" in answer.err
