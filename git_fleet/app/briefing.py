@@ -26,6 +26,7 @@ from git_fleet.core.model import Proposal
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.trailers import clean, one_line
 from git_fleet.errors import InvalidInput
+from git_fleet.git import diffs
 from git_fleet.store import proposals
 
 MAX_DIFF_BYTES = 512 * 1024
@@ -255,17 +256,7 @@ def _diff(session: Session, proposal: Proposal) -> dict[str, Any]:
     if proposal.commit is None or proposal.base is None:
         return {"paths": [], "text": "", "bytes": 0, "cut": False}
     changes = session.store.objects.changed_paths(proposal.base, proposal.commit)
-    options = (
-        "-r",
-        "-p",
-        "-M",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-    )
-    text = session.repo.git().run("diff-tree", *options, proposal.base, proposal.commit).out
+    text = diffs.patch(session.repo.git(), proposal.base, proposal.commit)
     return {
         "paths": [{"path": change.path, "status": change.status} for change in changes[:MAX_PATHS]],
         "text": text[:MAX_DIFF_BYTES].decode("utf-8", "replace"),

@@ -50,6 +50,21 @@ class FileDiff(NamedTuple):
 Pair = tuple[Oid, Oid]
 
 
+def patch(git: Git, old: Oid, new: Oid) -> bytes:
+    """What changed from the one tree or commit to the other, as `git diff` prints it, whatever is configured."""
+    options = (
+        "-r",
+        "-p",
+        "-M",
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--src-prefix=a/",
+        "--dst-prefix=b/",
+    )
+    return git.run("diff-tree", *options, old, new).out
+
+
 def read(git: Git, pairs: Sequence[Pair]) -> dict[Pair, tuple[FileDiff, ...]]:
     """What changed from the one tree to the other (no commits: git takes these for parents), by pair, in
     the order of paths. Raises GitFailed for a missing tree."""
