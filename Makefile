@@ -3,6 +3,7 @@
 #   make test    all tests, the slow ones last
 #   make test-agents   the real agents through a plan each (needs npm; 1.2 GB below build/)
 #   make check   format, lint, types, layers
+#   make pictures   those of README, in Chromium
 #   make bench   the measurements of benchmarks/ (FULL=1: their baselines to the end)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-fast test-slow test-agents check format-check lint types layers format bench clean
+.PHONY: demo pictures test test-fast test-slow test-agents check format-check lint types layers format bench clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo $(if $(KEEP),--keep "$(KEEP)")
@@ -55,6 +56,9 @@ layers: $(VENV)/.installed-test
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pictures: $(VENV)/.installed-test
+	$(BIN)/python -m tests.pictures
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from git_fleet.app.session import Session, Surroundings, open_session
 
 _MEMORY = Path("/dev/shm")
@@ -142,6 +144,11 @@ def alternating(
     """Medians of both, in milliseconds, taken in turns so that noise meets both alike."""
     pairs = [(each_ms(ours, 1)[0], each_ms(baseline, 1)[0]) for _ in range(times)]
     return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+
+
+def spent(server: psutil.Process) -> float:
+    """Processor seconds of the server and all it has started."""
+    return sum(sum(one.cpu_times()[:2]) for one in (server, *server.children(recursive=True)))
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.box import FLEET, Box, Figure, box, each_ms
+from benchmarks.box import FLEET, Box, Figure, box, each_ms, spent
 from benchmarks.claims import CONFIG, big_plan, plan_text
 from git_fleet.app.claim import Claimed, Request, claim
 
@@ -103,9 +103,9 @@ def among_many() -> Iterator[Figure]:
             yield Figure("mcp: claim_task, 10,000 tasks", statistics.median(ours), *beside, "≤ 5 ms")
             server = psutil.Process(client.process.pid)
             yield _memory("10,000 tasks", made, server)
-            before = _spent(server)
+            before = spent(server)
             time.sleep(IDLE_SECONDS)
-            idle = (_spent(server) - before) * 1000
+            idle = (spent(server) - before) * 1000
             yield Figure("mcp: idle for 20 s", idle, "the time itself", IDLE_SECONDS * 1000, "none")
 
 
@@ -115,11 +115,6 @@ def _memory(where: str, made: Box, server: psutil.Process) -> Figure:
     bare = int(made.run(sys.executable, "-c", code)) / 1e6
     grown = server.memory_info().rss / 1e6
     return Figure(f"mcp: memory, {where}", grown, "import mcp.server", bare, "≤ 100 MB", unit="MB")
-
-
-def _spent(server: psutil.Process) -> float:
-    """Processor seconds of the server and all it has started."""
-    return sum(sum(one.cpu_times()[:2]) for one in (server, *server.children(recursive=True)))
 
 
 def start() -> Iterator[Figure]:

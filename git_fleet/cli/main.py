@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "score": ("score",),
         "graph": ("graph",),
         "report": ("report",),
+        "board": ("board",),
     },
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},

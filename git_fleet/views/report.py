@@ -200,7 +200,10 @@ def _tiles(report: Report) -> Iterator[Tile]:
         _others(report),
         "good" if done == len(counted) else "",
     )
-    yield Tile(duration(score.wall_seconds) if score.claims else "–", "from first claim to last landing")
+    yield Tile(
+        duration(score.wall_seconds) if score.claims else "–",
+        "from first claim to last landing" if score.finished else "since the first claim",
+    )
     predicted = report.lessons.predicted
     said = f"plan check predicted {predicted.speedup:.1f}" if predicted else ""
     if score.bound.with_workers is not None:

@@ -18,7 +18,8 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def window(_window: Browser) -> Browser:
-    """The browser, of which nobody has heard a complaint yet."""
+def window(_window: Browser) -> Iterator[Browser]:
+    """The browser, of which nobody has heard a complaint yet; no page is left that would go on asking."""
     _window.complaints()
-    return _window
+    yield _window
+    _window.driver.get("about:blank")

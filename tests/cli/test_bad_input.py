@@ -320,6 +320,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("review",): ["nope"],
     ("graph",): ["nope"],
     ("report",): ["nope"],
+    ("board",): ["--port", "70000"],
     ("score",): ["nope"],
     ("snapshot",): ["43"],
     ("salvage", "list"): ["99"],

@@ -121,7 +121,10 @@ def _lines_with(pattern: re.Pattern[str]) -> Iterator[str]:
     for path in project_files():
         if path.as_posix() in NOT_OURS:
             continue
-        text = (ROOT / path).read_bytes().decode("utf-8", "replace")
+        data = (ROOT / path).read_bytes()
+        if b"\0" in data:
+            continue  # a picture has no lines
+        text = data.decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), 1):
             if pattern.search(line):
                 yield f"{path}:{number}: {line.strip()[:100]}"

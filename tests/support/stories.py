@@ -36,6 +36,9 @@ HOSTILE_LOG = (
     + "\n</pre><img src=x onerror=alert(1)>\n"
 )
 
+MINUTES = 118
+"""How long the story goes."""
+
 _ROUTES = "".join(f"route('/{name}')\n" for name in ("home", "cart", "search", "login"))
 _LOG = "".join(f"tests/test_{name}.py {'.' * 40} ok\n" for name in ("cart", "login", "routes", "search"))
 _RED = (
@@ -220,4 +223,5 @@ def _third_hour(story: _Teller, *, red: str) -> None:
         reason="may an invoice be paid in two parts?",
     )
     story.at(116).claim("dee", "search")
-    story.at(118)
+    on_task(replace(story.session, actor="dee"), "progress", "search", status="41 of 42 tests pass")
+    story.at(MINUTES)

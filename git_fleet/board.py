@@ -1,0 +1,371 @@
+"""The board: a plan live in a browser, on loopback. For looking only.
+
+Who may look: a request must come to a name of this machine's loopback (`Host`), from no other site (`Origin`,
+`Sec-Fetch-Site`), and know the token that the address was printed with; the first page puts it into a cookie, so
+that it leaves the address bar. Everything but GET and HEAD is refused. The pages' policy allows our own script and
+style, and no other.
+
+What moves: one thread waits for refs (git/watching.py) and wakes those who look; each asks for its page again, which
+is made once for all of them. While nothing moves nothing runs. That is why uvicorn's main loop is replaced (it looks
+ten times a second whether it should end), and why streams are answered by hand (sse-starlette looks twice a second).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from git_fleet import resources
+from git_fleet.app import showing
+from git_fleet.app.session import Session
+from git_fleet.core.ids import TaskId
+from git_fleet.errors import FleetError
+from git_fleet.git.watching import RefWatch
+from git_fleet.store import names
+from git_fleet.views import board as pages
+
+HOST = "127.0.0.1"
+_REST_SECONDS = 60.0
+_AGAIN_SECONDS = 15.0
+_LEAST_SECONDS = 0.5
+_PATIENCE = 3
+"""Between two wakings at least so many times as long passes as the last page took: a large plan in which something
+moves all the time does not keep a processor busy."""
+_MOST_PAGES = 64  # kept while nothing moves
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def serve(opened: Callable[[], Session], listening: socket.socket, token: str) -> None:
+    """Answer on this socket until a signal comes. `opened` opens a session of the repository."""
+    server(opened, listening.getsockname()[1], token).run(sockets=[listening])
+
+
+def server(opened: Callable[[], Session], port: int, token: str) -> Server:
+    """What answers to whoever knows the token, once it is run with a socket of that port."""
+    board = Board(opened)
+    config = uvicorn.Config(
+        application(board, port, token),
+        access_log=False,  # the token is in the first address
+        log_level="error",
+        date_header=False,
+        server_header=False,
+        lifespan="on",
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+    return Server(config, board)
+
+
+def application(board: Board, port: int, token: str) -> Starlette:
+    """The board as an ASGI application that is reached at this port."""
+    return Starlette(
+        routes=[
+            Route("/", board.start),
+            Route("/plan/{plan}", board.plan),
+            Route("/task/{plan}/{task}", board.task),
+            Route("/events", Events(board)),
+            Route("/static/board.css", board.style),
+            Route("/static/board.js", board.script),
+        ],
+        middleware=[Middleware(Guard, port=port, token=token)],
+        lifespan=board.living,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which does nothing while it has nothing to do."""
+
+    def __init__(self, config: uvicorn.Config, board: Board) -> None:
+        super().__init__(config)
+        self._board = board
+        self._wake: Callable[[], object] = lambda: None
+
+    async def main_loop(self) -> None:
+        """Until a signal comes, and then the streams end, too."""
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(over.set)
+        await self.on_tick(0)
+        if not self.should_exit:
+            await over.wait()
+        self._board.pulse.end()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come."""
+        super().handle_exit(sig, frame)
+        self._wake()
+
+    def stop(self) -> None:
+        """The same from another thread."""
+        self.should_exit = True
+        self._wake()
+
+
+class Guard:
+    """Lets through who may look, and puts the policy on every answer."""
+
+    def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._cookie = f"fleet-board-{port}"  # cookies are shared by all ports of a host
+        self._hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost", "[::1]"))
+        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = {name for name, _ in _HEADERS}
+                theirs = [
+                    (name, value) for name, value in message.get("headers", ()) if name.lower() not in ours
+                ]
+                message["headers"] = [*theirs, *_HEADERS]
+            await send(message)
+
+        answer = self._answer(Request(scope)) or self._app
+        await answer(scope, receive, guarded)
+
+    def _answer(self, request: Request) -> Response | None:
+        """What is said instead of the page; None to those who may see it."""
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("the board is for looking only\n", 405, {"allow": "GET, HEAD"})
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            return PlainTextResponse("the board is not reached by this name\n", 421)
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+        if (origin is not None and origin not in self._origins) or site not in ("none", "same-origin"):
+            return PlainTextResponse("the board answers to no other site\n", 403)
+        given = request.query_params.get("token")
+        if given is not None and request.url.path == "/" and self._knows(given):
+            there = RedirectResponse("/", 303)
+            there.set_cookie(self._cookie, given, httponly=True, samesite="strict")
+            return there
+        if self._knows(request.cookies.get(self._cookie, "")):
+            return None
+        return PlainTextResponse("open the address that git fleet board has printed: it has a token\n", 403)
+
+    def _knows(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+
+
+class Pulse:
+    """Counts what has moved, and wakes those who wait for it. It belongs to the event loop it is made in; `beat` may be
+    called by any thread."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._ended = False
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def beat(self) -> None:
+        """Something has moved."""
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            self._loop.call_soon_threadsafe(self._turn)
+
+    def end(self) -> None:
+        """There is nothing more to come."""
+        self._ended = True
+        self._turn()
+
+    def _turn(self) -> None:
+        self.number += 1
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
+
+    async def numbers(self) -> AsyncIterator[int]:
+        """The number now, and each later one, until the end."""
+        told = -1
+        while not self._ended:
+            if told == self.number:
+                await self._woken.wait()
+            else:
+                told = self.number
+                yield told
+
+
+class Events:
+    """A stream of server-sent events: `moved`, with a number, at the beginning and whenever something has moved."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": kind})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        telling, going = asyncio.create_task(self._tell(send)), asyncio.create_task(self._gone(receive))
+        try:
+            await asyncio.wait({telling, going}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            telling.cancel()
+            going.cancel()
+
+    async def _tell(self, send: Send) -> None:
+        async for number in self._board.pulse.numbers():
+            text = f"event: moved\ndata: {number}\n\n"
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    @staticmethod
+    async def _gone(receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+Show = Callable[[Session, bool], str]
+"""Makes a page from what a session reads: the whole one, or the part of it that changes."""
+
+
+class Board:
+    """The pages. All reading is done by one thread, with one session."""
+
+    pulse: Pulse
+
+    def __init__(self, opened: Callable[[], Session]) -> None:
+        self._opened = opened
+        self._session: Session | None = None
+        self._lane = ThreadPoolExecutor(1, thread_name_prefix="board")
+        self._pages: dict[tuple[str, bool], asyncio.Future[Response]] = {}
+        self._as_of = -1
+        self._took = 0.0
+
+    @contextlib.asynccontextmanager
+    async def living(self, _: Starlette) -> AsyncIterator[None]:
+        """Watch the refs for as long as the application lives."""
+        self.pulse = Pulse()
+        over = threading.Event()
+        session = await asyncio.get_running_loop().run_in_executor(self._lane, self._open)
+        watched = (names.FLEET, "refs/notes/fleet", "refs/heads")
+        watch = RefWatch(session.repo, watched, ignored=(names.BUCKET,))
+        threading.Thread(target=self._watch, args=(watch, over), name="refs", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._lane.submit(session.__exit__, None, None, None)
+            self._lane.shutdown()
+
+    def _open(self) -> Session:
+        if self._session is None:
+            self._session = self._opened()
+        return self._session
+
+    def _watch(self, watch: RefWatch, over: threading.Event) -> None:
+        with watch as refs:
+            while not over.is_set():
+                try:
+                    moved = refs.wait(_REST_SECONDS)
+                except (FleetError, OSError):  # its git was killed, say
+                    moved = not over.wait(_AGAIN_SECONDS)
+                if moved:
+                    self.pulse.beat()
+                    over.wait(max(_LEAST_SECONDS, _PATIENCE * self._took))
+
+    # --- pages -----------------------------------------------------------------------------------
+
+    async def start(self, request: Request) -> Response:
+        """To the plan that is worked on."""
+        first = await asyncio.get_running_loop().run_in_executor(
+            self._lane, lambda: showing.first(self._open())
+        )
+        if first is not None:
+            return RedirectResponse(f"/plan/{first}", 303)
+
+        def nothing(_: Session, whole: bool) -> str:
+            said = "Import one, or write one in your editor; it shows here as soon as it is stored."
+            return pages.note_page(
+                resources.web,
+                whole=whole,
+                title="There is no plan yet",
+                text=said,
+                command="git fleet plan new NAME",
+            )
+
+        return await self._page(request, nothing)
+
+    async def plan(self, request: Request) -> Response:
+        """A plan."""
+        name = request.path_params["plan"]
+        return await self._page(
+            request,
+            lambda session, whole: pages.plan_page(showing.plan(session, name), resources.web, whole=whole),
+        )
+
+    async def task(self, request: Request) -> Response:
+        """A task."""
+        task = TaskId(request.path_params["plan"], request.path_params["task"])
+        return await self._page(
+            request,
+            lambda session, whole: pages.task_page(showing.task(session, task), resources.web, whole=whole),
+        )
+
+    async def _page(self, request: Request, show: Show) -> Response:
+        """The page as of now; made once for all who ask while nothing moves."""
+        if self._as_of != self.pulse.number or len(self._pages) >= _MOST_PAGES:
+            self._pages.clear()
+            self._as_of = self.pulse.number
+        key = request.url.path, "part" not in request.query_params
+        if key not in self._pages:
+            loop = asyncio.get_running_loop()
+            self._pages[key] = loop.run_in_executor(self._lane, self._make, show, key[1])
+        return await asyncio.shield(self._pages[key])
+
+    def _make(self, show: Show, whole: bool) -> Response:
+        began = time.monotonic()
+        try:
+            return HTMLResponse(show(self._open(), whole))
+        except FleetError as error:
+            text = pages.note_page(
+                resources.web,
+                whole=whole,
+                title="This cannot be shown",
+                text=error.message,
+                command=error.hint,
+            )
+            return HTMLResponse(text, 404)
+        finally:
+            self._took = time.monotonic() - began
+
+    async def style(self, _: Request) -> Response:
+        """The style of all pages."""
+        return Response(pages.style(resources.web), media_type="text/css")
+
+    async def script(self, _: Request) -> Response:
+        """The script of all pages."""
+        return Response(resources.web("board.js"), media_type="text/javascript")

@@ -1,0 +1,254 @@
+"""The board answers those who may look, shows what there is as text, and wakes them when something moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+
+from git_fleet.app import plan, showing
+from git_fleet.app.session import Session
+from git_fleet.core.ids import TaskId
+from git_fleet.errors import InvalidInput
+from tests.cli.conftest import Fleet
+from tests.support.boards import TOKEN, Asking, answering
+from tests.support.clock import FakeClock
+from tests.support.documents import validate
+from tests.support.fleet import approved, claimed, on_task, open_fleet, saved, task
+from tests.support.repo import Repo
+from tests.support.stories import tell
+
+
+@pytest.fixture
+def story(repo: Repo, clock: FakeClock) -> Session:
+    return tell(repo, clock, hostile=True)
+
+
+@pytest.fixture
+def empty(repo: Repo, clock: FakeClock) -> Iterator[Asking]:
+    """The board of a repository without a plan."""
+    with answering(lambda: open_fleet(repo, "viewer", clock, long_lived=True)) as asking:
+        yield asking
+
+
+@pytest.fixture
+def shown(story: Session, clock: FakeClock) -> Iterator[Asking]:
+    """The board of the story."""
+    place = story.repo.common_dir.parent
+    with answering(lambda: open_fleet(place, "viewer", clock, long_lived=True)) as asking:
+        yield asking
+
+
+def test_only_who_knows_the_token_may_look_and_it_leaves_the_address_bar(empty: Asking) -> None:
+    first = empty.get(f"/?token={TOKEN}", cookie="")
+    assert (first.status, first.headers["location"]) == (303, "/")
+    assert first.headers["set-cookie"] == f"{empty.cookie}; HttpOnly; Path=/; SameSite=strict"
+    assert empty.get("/").status == 200
+    for path, cookie in (
+        ("/", ""),
+        ("/?token=another", ""),
+        ("/?token=%ff%00", ""),
+        ("/", f"fleet-board-{empty.port}=another"),
+        ("/", f"fleet-board-1={TOKEN}"),
+        (f"/plan/p?token={TOKEN}", ""),
+        ("/events", ""),
+        ("/static/board.js", ""),
+    ):
+        refused = empty.get(path, cookie=cookie)
+        assert (refused.status, refused.text[:16]) == (403, "open the address"), path
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1"}, 421),
+        ({"host": "127.0.0.1:1"}, 421),
+        ({"host": ""}, 400),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"sec_fetch_site": "same-origin"}, 200),
+    ],
+)
+def test_a_request_by_another_name_or_from_another_site_is_refused(
+    empty: Asking, headers: dict[str, str], status: int
+) -> None:
+    assert empty.get("/", **headers).status == status
+
+
+def test_loopback_has_three_names(empty: Asking) -> None:
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        host = f"{name}:{empty.port}"
+        assert empty.get("/", host=host, origin=f"http://{host}").status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_nothing_can_be_done_there(empty: Asking, method: str) -> None:
+    assert empty.get("/", method).status == 405
+
+
+def test_every_answer_has_the_policy_that_allows_our_script_alone(shown: Asking) -> None:
+    for path, cookie in (
+        ("/", ""),
+        ("/plan/shop", shown.cookie),
+        ("/nothing", shown.cookie),
+        ("/static/board.js", shown.cookie),
+    ):
+        found = shown.get(path, cookie=cookie)
+        policy = found.headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert found.headers["cache-control"] == "no-store"
+
+
+def test_pages_show_hostile_texts_as_text(shown: Asking) -> None:
+    assert shown.get("/").headers["location"] == "/plan/shop"
+    for path, said in (
+        ("/plan/shop", "&lt;script&gt;alert(&#34;title&#34;)"),
+        ("/task/shop/mails", "&lt;script&gt;alert(&#34;title&#34;)"),
+        ("/task/shop/search", "&lt;script&gt;alert(&#39;log&#39;)"),
+    ):
+        page = shown.get(path)
+        assert page.status == 200
+        assert said in page.text
+        assert re.findall("<script[^>]*>", page.text) == ['<script src="/static/board.js" defer>']
+        assert not re.search(r" on\w+=| style=|[\u202a-\u202e\x1b]", re.sub(r">[^<]*<", "><", page.text))
+        part = shown.get(f"{path}?part=1").text
+        assert '<main id="part"' in part
+        assert "<script" not in part
+
+
+def test_a_task_has_its_log_prompt_diff_and_what_can_be_done(shown: Asking) -> None:
+    page = shown.get("/task/shop/pay").text
+    assert "git fleet unblock shop/pay" in page
+    assert "may an invoice be paid in two parts?" in page
+    page = shown.get("/task/shop/cart").text
+    for said in (
+        '<span class="add">+class Cart: ...</span>',
+        "tests/test_cart.py ....",
+        "attempt 1, until",
+        "git fleet revert shop/cart",
+        "Cart that survives a reload",
+    ):
+        assert said in page, said
+
+
+def test_what_is_not_there_is_said_in_words(shown: Asking) -> None:
+    for path, said in (
+        ("/plan/other", "there is no plan other"),
+        ("/task/shop/other", "plan shop has no task"),
+        ("/task/other/x", "there is no plan other"),
+        ("/task/shop/%3Cb%3E%0A..", "plan shop has no task"),
+    ):
+        found = shown.get(path)
+        assert (found.status, said in found.text) == (404, True), found.text
+        assert "Traceback" not in found.text
+
+
+def test_a_repository_without_a_plan_says_how_to_begin_and_a_draft_how_to_go_on(
+    empty: Asking, repo: Repo, clock: FakeClock
+) -> None:
+    assert "git fleet plan new NAME" in empty.get("/").text
+    with empty.events() as following:
+        following()
+        saved(open_fleet(repo, "w1", clock), task("a", title="Begin"), task("b", needs=["a"]))
+        following()
+    page = empty.get("/plan/p").text
+    assert "git fleet plan approve p" in page
+    assert "Begin" in page
+
+
+def test_whoever_looks_is_woken_when_something_moves(story: Session, shown: Asking) -> None:
+    with ExitStack() as opened:
+        viewers = [opened.enter_context(shown.events()) for _ in range(10)]
+        assert {following() for following in viewers} == {0}
+        assert "in two parts?" in shown.get("/task/shop/pay?part=1").text
+        on_task(story, "unblock", "pay")
+        assert all(following() > 0 for following in viewers)
+    assert "git fleet claim shop/pay" in shown.get("/task/shop/pay?part=1").text
+
+
+def test_looking_writes_nothing(shown: Asking, repo: Repo) -> None:
+    before = repo.run_git("for-each-ref"), repo.status()
+    for path in ("/", "/plan/shop", "/task/shop/search", "/task/shop/checkout", "/static/board.css"):
+        shown.get(path)
+    assert (repo.run_git("for-each-ref"), repo.status()) == before
+
+
+def test_a_task_that_is_worked_on_shows_what_was_saved_last(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "w1", clock)
+    approved(session, task("a"))
+    record = claimed(session, "a", worktree=True)
+    assert record.state.claim is not None
+    worked = Repo(session.repo.common_dir.parent.parent / record.state.claim.worktree)
+    worked.commit("Half of it", {"a/half": "half\n"})
+    found = showing.task(session, TaskId("p", "a"))
+    assert found.patch is not None
+    assert (found.patch.of, "+half" in found.patch.text) == ("as committed on its branch", True)
+    assert "Do a" in found.prompt
+    with pytest.raises(InvalidInput):
+        showing.task(session, TaskId("p", "b"))
+
+
+def test_a_closed_plan_can_still_be_looked_at(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "w1", clock)
+    approved(session, task("a"))
+    claimed(session, "a")
+    on_task(session, "cancel", "a", reason="no need")
+    plan.close(session, "p")
+    assert showing.first(session) == "p"
+    assert showing.plan(session, "p").report is not None
+    found = showing.task(session, TaskId("p", "a"))
+    assert [event.event for event in found.events] == ["claim", "cancel"]
+    assert (found.prompt, bool(found.no_prompt)) == ("", True)
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_prints_its_address_and_ends_at_once_when_interrupted(approved: Fleet) -> None:
+    command = [sys.executable, "-m", "git_fleet", "-C", str(approved.path), "board", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        validate(said, "board")
+        assert urlsplit(said["url"]).port == said["port"]
+        asking = Asking(said["port"], said["url"].partition("token=")[2])
+        assert asking.get("/plan/app").status == 200
+        with asking.events() as following:
+            assert following() == 0
+            os.kill(process.pid, signal.SIGINT)
+            with pytest.raises(EOFError):
+                following()
+            _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert complaints.strip() == ""
+
+
+def test_without_the_web_server_it_says_what_to_install(
+    approved: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "git_fleet.board", raising=False)
+    monkeypatch.delattr("git_fleet.board", raising=False)
+    answer = approved("board")
+    assert answer.code == 2
+    assert "uvicorn is not installed" in answer.err
+    assert "pip install 'git-fleet[board]'" in answer.err
+
+
+def test_a_port_that_is_taken_is_one_clear_line(approved: Fleet, empty: Asking) -> None:
+    answer = approved("board", "--port", str(empty.port))
+    assert answer.code == 2
+    assert f"cannot listen on 127.0.0.1:{empty.port}" in answer.err

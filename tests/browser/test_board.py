@@ -1,0 +1,80 @@
+"""The board in a real browser: it is opened, clicked through, and changes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from git_fleet.app.session import Session
+from tests.support.boards import Asking, answering
+from tests.support.browser import DESK, PHONE, Browser
+from tests.support.clock import FakeClock
+from tests.support.fleet import on_task, open_fleet
+from tests.support.repo import Repo
+from tests.support.stories import tell
+
+LIVE = "document.querySelector('.live.on')"
+
+
+@pytest.fixture
+def story(repo: Repo, clock: FakeClock) -> Session:
+    return tell(repo, clock, hostile=True)
+
+
+@pytest.fixture
+def shown(story: Session, clock: FakeClock) -> Iterator[Asking]:
+    place = story.repo.common_dir.parent
+    with answering(lambda: open_fleet(place, "viewer", clock, long_lived=True)) as asking:
+        yield asking
+
+
+def test_the_board_is_opened_clicked_through_and_changes_by_itself(
+    window: Browser, shown: Asking, story: Session
+) -> None:
+    window.show(shown.url)
+    window.until(LIVE)
+    assert window.driver.current_url == f"http://127.0.0.1:{shown.port}/plan/shop", (
+        "the token is in the address"
+    )
+    assert '<script>alert("title")</script>' in window.text("#tasks")
+    window.find("a.row[href='/task/shop/pay']").click()
+    window.until(f"location.pathname === '/task/shop/pay' && {LIVE}")
+    window.find("#prompt > summary").click()
+    window.run("window.same = true")
+    assert "git fleet unblock shop/pay" in window.text()
+    on_task(story, "unblock", "pay", reason="<img src=x onerror=\"document.title='owned'\">")
+    window.until("document.body.textContent.includes('git fleet claim shop/pay')")
+    assert window.run("return window.same && document.querySelector('#prompt').open"), (
+        "the page was loaded anew"
+    )
+    assert "onerror=" in window.text("#p-story")
+    assert window.run("return [document.title.includes('owned'), document.images.length]") == [False, 0]
+    copies = window.all("button.copy")
+    assert len(copies) == len(window.all("code.command")) > 0
+    window.find(".bar a[aria-current]").click()
+    window.until("location.pathname === '/plan/shop'")
+    assert window.complaints() == []
+
+
+def test_the_board_is_shown_in_light_and_dark_and_on_a_phone(
+    window: Browser, shown: Asking, tmp_path: Path
+) -> None:
+    window.show(shown.url)
+    for path in ("/plan/shop", "/task/shop/search"):
+        for width, dark in ((DESK, False), (DESK, True), (PHONE, False), (PHONE, True)):
+            window.show(f"http://127.0.0.1:{shown.port}{path}", width=width, dark=dark)
+            window.until(LIVE)
+            assert window.run("return document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+            colour = window.run("return getComputedStyle(document.body).backgroundColor")
+            assert (colour == "rgb(16, 19, 23)") is dark
+            window.picture(tmp_path / "picture.png", whole=True)
+            assert (tmp_path / "picture.png").stat().st_size > 20_000
+    assert window.complaints() == []
+
+
+def test_a_page_without_the_token_shows_nothing(window: Browser, shown: Asking) -> None:
+    window.show(f"http://localhost:{shown.port}/plan/shop")
+    assert window.text().strip() == "open the address that git fleet board has printed: it has a token"
+    assert all("403" in said for said in window.complaints())

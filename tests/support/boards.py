@@ -1,0 +1,92 @@
+"""A board that answers, in a thread of this process, and one who asks it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from git_fleet import board
+from git_fleet.app.session import Session
+
+TOKEN = "a-token-that-nobody-knows"
+
+
+class Answer(NamedTuple):
+    """Status, headers (names in lower case) and text."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+class Asking(NamedTuple):
+    """Where the board is."""
+
+    port: int
+    token: str = TOKEN
+
+    @property
+    def url(self) -> str:
+        """The address that is printed."""
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+    @property
+    def cookie(self) -> str:
+        """What the first page sets."""
+        return f"fleet-board-{self.port}={self.token}"
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """Ask as a browser that has the cookie does; `headers` replace or add ("" leaves one out)."""
+        given = {"Host": f"127.0.0.1:{self.port}", "Cookie": self.cookie}
+        given |= {name.replace("_", "-").title(): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in given.items():
+                for each in value.split("\n") if value else ():
+                    connection.putheader(name, each)
+            connection.endheaders()
+            found = connection.getresponse()
+            names = {name.lower(): value for name, value in found.getheaders()}
+            return Answer(found.status, names, found.read().decode())
+        finally:
+            connection.close()
+
+    @contextmanager
+    def events(self) -> Iterator[Callable[[], int]]:
+        """Look on: each call waits for the next number."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", "/events", headers={"Cookie": self.cookie})
+        stream = connection.getresponse()
+
+        def following() -> int:
+            while not (line := stream.readline()).startswith(b"data: "):
+                if not line:
+                    raise EOFError
+            return int(line.removeprefix(b"data: "))
+
+        try:
+            yield following
+        finally:
+            stream.close()
+            connection.close()
+
+
+@contextmanager
+def answering(opened: Callable[[], Session]) -> Iterator[Asking]:
+    """A board that runs until the context ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        made = board.server(opened, port, TOKEN)
+        running = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+        running.start()
+        try:
+            yield Asking(port)
+        finally:
+            made.stop()
+            running.join(30)
+            assert not running.is_alive(), "the board did not end"
