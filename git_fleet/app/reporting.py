@@ -118,9 +118,10 @@ def _logs(session: Session, found: Review, entries: _Entries) -> dict[TaskId, tu
 
 
 def end_of(gate: str, data: bytes, most: int) -> GateLog:
-    """The last whole lines of a log."""
+    """The end of a log, in whole lines unless they are too long for that."""
     if len(data) <= most:
         return GateLog(gate, data.decode("utf-8", "replace"))
     kept = data[-most:]
-    kept = kept.partition(b"\n")[2] or kept
+    lines = kept.partition(b"\n")[2]
+    kept = lines if len(lines) >= most // 2 else kept
     return GateLog(gate, kept.decode("utf-8", "replace"), len(data) - len(kept))
