@@ -14,7 +14,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.git import worktrees
+from git_fleet.git import upstream, worktrees
 from git_fleet.git.contents import listing
 from git_fleet.store import names
 from git_fleet.store.worktree import Placement
@@ -52,13 +52,7 @@ def next_command(
 def publish(session: Session, base: str) -> str:
     """What publishes the branch: to where it is pushed, else to the only remote, or the one called origin.
     "" where there is no remote."""
-    git = session.repo.git()
-    ref = names.branch(base)
-    asked = ("%(push:remotename)", "%(upstream:remotename)")
-    found = git.text("for-each-ref", f"--format={' '.join(asked)}", ref).split()
-    remotes = git.text("remote").splitlines()
-    usual = remotes if len(remotes) == 1 else ["origin"]
-    remote = next((name for name in (*found, *usual) if name in remotes), "")
+    remote = upstream.remote_for(session.repo, base)
     return f"git push {shlex.quote(remote)} {shlex.quote(base)}" if remote else ""
 
 

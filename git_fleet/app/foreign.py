@@ -38,10 +38,11 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
     excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
     out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out
     found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]
+    landed = {record.state.landed for record in snapshot.tasks.values()}  # by pull request: without trailers
     return tuple(
         Foreign(Oid(oid), one_line(message.split("\n", 1)[0]))
         for oid, _, message in found
-        if read_stamp(message) is None and read_revert(message) is None
+        if oid not in landed and read_stamp(message) is None and read_revert(message) is None
     )
 
 

@@ -15,15 +15,19 @@ from git_fleet.core.trailers import clean
 
 AUTH = 4
 _SECONDS = 60.0
+_WAIT = ("rate limit", "abuse detection", "submitted too quickly")
+"""What the server says to who asks too much."""
 
 
 class Failed(Exception):
-    """gh did not do it. `for_all` says that nothing else will work either: nobody has logged in, or it does not answer."""
+    """gh did not do it. `for_all` says that nothing else will work either: nobody has logged in, it does not answer, or
+    the server wants to be left alone for a while. `then`: what to do about it."""
 
-    def __init__(self, why: str, *, for_all: bool = False) -> None:
+    def __init__(self, why: str, *, for_all: bool = False, then: str = "") -> None:
         super().__init__(why)
         self.why = why
         self.for_all = for_all
+        self.then = then
 
 
 class Issue(NamedTuple):
@@ -44,11 +48,11 @@ class Gh(Struct, frozen=True):
     def issue(self, reference: str) -> Issue:
         """How an issue is now. Raises Failed."""
         try:
-            printed = self._run("issue", "view", reference, "--json", "state,stateReason,comments")
+            printed = self.run("issue", "view", reference, "--json", "state,stateReason,comments")
         except Failed as error:
             if 'Unknown JSON field: "stateReason"' not in error.why:
                 raise
-            printed = self._run("issue", "view", reference, "--json", "state,comments")  # before gh 2.50
+            printed = self.run("issue", "view", reference, "--json", "state,comments")  # before gh 2.50
         try:
             found: Any = json.loads(printed)
             comments = tuple(str(one["body"]) for one in found["comments"])
@@ -59,27 +63,33 @@ class Gh(Struct, frozen=True):
 
     def close(self, reference: str, comment: str) -> None:
         """Close an issue, with a comment unless that is "". Raises Failed."""
-        self._run("issue", "close", reference, *(("--comment", comment) if comment else ()))
+        self.run("issue", "close", reference, *(("--comment", comment) if comment else ()))
 
-    def _run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, text: str = "") -> str:
+        """What it prints when called so, with `text` as its standard input. Raises Failed."""
         try:
             done = subprocess.run(
                 [self.program, *arguments],
                 cwd=self.folder,
                 env=dict(self.env),
-                stdin=subprocess.DEVNULL,
+                input=text.encode("utf-8", "backslashreplace"),
                 capture_output=True,
                 check=False,
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise Failed(f"gh did not end within {_SECONDS:g} s", for_all=True) from error
+            raise Failed(
+                f"gh did not end within {_SECONDS:g} s", for_all=True, then="gh auth status"
+            ) from error
         except OSError as error:
             raise Failed(f"gh cannot be started: {error.strerror}", for_all=True) from error
         if done.returncode:
             said = clean(done.stderr.decode("utf-8", "replace")).strip().split("\n")
             why = next((line for line in said if line), "") or f"gh ended with {done.returncode}"
-            raise Failed(why, for_all=done.returncode == AUTH)
+            if any(words in why.lower() for words in _WAIT):
+                raise Failed(why, for_all=True, then="gh api rate_limit")
+            login = done.returncode == AUTH
+            raise Failed(why, for_all=login, then="gh auth login" if login else "")
         return done.stdout.decode("utf-8", "replace")
 
 

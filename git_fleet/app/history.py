@@ -160,6 +160,8 @@ def _accept(fields: Fields) -> str:
 def _integrate(fields: Fields) -> str:
     commit = fields.get("commit")
     said = f"commit {commit[:_SHORT]}" if commit else "nothing to commit"
+    if fields.get("via") == "forge":
+        return f"{said}; merged as {fields.get('url', 'a pull request')}"
     return said + ("; main had it already" if fields.get("completing") else "")
 
 

@@ -36,6 +36,7 @@ from git_fleet.git.along import Along
 from git_fleet.git.refs import Absent, Refs, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
+from git_fleet.store import log as events
 from git_fleet.store.base import tip
 from git_fleet.store.lead import Intent, Landing
 
@@ -300,7 +301,9 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         if not landing.reverts:
             from git_fleet.app import placing
 
-            fields |= {"completing": True} | placing.rescue(session, record, leave=True).fields()
+            said = events.read(session.store.objects, landing.event).event.fields
+            fields |= {"completing": True} | {key: said[key] for key in ("via", "url") if key in said}
+            fields |= placing.rescue(session, record, leave=True).fields()
         name = "revert" if landing.reverts else "integrate"
         try:
             tasks.append(session.store, record, Event(name, session.now(), session.person(), fields))

@@ -39,7 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "board": ("board",),
     },
     "Judge": {"verify": ("verify", "verdict")},
-    "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",)},
+    "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",), "pr": ("pr",)},
     "Saved work": {"salvage": ("snapshot", "salvage")},
     "Tidy up": {"setup": ("cleanup", "hook")},
 }  # fmt: skip

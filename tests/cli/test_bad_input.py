@@ -330,6 +330,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("verdict",): ["43", "--upheld", "--lens", "security"],
     ("integrate",): ["99"],
     ("revert",): ["43"],
+    ("pr",): ["43"],
     ("lead", "acquire"): ["nope"],
     ("lead", "release"): ["nope"],
     ("lead", "show"): ["nope"],
