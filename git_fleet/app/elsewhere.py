@@ -225,14 +225,11 @@ def _recognised(
     merge = merge or _by_trailers(session, record, goal)
     if merge is None:
         return replace(pull, detail=f"merged, and {pull.base} at {goal[:12]} has no such commit")
-    how = _how(session, record.id, proposal, merge)
+    how, below = _how(session, record.id, proposal, merge)
     if not how and found.head not in (None, proposal.commit):
         upstream.fetch(session.repo, remote, f"refs/pull/{found.number}/head")  # what was pushed on top of it
-        how = (
-            _how(session, record.id, replace(proposal, commit=found.head), merge)
-            if _on_top(session, found, proposal)
-            else ""
-        )
+        if _on_top(session, found, proposal):
+            how, below = _how(session, record.id, replace(proposal, commit=found.head), merge)
     if not how:
         look = f"git show {merge[:12]}; then git fleet cancel {record.id}, or a new proposal"
         return replace(
@@ -241,8 +238,8 @@ def _recognised(
     undone = _undone(session, merge, goal)
     if undone:
         return replace(pull, detail=f"merged as {merge[:12]}, and taken back by {undone[:12]}")
-    fate = Fate.TO_RECORD
-    return replace(pull, fate=fate, commit=_commit(proposal), landed=merge, how=how)
+    commit = _commit(proposal)
+    return replace(pull, fate=Fate.TO_RECORD, commit=commit, landed=merge, below=below, how=how)
 
 
 def _is_on(session: Session, commit: Oid | None, goal: Oid) -> bool:
@@ -277,27 +274,35 @@ def _stamped(message: str, task: TaskId, proposal: Proposal) -> bool:
     return stamp is not None and (stamp.task, stamp.proposal) == (task, proposal.oid)
 
 
-def _how(session: Session, task: TaskId, proposal: Proposal, merge: Oid) -> str:
-    """By what the commit `merge` shows that it holds the proposal: trailers, commit, tree; "" when by nothing."""
+def _how(session: Session, task: TaskId, proposal: Proposal, merge: Oid) -> tuple[str, Oid | None]:
+    """By what the commit `merge` shows that it holds the proposal (trailers, commit, tree; "" when by nothing), and
+    what main was before it, where that is not its first parent."""
     objects, commit = session.store.objects, _commit(proposal)
     found = objects.read_commit(merge)
     if _stamped(found.message, task, proposal):
-        return "trailers"
+        return "trailers", None
     if objects.is_ancestor(commit, merge):
-        return "commit"
+        forwarded = bool(found.parents) and _is_first_line(session, commit, merge)
+        return "commit", proposal.base if forwarded else None
     git = session.repo.git()
     own = int(git.text("rev-list", "--count", "--no-merges", commit, f"^{merge}", "--"))
-    below = git.text("rev-list", "--first-parent", f"--max-count={min(own, _MOST) + 1}", merge, "--").split()[
-        1:
-    ]
-    for onto in below:  # squashed: right on top of the first; rebased: as many further back as it has commits
+    many = f"--max-count={min(own, _MOST) + 1}"
+    line = git.text("rev-list", "--first-parent", many, merge, "--").split()[1:]
+    # The furthest first: a rebased one's last commit is what merging gives on the one before it, too.
+    for onto in map(Oid, reversed(line)):
         try:
-            merged = replay.merge(git, Oid(onto), commit)
+            merged = replay.merge(git, onto, commit)
         except InvalidInput:
-            return ""
+            break
         if merged.tree == found.tree:
-            return "tree"
-    return ""
+            return "tree", onto if onto != found.parents[0] else None
+    return "", None
+
+
+def _is_first_line(session: Session, commit: Oid, merge: Oid) -> bool:
+    """Whether main went forward to the proposal itself, without a merge commit."""
+    line = session.repo.git().text("rev-list", "--first-parent", f"--max-count={_MOST}", merge, "--").split()
+    return commit in line
 
 
 def _undone(session: Session, merge: Oid, goal: Oid) -> str:
@@ -315,6 +320,7 @@ def _landing(session: Session, record: TaskRecord, pull: Pull) -> Landing:
     state, proposal, now = record.state, _proposal(record), session.now()
     fields: dict[str, Any] = {
         "commit": pull.landed, "number": proposal.number, "completing": True, "via": VIA, "url": pull.url,
+        **({"below": pull.below} if pull.below else {}),
     } | placing.rescue(session, record, leave=True).fields()  # fmt: skip
     event = Event("integrate", now, session.person(), fields)
     subject = tasks.subject(record.id, event)

@@ -302,7 +302,9 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
             from git_fleet.app import placing
 
             said = events.read(session.store.objects, landing.event).event.fields
-            fields |= {"completing": True} | {key: said[key] for key in ("via", "url") if key in said}
+            fields |= {"completing": True} | {
+                key: said[key] for key in ("via", "url", "below") if key in said
+            }
             fields |= placing.rescue(session, record, leave=True).fields()
         name = "revert" if landing.reverts else "integrate"
         try:

@@ -137,7 +137,7 @@ def _layer(
         raise AssertionError("an integrated task has a proposal")
     with Checkouts(session.repo, session.around.cache_dir).checkout(main) as checkout:
         subject = generated.Subject(record.id, proposal.number, main)
-        tree = _undone(session, config, drafts, checkout, subject, landed)
+        tree = _undone(session, config, drafts, checkout, subject, (landed, _below(session, record, landed)))
         if tree == drafts.read_commit(main).tree:
             raise IllegalEvent(
                 f"nothing of {landed[:12]} is left to take back", hint=f"git fleet log {record.id}"
@@ -159,17 +159,25 @@ def _layer(
     return Layer(record, proposal, main, commit, tree)
 
 
+def _below(session: Session, record: TaskRecord, landed: Oid) -> Oid:
+    """What main was before the task: of one that a forge has rebased, several commits further back."""
+    events = (entry.event for entry in log.history(session.store.objects, record.tip))
+    integrated = [event for event in events if event.name == "integrate"]
+    below = integrated[-1].fields.get("below") if integrated else None
+    return Oid(below) if below else session.store.objects.read_commit(landed).parents[0]
+
+
 def _undone(
     session: Session,
     config: Config,
     drafts: Drafts,
     checkout: Checkout,
     subject: generated.Subject,
-    landed: Oid,
+    brought: tuple[Oid, Oid],
 ) -> Oid:
-    """Main's tree without what the commit `landed` brought. Generated files that it touched stay as main has them,
+    """Main's tree without what `brought`, a commit and what was below it, make a difference of. Generated files that it touched stay as main has them,
     and are made anew; where it brought nothing else, they go back to what they were, like any other."""
-    main, before = subject.onto, drafts.read_commit(landed).parents[0]
+    main, (landed, before) = subject.onto, brought
     paths = [change.path for change in drafts.changed_paths(before, landed)]
     ours = generated.matcher(config.generated_paths)
     entries = generated.touched(config.generated, paths)

@@ -70,7 +70,7 @@ class Request(Struct, frozen=True):
 class Pull(Struct, frozen=True):
     """A task's pull request: `branch` onto `base`, at `commit`. `url` is "" where there is none, `pushed` says that
     the branch was (with --dry-run: would be) pushed. `landed` is the commit it has become on the base, `how` that was
-    recognised: trailers, commit or tree."""
+    recognised: trailers, commit or tree; `below` is the base just before, where that is not `landed`'s first parent."""
 
     task: TaskId
     branch: str
@@ -84,6 +84,7 @@ class Pull(Struct, frozen=True):
     detail: str = ""
     checks: tuple[Check, ...] = ()
     landed: Oid | None = None
+    below: Oid | None = None
     how: str = ""
 
 

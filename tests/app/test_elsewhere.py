@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.app import lead
 from git_fleet.app.elsewhere import Asked, sync
 from git_fleet.app.publishing import Wanted, publish
+from git_fleet.app.reverting import revert
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import State, TaskState
@@ -20,7 +22,17 @@ from git_fleet.errors import Held, InvalidInput
 from git_fleet.store import evidence, log
 from tests.app.test_publishing import fates
 from tests.support import gh
-from tests.support.fleet import approved, claimed, open_fleet, proposed, state_as_text, task
+from tests.support.fleet import (
+    approved,
+    claimed,
+    commit_on,
+    on_task,
+    open_fleet,
+    proposed,
+    state_as_text,
+    task,
+    working_on,
+)
 from tests.support.gh import StandIn
 from tests.support.repo import Repo
 
@@ -123,31 +135,31 @@ def test_what_was_merged_there_is_integrated_here(
     assert state_as_text(session) == again
 
 
-def test_several_commits_rebased_are_known_by_the_tree(
-    repo: Repo,
-    there: Repo,
-    forge: StandIn,
-    session: Session,
-) -> None:
-    """Of which the forge names the last."""
-    from tests.support.fleet import commit_on, on_task
+def forwarded(there: Repo) -> None:
+    there.run_git("reset", "-q", "--hard", "HEAD^")  # nobody else's commit then
+    there.run_git("merge", "-q", "--ff-only", "origin/fleet/p/a")
 
-    old = state(session, "a").proposal
-    assert old is not None
-    assert old.commit is not None
+
+@pytest.mark.parametrize("how", [merged, squashed, rebased, forwarded], ids=lambda how: how.__name__)
+def test_several_commits_are_one_task_and_are_taken_back_whole(
+    repo: Repo, there: Repo, forge: StandIn, session: Session, how: Callable[[Repo], None]
+) -> None:
+    first = state(session, "a").proposal
+    assert first is not None
+    assert first.commit is not None
     on_task(session, "reject", "a", reason="no", findings=())
     claimed(session, "a")
-    top = commit_on(session, commit_on(session, old.commit, {"a/2": "2\n"}), {"a/3": "3\n"})
-    files = {path: entry.content for path, entry in repo.files(top).items()}
-    from msgspec.structs import replace
-
-    tree = Oid(repo.run_git("rev-parse", f"{top}^{{tree}}"))
-    on_task(session, "done", "a", proposal=replace(old, number=2, commit=top, tree=tree))
+    top = commit_on(session, commit_on(session, first.commit, {"a/2": "2\n"}), {"a/3": "3\n"})
+    on_task(session, "done", "a", proposal=replace(first, number=2, commit=top))
     publish(session, Wanted(), lambda _: None)
-    commit = at_the_forge(there, forge, rebased)
+    commit = at_the_forge(there, forge, how)
+    before = set(repo.files("main")) | ({"else"} if how is not forwarded else set())
     assert fates(look(session)) == ["recorded", "open"]
     assert state(session, "a").landed == commit
-    assert {path: entry.content for path, entry in repo.files("main").items()} == {**files, "else": b"x\n"}
+    assert set(repo.files("main")) == before | {"a/new", "a/2", "a/3"}
+    repo.commit("No gates", {"fleet.toml": 'version = 1\ngates = "none"\n'})
+    revert(session, "a", "", lambda _: None)
+    assert set(repo.files("main")) == before | {"fleet.toml"}
 
 
 def test_main_that_has_it_already_gets_the_event_alone(
@@ -268,8 +280,6 @@ def test_a_worker_at_its_task_again_keeps_what_it_wrote(
     there: Repo,
     forge: StandIn,
 ) -> None:
-    from tests.support.fleet import on_task, working_on
-
     on_task(session, "reject", "a", reason="no", findings=())
     place = working_on(session, "a")
     (place / "a").mkdir(exist_ok=True)
