@@ -12,6 +12,7 @@ the evidence names them, and with `rework` a red one sends its task back.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct, field
@@ -59,6 +60,13 @@ def sync(session: Session, asked: Asked, report: Report) -> Published:
     NeedsPerson when main's worktree is in the way.
     """
     snapshot = session.snapshot()
+    if snapshot.lead.intent is not None and not asked.dry_run:
+        with (
+            suppress(Held),
+            leading(session) as lead,
+        ):  # an interrupted one is ours to finish, a running one is not
+            settle(lead)
+        snapshot = session.snapshot()
     records = {it.id: it for it in publishing.chosen(session, snapshot, asked.targets, _STATES)}
     program = publishing.program(session)
     if program is None:

@@ -28,9 +28,10 @@ from git_fleet.core.trailers import read_revert, read_stamp
 from git_fleet.errors import InvalidInput
 from git_fleet.git import upstream
 from git_fleet.git.locks import alone
-from git_fleet.git.refs import ABSENT, Value
+from git_fleet.git.refs import ABSENT, Value, is_ref_name
 from git_fleet.git.upstream import Push
 from git_fleet.store import log, names, proposals
+from git_fleet.store.base import tip
 
 _HANDED_IN = (State.PROPOSED, State.VERIFIED, State.PARKED)
 _GOES_ON = (Fate.TO_OPEN, Fate.CURRENT)
@@ -199,13 +200,17 @@ def _why_not(session: Session, pull: Pull, old: Value, remote: str, *, taken: bo
     """Why a branch must not be pushed: it is somebody else's, or has what would be lost there."""
     if taken:
         return f"the branch {pull.branch} is another one's"
+    if not is_ref_name(names.branch(pull.branch)):
+        return "its branch has a name that git does not take"
     if old is ABSENT or old == pull.commit:
         return ""
-    known = next(session.store.objects.read_many([str(old)])) is not None
-    if known and session.store.objects.is_ancestor(Oid(str(old)), pull.commit):
-        return ""
-    if Oid(str(old)) in proposals.commits(session.store, pull.task):
+    at, objects = Oid(str(old)), session.store.objects
+    if at in proposals.commits(session.store, pull.task):
         return ""  # an earlier proposal, which stays in its ref here
+    known = next(objects.read_many([at])) is not None
+    base = tip(session.store.refs.get(names.branch(pull.base)))
+    if known and objects.is_ancestor(at, pull.commit) and not (base and objects.is_ancestor(at, base)):
+        return ""  # its worker's own; one that is at a commit of the base may be anybody's, and would move
     return f"{remote} has {str(old)[:12]} on {pull.branch}, which is not of this task's: look at it (git fetch {remote})"
 
 

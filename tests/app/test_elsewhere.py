@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from git_fleet.errors import Held, InvalidInput
 from git_fleet.store import evidence, log
 from tests.app.test_publishing import fates
 from tests.support import gh
+from tests.support.dying import killed_at_every_step
 from tests.support.fleet import (
     approved,
     claimed,
@@ -295,20 +295,23 @@ def _sync(path: Path) -> None:
         look(session)
 
 
-def test_killed_at_any_call_of_gh_it_is_done_again(
-    session: Session, there: Repo, forge: StandIn, repo: Repo
+@pytest.mark.parametrize("has_it", [False, True], ids=["main moves", "main has it"])
+def test_killed_at_any_step_it_is_gone_on_with(
+    session: Session, there: Repo, forge: StandIn, repo: Repo, has_it: bool
 ) -> None:
     commit = at_the_forge(there, forge, merged)
-    for number in (1, 2):
-        (forge.folder / "calls").unlink()
-        (forge.folder / "dies").write_text(f"{number} before")
-        process = multiprocessing.get_context("fork").Process(target=_sync, args=(repo.path,))
-        process.start()
-        process.join()
-        assert process.exitcode == -9
-    (forge.folder / "dies").unlink()
-    assert fates(look(session)) == ["recorded", "open"]
-    assert state(session, "a").landed == commit
+    if has_it:
+        repo.run_git("pull", "-q", "--ff-only", "origin", "main")
+    deaths = 0
+    for _ in killed_at_every_step(lambda: _sync(repo.path), stride=2):
+        deaths += 1
+        if state(session, "a").state is State.INTEGRATED:
+            assert repo.rev("main") == commit
+    assert deaths >= 5
+    assert fates(look(session)) == ["open"]
+    assert (state(session, "a").landed, repo.rev("main"), repo.status()) == (commit, commit, [])
+    assert evidence.read(session.store, commit) is not None
+    assert lead.show(session).intent_open is False
 
 
 @pytest.mark.usefixtures("session")

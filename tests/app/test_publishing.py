@@ -130,6 +130,21 @@ def test_what_others_pushed_is_not_overwritten(repo: Repo, server: Repo) -> None
     assert server.rev("fleet/p/a") == theirs
 
 
+@pytest.mark.usefixtures("forge")
+def test_a_branch_of_everybodys_is_not_moved_forward(repo: Repo, server: Repo) -> None:
+    """Whoever names it in a plan."""
+    session = open_fleet(repo)
+    approved(session, task("a", branch="develop"), task("b", branch="feature/b"))
+    repo.run_git("push", "-q", "origin", "main:refs/heads/develop")
+    for name in "ab":
+        claimed(session, name, worktree=True)
+        proposed(session, name)
+    own = commit_on(session, repo.rev("main"), {"b/new": "new\n"}, "Work on p/b\n")
+    repo.run_git("push", "-q", "origin", f"{own}:refs/heads/feature/b")  # as its worker may
+    assert fates(go(session)) == ["failed", "opened"]
+    assert server.rev("develop") == repo.rev("main")
+
+
 def test_a_workers_own_fleet_trailers_are_not_published(repo: Repo, server: Repo, forge: StandIn) -> None:
     session = handed_in(repo, "a")
     other = session.record(session.snapshot(), "a").state.proposal
@@ -249,34 +264,44 @@ def test_killed_at_any_step_and_run_again_it_has_opened_and_commented_once(
     context = multiprocessing.get_context("fork")
     killed = 0
     for number in range(1, 40):
-        for when in ("before", "after"):
-            for path in (forge.folder / "calls", forge.folder / "pulls.json"):
-                path.unlink(missing_ok=True)
-            for ref in server.refs("refs/heads/fleet/"):
-                server.run_git("update-ref", "-d", ref)
-            (forge.folder / "dies").write_text(f"{number} {when}")
-            process = context.Process(target=_publish, args=(repo.path,))
-            process.start()
-            process.join()
-            (forge.folder / "dies").unlink()
-            killed += process.exitcode == -9
-            _publish(repo.path)
-            assert [len(it["comments"]) for it in forge.pulls()] == [1, 1], (number, when)
+        for path in (forge.folder / "calls", forge.folder / "pulls.json"):
+            path.unlink(missing_ok=True)
+        for ref in server.refs("refs/heads/fleet/"):
+            server.run_git("update-ref", "-d", ref)
+        (forge.folder / "dies").write_text(f"{number} after")
+        process = context.Process(target=_publish, args=(repo.path,))
+        process.start()
+        process.join()
+        (forge.folder / "dies").unlink()
         if process.exitcode == 0:
             break
+        killed += 1
+        _publish(repo.path)
+        assert [len(it["comments"]) for it in forge.pulls()] == [1, 1], number
     assert killed >= 8
 
 
-def test_two_at_once_open_once(repo: Repo, forge: StandIn) -> None:
-    handed_in(repo, "a", "b")
+def _at_once(path: Path, barrier: Any) -> None:
+    barrier.wait()
+    _publish(path)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_several_at_once_open_and_comment_once(repo: Repo, forge: StandIn, opened: bool) -> None:
+    session = handed_in(repo, "a", "b")
+    if opened:
+        go(session)
+        for number in (1, 2):
+            forge.change(number, comments=[])
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_publish, args=(repo.path,)) for _ in range(3)]
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_at_once, args=(repo.path, barrier)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     assert [len(it["comments"]) for it in forge.pulls()] == [1, 1]
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [process.exitcode for process in processes] == [0] * 4
 
 
 def test_without_a_remote_or_for_a_task_that_waits_for_nothing_it_is_refused(repo: Repo) -> None:
