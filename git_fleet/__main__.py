@@ -1,16 +1,15 @@
 """`git fleet`, also as `python -m git_fleet`: hooks go to their own programs, all else to the command line.
 
-A hook is waited for, often: it starts neither click nor a second interpreter.
+A hook is waited for, often, and a line in a prompt, too: they start neither click nor a second interpreter.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> None:
     """The console script `git-fleet`."""
     words = sys.argv[1:]
     if words[:2] == ["hook", "agent"]:
@@ -21,9 +20,22 @@ def main() -> NoReturn:
         from git_fleet import hook
 
         sys.exit(hook.main(words[1:]))
+    if words == ["status", "--line"] and _said_in_one_line():
+        return
     from git_fleet.cli.main import main as command_line
 
     command_line()
+
+
+def _said_in_one_line() -> bool:
+    """Whether it was that easy. What went wrong the rest of the program knows how to say."""
+    from git_fleet import oneline
+    from git_fleet.errors import FleetError
+
+    try:
+        return oneline.main(sys.stdout.write)
+    except FleetError:
+        return False
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from git_fleet.app.templates import Template, render
 from git_fleet.core import quoting
 from git_fleet.core.ids import slugify
 from git_fleet.errors import FleetError, disk_error
-from git_fleet.views import machine, machine_plans, tools
+from git_fleet.views import machine, machine_plans, machine_status, tools
 from git_fleet.views.machine import Document
 
 _BLOCKED = "blocked"
@@ -350,7 +350,7 @@ def _add_resources(made: MCPServer[None], serving: Serving) -> None:
     async def status() -> str:
         def look() -> Document:
             with serving.session() as session:
-                return machine.status(looking.status(session, details=False))
+                return machine_status.status(looking.status(session, details=False))
 
         return await read(look)
 

@@ -1,21 +1,21 @@
 """Looking at the fleet: how it stands, what is ready, why something is not, what the others do.
 
-Reading only. However many tasks there are, the processes started are a handful; only what `details`
+Reading only. However many tasks there are, the processes started are a handful; only what `Details`
 adds (commits ahead, uncommitted paths) costs one for each worktree that is worked in here.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from git_fleet.app import advice, includes, places, waiting
+from git_fleet.app.details import AT_WORK, Details, count_dirty, waves
 from git_fleet.app.session import Session
-from git_fleet.core import graph
 from git_fleet.core import ready as readiness
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
@@ -32,38 +32,42 @@ from git_fleet.core.results import (
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
-from git_fleet.git import contents, worktrees
 from git_fleet.store import names, plans
 
-_AT_WORK = frozenset(
-    {State.CLAIMED, State.REWORK, State.BLOCKED, State.PROPOSED, State.VERIFIED, State.PARKED}
-)
+_MOST_IN_WAVES = 2_000
+"""Tasks of a plan whose waves are counted: of more nobody reads them, and it would take longer than the rest."""
 
 
 def status(session: Session, *, details: bool = True) -> Status:
     """The fleet at this moment; closed plans are left out.
 
-    `details` fills in `ahead` and `dirty` of tasks that are worked on in a worktree here.
+    `details` fills in `ahead` and `dirty` of tasks that are worked on in a worktree here, the last signs of life,
+    and the waves.
     """
-    snapshot = session.snapshot()
+    return standing(session, session.snapshot(), Details() if details else None)
+
+
+def standing(session: Session, snapshot: Snapshot, look: Details | None) -> Status:
+    """The fleet as the snapshot has it. Who looks again and again hands in the same `look` each time."""
     if not snapshot.plans:
         main = _main(session)
-        return Status(snapshot.at, (), main, "", advice.first_step(main, set_up=_set_up(session)))
+        return Status(snapshot.at, (), main, "", (advice.first_step(main, set_up=_set_up(session)),))
     config = session.config()
     index = _index_of_the_unended(snapshot, config)
     unended = [task for task, record in snapshot.tasks.items() if not record.state.state.ended]
     found = readiness.ready_tasks(snapshot, index, config, host=session.around.host, among=unended)
     ready_at_all = next(found, None) is not None
-    look = _Details(session, snapshot, config) if details else None
+    if look is not None:
+        look.read(session, snapshot, config)
     shown = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
     rows = _grouped(snapshot)
     made = (_plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown)
     return Status(
         at=snapshot.at,
-        plans=waiting.shown(session, snapshot, made) if details else tuple(made),
+        plans=waiting.shown(session, snapshot, made) if look is not None else tuple(made),
         main=_main(session),
         lead=_lead(snapshot),
-        next_command=advice.next_command(
+        steps=advice.steps(
             snapshot,
             config,
             ready=ready_at_all,
@@ -139,12 +143,14 @@ def _plan_status(
     index: Index,
     record: PlanRecord,
     rows: list[TaskRecord],
-    look: _Details | None,
+    look: Details | None,
 ) -> PlanStatus:
     plan = record.approved or record.incoming or _draft(session, record)
     if plan is not None and not rows:
         rows = [TaskRecord(task, None, PENDING) for task in plan.tasks]
     counts = Counter(row.state.state for row in rows)
+    counted = look is not None and len(rows) <= _MOST_IN_WAVES
+    wave = waves(record.approved, session.index(snapshot)) if record.approved and counted else {}
     return PlanStatus(
         plan=record.id,
         title=plan.title if plan else record.id,
@@ -152,7 +158,11 @@ def _plan_status(
         state=record.state,
         reason=record.log.reason,
         counts=tuple((state, counts[state]) for state in State if counts[state]),
-        tasks=tuple(_task_row(snapshot, index, row, look) for row in rows),
+        tasks=tuple(_task_row(snapshot, index, row, look, wave.get(row.id)) for row in rows),
+        wave=min(
+            (wave[row.id] for row in rows if row.id in wave and not row.state.state.ended), default=None
+        ),
+        waves=max(wave.values(), default=-1) + 1,
     )
 
 
@@ -160,10 +170,12 @@ def _draft(session: Session, record: PlanRecord) -> Plan | None:
     return plans.revision(session.store, record.id, record.note).plan if record.note else None
 
 
-def _task_row(snapshot: Snapshot, index: Index, record: TaskRecord, look: _Details | None) -> TaskRow:
+def _task_row(
+    snapshot: Snapshot, index: Index, record: TaskRecord, look: Details | None, wave: int | None
+) -> TaskRow:
     task, state = record.task, record.state
-    claim = state.claim if state.state in _AT_WORK or state.state is State.INTEGRATED else None
-    ahead, dirty = look.of(record.id) if look else (None, None)
+    claim = state.claim if state.state in AT_WORK or state.state is State.INTEGRATED else None
+    ahead, dirty = look.changes(record.id) if look else (None, None)
     return TaskRow(
         id=record.id,
         title=task.title,
@@ -181,6 +193,9 @@ def _task_row(snapshot: Snapshot, index: Index, record: TaskRecord, look: _Detai
         summary=state.summary,
         usage=state.usage,
         why=_why(state),
+        claimed_at=claim.acquired_at if claim and state.state in AT_WORK else None,
+        seen_at=look.seen(record) if look else None,
+        wave=wave,
     )
 
 
@@ -217,74 +232,6 @@ def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[Ta
     return tuple(dict.fromkeys((*missing, *active)))
 
 
-class _Details:
-    """What is in the worktrees here: read once, for the tasks that are worked on."""
-
-    def __init__(self, session: Session, snapshot: Snapshot, config: Config) -> None:
-        self._markers = includes.check_markers(config.touch)
-        self._trees: dict[TaskId, worktrees.Worktree] = {}
-        self._ahead: dict[TaskId, int] = {}
-        here = {
-            record.id: record.state.claim.worktree
-            for record in snapshot.tasks.values()
-            if record.state.state in _AT_WORK
-            and record.state.claim is not None
-            and record.state.claim.worktree
-            and record.state.claim.host == session.around.host
-        }
-        if not here:
-            return
-        on_record = {str(tree.path): tree for tree in worktrees.list_worktrees(session.repo)}
-        self._trees = {task: on_record[path] for task, path in here.items() if path in on_record}
-        self._ahead = _ahead(session, snapshot, self._trees)
-
-    def of(self, task: TaskId) -> tuple[int | None, int | None]:
-        """Commits over the base and uncommitted paths; None for what cannot be known here."""
-        tree = self._trees.get(task)
-        if tree is None:
-            return None, None
-        return self._ahead.get(task), count_dirty(tree.path, self._markers)
-
-
-def _ahead(
-    session: Session, snapshot: Snapshot, trees: Mapping[TaskId, worktrees.Worktree]
-) -> dict[TaskId, int]:
-    """How many commits the head of each worktree has that its plan's base has not. One git a base."""
-    by_base: dict[str, dict[TaskId, Oid]] = {}
-    for task, tree in trees.items():
-        plan = snapshot.plans[task.plan].approved
-        if plan is not None and tree.head is not None:
-            by_base.setdefault(plan.base, {})[task] = tree.head
-    found: dict[TaskId, int] = {}
-    for base, heads in by_base.items():
-        asked = "".join(f"{head}\n" for head in dict.fromkeys(heads.values())) + f"^{names.branch(base)}\n"
-        listed = session.repo.git().text("rev-list", "--parents", "--stdin", input=asked.encode())
-        parents = {row[0]: row[1:] for row in (line.split() for line in listed.splitlines())}
-        found |= {task: _reachable(head, parents) for task, head in heads.items()}
-    return found
-
-
-def _reachable(head: Oid, parents: Mapping[str, list[str]]) -> int:
-    seen: set[str] = set()
-    rest: list[str] = [head]
-    while rest:
-        commit = rest.pop()
-        if commit in parents and commit not in seen:
-            seen.add(commit)
-            rest += parents[commit]
-    return len(seen)
-
-
-def count_dirty(path: Path, markers: Iterable[str]) -> int | None:
-    """How many paths are not committed there; None when the folder is gone or git cannot read it."""
-    if not path.is_dir():
-        return None
-    try:
-        return len(contents.dirty_files(path, markers=markers))
-    except FleetError:
-        return None
-
-
 def ready(session: Session) -> tuple[ReadyTask, ...]:
     """The tasks that can be claimed now, in the order they are offered (limits are not looked at)."""
     snapshot = session.snapshot()
@@ -293,23 +240,14 @@ def ready(session: Session) -> tuple[ReadyTask, ...]:
     index = session.index(snapshot)
     config, host = session.config(), session.around.host
     found = list(readiness.ready_tasks(snapshot, index, config, host=host))
-    wave = _waves(snapshot, index, {record.id.plan for record in found})
+    plans_found = {record.id.plan: snapshot.plans[record.id.plan].approved for record in found}
+    wave = {
+        task: number for plan in plans_found.values() if plan for task, number in waves(plan, index).items()
+    }
     return tuple(
         ReadyTask(record.id, record.task.title, wave[record.id], record.task.priority, record.task.owned)
         for record in found
     )
-
-
-def _waves(snapshot: Snapshot, index: Index, wanted: Iterable[str]) -> dict[TaskId, int]:
-    """The wave of each task of these plans, counted from 0."""
-    found: dict[TaskId, int] = {}
-    for plan_id in wanted:
-        plan = snapshot.plans[plan_id].approved
-        if plan is not None:
-            pairs = [(task.id, other) for task in plan.tasks for other in index.overlaps.of(task.id)]
-            for number, tasks in enumerate(graph.waves(plan.tasks, pairs)):
-                found |= dict.fromkeys(tasks, number)
-    return found
 
 
 def explain(session: Session, name: str | None) -> Explanation:
@@ -339,7 +277,7 @@ def siblings(session: Session, name: str | None) -> tuple[Sibling, ...]:
 
 def _sibling(record: TaskRecord) -> Sibling:
     state = record.state
-    holder = state.claim.holder if state.claim and state.state in _AT_WORK else ""
+    holder = state.claim.holder if state.claim and state.state in AT_WORK else ""
     return Sibling(record.id, state.state, state.summary, holder, state.code, state.reason)
 
 

@@ -108,8 +108,13 @@ def write(text: str) -> None:
 
 def write_path(path: Path) -> None:
     """A path for `cd "$(git fleet path TASK)"`: its exact bytes."""
+    write_bytes(os.fsencode(path) + b"\n")
+
+
+def write_bytes(data: bytes) -> None:
+    """Print exactly these bytes."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 

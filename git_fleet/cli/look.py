@@ -8,8 +8,8 @@ import click
 
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, Group, command, examples, write_path
-from git_fleet.core.ids import Oid
+from git_fleet.cli.call import Call, Group, command, examples, write, write_bytes, write_path
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
 from git_fleet.views import machine, text
@@ -17,22 +17,59 @@ from git_fleet.views import machine, text
 
 def overview(call: Call) -> None:
     """What bare `git fleet` shows."""
+    from git_fleet.views import machine_status, standing
+
     with call.session() as session:
         found = looking.status(session, details=call.as_json)  # the few lines name no commits or changes
-    call.show(lambda: machine.status(found), lambda look: text.overview(found, look))
+    call.show(lambda: machine_status.status(found), lambda look: standing.overview(found, look))
 
 
-@click.command(epilog=examples("git fleet status", "git fleet status --json | jq '.plans[].counts'"))
+@click.command(
+    epilog=examples(
+        "git fleet status",
+        "git fleet status --watch                      as it changes",
+        "git fleet status --json | jq '.plans[].counts'",
+        "git fleet status --porcelain -z               for scripts; git help fleet has the format",
+        "PS1='$(git fleet status --line 2>/dev/null) $ '   in a prompt",
+    )
+)
 @click.option("--all", "everything", is_flag=True, help="Every task, and closed plans too.")
+@click.option("--watch", is_flag=True, help="Look on, until Ctrl-C; with --json a document for each change.")
+@click.option("--line", is_flag=True, help="In one short line, for prompts and status lines.")
+@click.option("--porcelain", is_flag=False, flag_value="1", type=click.Choice(["1"]), metavar="[VERSION]",
+              help="For scripts: one fact a line, in a format that stays.")  # fmt: skip
+@click.option("-z", "nul", is_flag=True, help="With --porcelain: lines end with NUL, and nothing is quoted.")
 @command
-def status(call: Call, everything: bool) -> None:
+def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str | None, nul: bool) -> None:
     """Who does what, what waits for what, and what to do next."""
+    from git_fleet.views import machine_status, standing
+
+    asked = {"--watch": watch, "--line": line, "--porcelain": porcelain is not None}
+    given = [name for name, wanted in {**asked, "--json": call.as_json}.items() if wanted]
+    if len(given) > 1 and given != ["--watch", "--json"]:
+        raise click.UsageError(f"{' and '.join(given)}: one at a time")
+    if nul and porcelain is None:
+        raise click.UsageError("-z goes with --porcelain")
+    if watch:
+        from git_fleet.cli import watch as watching
+
+        watching.status(call, everything=everything)
+        return
     with call.session() as session:
-        found = looking.status(session)
-    call.show(lambda: machine.status(found), lambda look: text.status(found, look, everything=everything))
+        found = looking.status(session, details=not line)
+        placed = session.placement
+    if line:
+        write(standing.one_line(found, TaskId(placed.plan, placed.task) if placed else None))
+    elif porcelain is not None:
+        write_bytes(machine_status.to_bytes(machine_status.porcelain(found, nul=nul)))
+    else:
+        call.show(
+            lambda: machine_status.status(found),
+            lambda look: standing.status(found, look, everything=everything),
+        )
 
 
-@click.command()
+@click.command(epilog=examples("git fleet ready", "git fleet ready --json | jq -r '.tasks[].task_id'"))
 @command
 def ready(call: Call) -> None:
     """What can be claimed now."""
@@ -41,7 +78,7 @@ def ready(call: Call) -> None:
     call.show(lambda: machine.ready(found), lambda look: text.ready(found, look))
 
 
-@click.command()
+@click.command(epilog=examples("git fleet explain 42", "git fleet explain        in the task's worktree"))
 @click.argument("task", required=False)
 @command
 def explain(call: Call, task: str | None) -> None:
@@ -51,7 +88,11 @@ def explain(call: Call, task: str | None) -> None:
     call.show(lambda: machine.explain(found), lambda look: text.explain(found, look))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "git fleet siblings        in a task's worktree", "git fleet siblings tasks-app   all of a plan"
+    )
+)
 @click.argument("name", required=False, metavar="[TASK|PLAN]")
 @command
 def siblings(call: Call, name: str | None) -> None:
@@ -153,7 +194,7 @@ def worktree() -> None:
     """The fleet's worktrees on this machine."""
 
 
-@worktree.command("list")
+@worktree.command("list", epilog=examples("git fleet worktree list"))
 @command
 def worktree_list(call: Call) -> None:
     """Every worktree of a task here, and what is in it."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from git_fleet.cli.call import Call, say
 from git_fleet.core.progress import Progress
@@ -108,17 +108,18 @@ class Line:
         return row
 
 
-def console() -> Console:
-    """Standard error for rich. It leaves the cursor alone: a run that is killed could not show it again. And it asks
-    the terminal for its size, not COLUMNS: what is redrawn in place must fit, and terminals change."""
+def console(file: TextIO | None = None, *, cursor: bool = False) -> Console:
+    """Standard error (or `file`) for rich. It leaves the cursor alone, unless `cursor`: a run that is killed could not
+    show it again. And it asks the terminal for its size, not COLUMNS: what is redrawn in place must fit, and
+    terminals change."""
     from rich.console import Console
 
     class Terminal(Console):
-        def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 - rich's signature
-            return False
+        def show_cursor(self, show: bool = True) -> bool:
+            return cursor and super().show_cursor(show)
 
     env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    return Terminal(file=sys.stderr, _environ=env)
+    return Terminal(file=file or sys.stderr, _environ=env)
 
 
 def _started(line: Line) -> Live:

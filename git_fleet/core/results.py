@@ -25,7 +25,9 @@ class PlanRow(Struct, frozen=True):
 class TaskRow(Struct, frozen=True):
     """One task in `status`. `ahead` counts commits over the base, `dirty` uncommitted paths; both
     are None when its worktree is not on this machine. `why` says what keeps it from going on when it is
-    blocked, and what was found wrong with it when it is in rework."""
+    blocked, and what was found wrong with it when it is in rework. `claimed_at` is when its claim began,
+    `seen_at` the last sign of life of whoever works on it; both None when nobody does. `wave` counts from 0,
+    None where it is not known."""
 
     id: TaskId
     title: str
@@ -43,10 +45,21 @@ class TaskRow(Struct, frozen=True):
     summary: str
     usage: Usage
     why: str = ""
+    claimed_at: datetime | None = None
+    seen_at: datetime | None = None
+    wave: int | None = None
+
+
+class Step(Struct, frozen=True):
+    """Something worth doing next: the command, and why, in a few words ("" where the command says it)."""
+
+    command: str
+    why: str = ""
 
 
 class PlanStatus(Struct, frozen=True):
-    """One plan in `status`: how many tasks are in each state, and the tasks in plan order."""
+    """One plan in `status`: how many tasks are in each state, and the tasks in plan order. `waves` is how many
+    there are (0 where they are not known), `wave` the first that has not ended, from 0 (None: all have)."""
 
     plan: str
     title: str
@@ -55,18 +68,25 @@ class PlanStatus(Struct, frozen=True):
     reason: str
     counts: tuple[tuple[State, int], ...]
     tasks: tuple[TaskRow, ...]
+    wave: int | None = None
+    waves: int = 0
 
 
 class Status(Struct, frozen=True):
-    """The fleet at one moment. `main` is the commit of the default base, `next_command` what the
-    one who looks would do next, `closed` how many plans there have been that `plans` leaves out."""
+    """The fleet at one moment. `main` is the commit of the default base, `steps` what the one who looks would
+    do next, the most urgent first; `closed` says how many plans there have been that `plans` leaves out."""
 
     at: datetime
     plans: tuple[PlanStatus, ...]
     main: Oid | None
     lead: str
-    next_command: str
+    steps: tuple[Step, ...]
     closed: int = 0
+
+    @property
+    def next_command(self) -> str:
+        """The first of the steps, "" when there is none."""
+        return self.steps[0].command if self.steps else ""
 
 
 class ReadyTask(Struct, frozen=True):

@@ -54,6 +54,11 @@ def _escaped(char: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def visible(text: str) -> str:
+    """Painted text without its styles: what takes columns of it."""
+    return _STYLE.sub("", text)
+
+
 def wrapped(text: str, look: Look, *, indent: int = 0) -> str:
     """A sentence broken at spaces where the terminal ends, its further lines indented; the width of styles
     is not counted. Not for what people copy: a command stays one line."""
@@ -63,7 +68,7 @@ def wrapped(text: str, look: Look, *, indent: int = 0) -> str:
     used = len(text) - len(text.lstrip(" "))
     rows = [" " * used]
     for number, word in enumerate(words):
-        columns = len(_STYLE.sub("", word))
+        columns = len(visible(word))
         if number and used + 1 + columns > look.width:
             rows.append(" " * indent + word)
             used = indent + columns

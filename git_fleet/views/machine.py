@@ -22,14 +22,11 @@ if TYPE_CHECKING:
         InitReport,
         Integration,
         LeadView,
-        PlanStatus,
         Problem,
         ReadyTask,
         Reverted,
         Sibling,
-        Status,
         Story,
-        TaskRow,
         WorktreeRow,
     )
     from git_fleet.core.snapshot import TaskRecord
@@ -48,50 +45,6 @@ def ids(task_ids: Iterable[object]) -> list[str]:
 
 
 # --- look ----------------------------------------------------------------------------------------
-
-
-def status(value: Status) -> Document:
-    """`status`."""
-    return {
-        "at": time(value.at),
-        "plans": [_plan_status(plan) for plan in value.plans],
-        "main": value.main,
-        "lead": value.lead or None,
-        "next": value.next_command or None,
-    }
-
-
-def _plan_status(plan: PlanStatus) -> Document:
-    return {
-        "plan": plan.plan,
-        "title": plan.title,
-        "base": plan.base,
-        "state": str(plan.state),
-        "reason": plan.reason,
-        "counts": {str(state): number for state, number in plan.counts},
-        "tasks": [_task_row(task) for task in plan.tasks],
-    }
-
-
-def _task_row(task: TaskRow) -> Document:
-    return {
-        "task_id": str(task.id),
-        "title": task.title,
-        "state": str(task.state),
-        "holder": task.holder or None,
-        "attempt": task.attempt,
-        "expires_at": time(task.expires_at),
-        "branch": task.branch or None,
-        "worktree": task.worktree or None,
-        "ahead": task.ahead,
-        "dirty": task.dirty,
-        "files": list(task.files),
-        "needs": ids(task.needs),
-        "waits_for": ids(task.waits_for),
-        "summary": task.summary,
-        "usage": usage(task.usage),
-        "why": task.why or None,
-    }
 
 
 def usage(value: Usage) -> Document:

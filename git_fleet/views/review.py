@@ -11,8 +11,8 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.reviewing import GateRun, Opinion, Recommendation, Review, TaskReview, Waiting
 from git_fleet.views.look import Look, age, count, line, lines, short, since, size, some, wrapped
+from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table, width
-from git_fleet.views.text import STYLES
 
 MOST_TASKS = 40
 _MOST_QUEUE = 8

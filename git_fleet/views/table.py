@@ -9,6 +9,8 @@ from msgspec import Struct, field
 
 from git_fleet.views.look import Look, line
 
+_GAP = 2
+
 
 class Cell(Struct, frozen=True):
     """A text and its style; what others wrote is made harmless here."""
@@ -30,15 +32,31 @@ class Table(Struct):
         made = (cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)
         self.rows.append(tuple(Cell(line(cell.text), cell.style) for cell in made))
 
+    def width_before_last(self) -> int:
+        """The columns that all but the last take, with the gap before the last."""
+        return sum(self._column(n) + _GAP for n in self._used() if n < len(self.headings) - 1)
+
+    def widest_in_last(self) -> int:
+        """What the last column would take, were nothing cut."""
+        return self._column(len(self.headings) - 1)
+
+    def cut_last(self, columns: int) -> None:
+        """Cut the texts of the last column to so many; 0: to none."""
+        for number, row in enumerate(self.rows if columns > 0 else ()):
+            self.rows[number] = (*row[:-1], Cell(cut(row[-1].text, columns), row[-1].style))
+
     def render(self, look: Look) -> str:
         """The table as text without a last newline. Columns that are empty everywhere are left out."""
-        used = [n for n in range(len(self.headings)) if any(row[n].text for row in self.rows)]
+        used = self._used()
         if look.width and max(self._width(used), 1) > look.width:
             return self._wrapped(look, used)
         return "\n".join(self._aligned(look, used))
 
+    def _used(self) -> list[int]:
+        return [n for n in range(len(self.headings)) if any(row[n].text for row in self.rows)]
+
     def _width(self, used: Iterable[int]) -> int:
-        return sum(self._column(n) + 2 for n in used) - 2
+        return sum(self._column(n) + _GAP for n in used) - _GAP
 
     def _column(self, number: int) -> int:
         return max(width(text) for text in (self.headings[number], *(row[number].text for row in self.rows)))
@@ -92,3 +110,13 @@ def width(text: str) -> int:
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
     )
+
+
+def cut(text: str, columns: int) -> str:
+    """The beginning of a text that has more columns than there is room for, and an ellipsis."""
+    if width(text) <= columns:
+        return text
+    kept = text[: max(0, columns - 1)]
+    while kept and width(kept) > columns - 1:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…" if columns > 0 else ""

@@ -1,4 +1,4 @@
-"""Values as text for people: how the fleet stands, what a task says. Pure: the face gives the width
+"""Values as text for people: what a task says, one or a few. Pure: the face gives the width
 and whether colours are welcome; nothing here is cut that a person may want to copy."""
 
 from __future__ import annotations
@@ -8,171 +8,17 @@ from datetime import datetime
 from pathlib import Path
 
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import Finding, Output, PlanState, Proposal, State, TaskState
+from git_fleet.core.model import Finding, Output, Proposal, State, TaskState
 from git_fleet.core.results import (
     Explanation,
-    PlanStatus,
     ReadyTask,
     Sibling,
-    Status,
     Story,
-    TaskRow,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
+from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
+from git_fleet.views.standing import STYLES, decide
 from git_fleet.views.table import Cell, Table
-
-STYLES = {
-    State.PENDING: "dim",
-    State.CLAIMED: "cyan",
-    State.PROPOSED: "blue",
-    State.VERIFIED: "blue bold",
-    State.PARKED: "magenta",
-    State.REWORK: "yellow",
-    State.BLOCKED: "red bold",
-    State.INTEGRATED: "green",
-    State.REVERTED: "red",
-    State.CANCELLED: "dim",
-}
-"""The colour of each state; the word is always there too."""
-
-MOST_ROWS = 40
-_BAR = 20
-_ORDER = tuple(STYLES)
-
-
-# --- how the fleet stands ------------------------------------------------------------------------
-
-
-def overview(status: Status, look: Look) -> str:
-    """The fleet in a few lines and the next command: what bare `git fleet` shows."""
-    text = [_headline(plan, look) for plan in status.plans if plan.state is not PlanState.CLOSED]
-    for plan in status.plans:
-        text += [f"  {line_}" for line_ in _attention(plan, status.at, look)]
-    if not text:
-        text = [_no_plan(status)]
-    return "\n".join([*text, *_next(status, look)])
-
-
-def status(value: Status, look: Look, *, everything: bool = False) -> str:
-    """The table of every plan that has not ended: who does what, and what waits for what."""
-    text: list[str] = []
-    for plan in value.plans:
-        if plan.state is PlanState.CLOSED and not everything:
-            continue
-        text.append(_headline(plan, look))
-        if plan.tasks:
-            text += [_task_table(plan, value.at, look, everything=everything), ""]
-    if not text:
-        text = [_no_plan(value)]
-    lead = [f"lead: {line(value.lead)}"] if value.lead else []
-    return "\n".join([*text, *lead, *_next(value, look)])
-
-
-def _no_plan(value: Status) -> str:
-    return f"{count(value.closed, 'plan')} closed, none is open" if value.closed else "no plan yet"
-
-
-def _next(value: Status, look: Look) -> list[str]:
-    return [f"{look.paint('next:', 'bold')} {line(value.next_command)}"] if value.next_command else []
-
-
-def _headline(plan: PlanStatus, look: Look) -> str:
-    """`tasks-app (open)  ████░░ 2/8 done  3 claimed  1 blocked`."""
-    counts = dict(plan.counts)
-    total = sum(counts.values()) - counts.get(State.CANCELLED, 0)
-    done = counts.get(State.INTEGRATED, 0)
-    full = _BAR * done // total if total else 0
-    bar = look.paint("█" * full, "green") + look.paint("░" * (_BAR - full), "dim")
-    others = [
-        look.paint(f"{counts[state]} {state}", STYLES[state])
-        for state in _ORDER
-        if counts.get(state) and state is not State.INTEGRATED
-    ]
-    shown = (
-        "" if plan.state is PlanState.OPEN else f" ({plan.state}{': ' + plan.reason if plan.reason else ''})"
-    )
-    name = f"{look.paint(line(plan.plan), 'bold')}{line(shown)} → {line(plan.base)}"
-    return "  ".join([name, bar, f"{done}/{total} done", *others])
-
-
-def _attention(plan: PlanStatus, now: datetime, look: Look) -> list[str]:
-    """The tasks a person may have to look at, one line each."""
-    wanted = (State.BLOCKED, State.PARKED, State.REWORK)
-    rows = [task for task in plan.tasks if task.state in wanted or _overdue(task, now)]
-    text = [
-        f"{look.paint(str(task.id), 'bold')} {look.paint(_state_word(task, now), _style(task, now))}"
-        f"{': ' + line(said) if (said := task.why or task.summary) else ''}{_decide(task.id, task.state)}"
-        for task in rows[:5]
-    ]
-    return text + ([f"… and {len(rows) - 5} more (git fleet status)"] if len(rows) > 5 else [])
-
-
-def _decide(task: TaskId, state: State) -> str:
-    """What a person does about a task that waits for one."""
-    if state is not State.PARKED:
-        return ""
-    return f' (git fleet accept {task}, or git fleet reject {task} --finding "…")'
-
-
-def _task_table(plan: PlanStatus, now: datetime, look: Look, *, everything: bool) -> str:
-    shown = plan.tasks if everything or len(plan.tasks) <= MOST_ROWS else _foremost(plan.tasks)
-    table = Table(
-        ("TASK", "STATE", "WORKER", "LEASE", "BRANCH", "AHEAD", "WAITS FOR", "WHAT"),
-        whole=frozenset({0, 1, 3, 5}),
-    )
-    for task in shown:
-        table.add(
-            Cell(str(task.id), "bold" if task.state.active else ""),
-            Cell(_state_word(task, now), _style(task, now)),
-            task.holder if task.state.active else "",
-            _lease(task, now),
-            task.branch if task.state.active else "",
-            _ahead(task),
-            some([str(other) for other in task.waits_for], 2) if not task.state.ended else "",
-            (task.why or task.summary or task.title) if task.state.active else task.title,
-        )
-    hidden = len(plan.tasks) - len(shown)
-    more = f"\n… and {hidden} more, pending or ended (git fleet status --all)" if hidden else ""
-    return table.render(look) + more
-
-
-def _foremost(tasks: Sequence[TaskRow]) -> list[TaskRow]:
-    """Of many tasks those that are being worked on, then the next pending ones; in plan order."""
-    active = [task for task in tasks if task.state.active]
-    pending = [task for task in tasks if task.state is State.PENDING]
-    chosen = {task.id for task in [*active, *pending][: max(MOST_ROWS, len(active))]}
-    return [task for task in tasks if task.id in chosen]
-
-
-def _overdue(task: TaskRow, now: datetime) -> bool:
-    return task.state is State.CLAIMED and task.expires_at is not None and task.expires_at <= now
-
-
-def _state_word(task: TaskRow, now: datetime) -> str:
-    return "expired" if _overdue(task, now) else str(task.state)
-
-
-def _style(task: TaskRow, now: datetime) -> str:
-    return "red" if _overdue(task, now) else STYLES[task.state]
-
-
-def _lease(task: TaskRow, now: datetime) -> str:
-    """How long the claim still holds; how long ago it ended."""
-    if task.state is not State.CLAIMED or task.expires_at is None:
-        return ""
-    left = (task.expires_at - now).total_seconds()
-    return f"{age(left)} left" if left > 0 else f"{age(-left)} ago"
-
-
-def _ahead(task: TaskRow) -> str:
-    """Commits over the base, and a star for uncommitted changes."""
-    if task.ahead is None or not task.state.active:
-        return ""
-    return f"+{task.ahead}{'*' if task.dirty else ''}"
-
-
-# --- one task, or a few --------------------------------------------------------------------------
 
 
 def ready(tasks: Sequence[ReadyTask], look: Look) -> str:
@@ -339,5 +185,5 @@ def _standing(task: TaskId, state: TaskState, now: datetime, look: Look) -> str:
     if state.state is State.BLOCKED:
         return f"{word} ({line(state.code)}): {line(state.reason)}; git fleet unblock {task}"
     if state.state is State.PARKED:
-        return f"{word}: {line(state.reason)}{_decide(task, state.state)}"
+        return f"{word}: {line(state.reason)}{decide(task, state.state)}"
     return word

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from git_fleet.core.results import Cleaned, Diagnosis, InitReport, Problem, WorktreeRow
 from git_fleet.views.look import Look, count, line, lines
+from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table
-from git_fleet.views.text import STYLES
 
 _OF_MANY = {"worktree-left": "{} worktrees of tasks that have ended: git fleet cleanup"}
 """What is said at once where many notes of a code mean the same."""

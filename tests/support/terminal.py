@@ -19,7 +19,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,13 +80,26 @@ class Terminal:
     @property
     def text(self) -> str:
         """What it wrote, without escape sequences."""
-        return _SEQUENCE.sub("", self.shown)
+        return self.plain(self.shown)
+
+    @staticmethod
+    def plain(shown: str) -> str:
+        """A piece of what was written, without escape sequences."""
+        return _SEQUENCE.sub("", shown)
+
+    def resize(self, *, columns: int, rows: int) -> None:
+        """Another size, which the program is told of."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def until(self, text: str) -> None:
         """Wait until it has written this, escape sequences left out."""
+        self.until_so(lambda: text in self.text, repr(text))
+
+    def until_so(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until what it has written makes this true."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while text not in self.text:
-            assert self._read(deadline), f"{text!r} never came:\n{self.shown}"
+        while not condition():
+            assert self._read(deadline), f"{what} never came:\n{self.shown}"
 
     def read_some(self) -> None:
         """Take in what it has written meanwhile."""

@@ -7,14 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import Claim, Finding, Output, PlanState, Proposal, State, Task, TaskState
+from git_fleet.core.model import Claim, Finding, Output, Proposal, State, Task, TaskState
 from git_fleet.core.ready import Reason
-from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Status, Story
+from git_fleet.core.results import Explanation, LogLine, ReadyTask, Sibling, Story
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.views import text
 from git_fleet.views.look import PLAIN, Look
 from tests.support.clock import START
-from tests.views.values import EVIL, OID, fleet, row
+from tests.views.values import EVIL, OID
 
 TASK = TaskId("app", "1")
 CLAIM = Claim("w1", OID, START, START + timedelta(hours=1), 2, branch="feature/1-do-it", worktree="/w")
@@ -23,62 +23,6 @@ CLAIM = Claim("w1", OID, START, START + timedelta(hours=1), 2, branch="feature/1
 def record(state: State, **changes: object) -> TaskRecord:
     task = Task(TASK, "Do it", "do-it", files=("a.py",), prompt="Please.\nNow.")
     return TaskRecord(task, OID, replace(TaskState(state, claim=CLAIM), **changes))
-
-
-def test_the_status_is_read_in_two_seconds() -> None:
-    value = fleet(
-        row(
-            "1",
-            State.CLAIMED,
-            holder="w1",
-            branch="feature/1",
-            ahead=2,
-            dirty=1,
-            summary="tests next",
-            left=600,
-        ),
-        row("2", State.CLAIMED, holder="w2", branch="feature/2", ahead=0, dirty=0, left=-120),
-        row("3", State.BLOCKED, holder="w3", summary="no api"),
-        row("4", waits_for=(TaskId("app", "1"), TaskId("app", "2"))),
-        row("5", State.INTEGRATED, title="Done before"),
-        row("6", State.CANCELLED, title="Not needed"),
-    )
-    assert text.status(value, PLAIN) == (
-        "app → main  ████░░░░░░░░░░░░░░░░  1/5 done  1 pending  2 claimed  1 blocked  1 cancelled\n"
-        "TASK   STATE       WORKER  LEASE     BRANCH     AHEAD  WAITS FOR     WHAT\n"
-        "app/1  claimed     w1      10m left  feature/1  +2*                  tests next\n"
-        "app/2  expired     w2      2m ago    feature/2  +0                   Do it\n"
-        "app/3  blocked     w3                                                no api\n"
-        "app/4  pending                                         app/1, app/2  Do it\n"
-        "app/5  integrated                                                    Done before\n"
-        "app/6  cancelled                                                     Not needed\n"
-        "\n"
-        "next: git fleet claim"
-    )
-
-
-def test_the_overview_names_what_a_person_has_to_look_at() -> None:
-    rows = [row(str(n), State.REWORK, summary="too slow") for n in range(7)]
-    shown = text.overview(fleet(*rows, state=PlanState.PAUSED, reason="lunch"), PLAIN).split("\n")
-    assert shown[0] == "app (paused: lunch) → main  ░░░░░░░░░░░░░░░░░░░░  0/7 done  7 rework"
-    assert shown[1] == "  app/0 rework: too slow"
-    assert shown[-2:] == ["  … and 2 more (git fleet status)", "next: git fleet claim"]
-
-
-def test_of_a_large_plan_the_tasks_at_work_are_shown_and_the_rest_counted() -> None:
-    rows = [row(str(n), State.CLAIMED if n == 999 else State.PENDING) for n in range(1000)]
-    shown = text.status(fleet(*rows), PLAIN)
-    assert "app/999" in shown
-    assert "… and 960 more, pending or ended (git fleet status --all)" in shown
-    assert text.status(fleet(*rows), PLAIN, everything=True).count("app/") == 1000
-
-
-def test_a_plan_that_is_closed_is_left_out_and_no_plan_is_said() -> None:
-    assert "app" not in text.status(fleet(row(), state=PlanState.CLOSED), PLAIN).split("\n")[0]
-    empty = Status(START, (), None, "", "git fleet init")
-    assert text.overview(empty, PLAIN) == "no plan yet\nnext: git fleet init"
-    after = replace(empty, closed=2)
-    assert text.status(after, PLAIN).startswith("2 plans closed, none is open\n")
 
 
 @pytest.mark.parametrize("look", [PLAIN, Look(width=80), Look(width=200)])
@@ -90,12 +34,7 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
     task = Task(TASK, EVIL, "x", files=(EVIL,), reads=(EVIL,), prompt=EVIL)
     evil = TaskRecord(task, OID, state)
     proposal = Proposal(1, OID, EVIL, OID, OID, OID, EVIL)
-    dangerous = row("1", State.CLAIMED, title=EVIL, holder=EVIL, branch=EVIL, summary=EVIL)
     shown = [
-        text.status(fleet(dangerous, reason=EVIL), look),
-        text.overview(
-            fleet(row("1", State.BLOCKED, summary=EVIL), state=PlanState.PAUSED, reason=EVIL), look
-        ),
         text.claimed(evil, Path(EVIL), {"FLEET_PORT_BASE": EVIL}, (EVIL,), look),
         text.acted(evil, (EVIL,), START, look),
         text.handed_in(evil, proposal, look, outside=(EVIL,), follow_ups=(EVIL,), notes=(EVIL,)),
@@ -103,8 +42,6 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
         text.explain(
             Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),), (Finding(EVIL, EVIL),)), look
         ),
-        text.overview(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
-        text.status(fleet(replace(row("1", State.REWORK), why=EVIL)), look),
         text.siblings([Sibling(TASK, State.BLOCKED, EVIL, EVIL, EVIL, EVIL)], look),
         text.log(Story((LogLine(EVIL, START, EVIL, EVIL, OID),), (EVIL,)), START, look),
         text.event_texts({EVIL: EVIL}, look),
@@ -207,24 +144,7 @@ def test_a_task_in_rework_is_explained_with_what_was_found() -> None:
     assert text.explain(waits, PLAIN) == f"app/1 is in rework and not ready:\n  - 8 are claimed\n{wrong}"
 
 
-def test_the_status_says_why_a_task_came_back_instead_of_what_it_said_before() -> None:
-    tasks = (
-        replace(row("1", State.REWORK, summary="all done"), why="conflict in cli.py"),
-        replace(row("2", State.BLOCKED, summary="half"), why="no-api: none"),
-        row("3", State.REWORK, summary="released"),
-    )
-    shown = text.status(fleet(*tasks), PLAIN)
-    assert [line.split("  ")[-1].strip() for line in shown.split("\n")[2:5]] == [
-        "conflict in cli.py",
-        "no-api: none",
-        "released",
-    ]
-    assert "app/1 rework: conflict in cli.py" in text.overview(fleet(*tasks), PLAIN)
-
-
 def test_a_task_that_waits_for_a_person_says_why_and_what_to_type() -> None:
-    parked = replace(row("1", State.PARKED, summary="all done"), why="touches ci.yml")
     wanted = 'parked: touches ci.yml (git fleet accept app/1, or git fleet reject app/1 --finding "…")'
-    assert f"app/1 {wanted}" in text.overview(fleet(parked), PLAIN)
     state = record(State.PARKED, reason="touches ci.yml")
     assert text.acted(state, (), START, PLAIN) == f"app/1 is {wanted}"
