@@ -29,6 +29,7 @@ from git_fleet.app.remains import Remains
 from git_fleet.core.config import Command
 from git_fleet.core.trailers import clean
 from git_fleet.errors import GitFailed
+from git_fleet.git import tracing
 
 LOG_BYTES = 10 * 1024 * 1024
 OUT_BYTES = 10 * 1024 * 1024
@@ -114,6 +115,7 @@ def run(
     with _Log(log) as output, ExitStack() as ending:
         if stop is not None and stop.is_set():
             return Ran(End.STOPPED, None, 0.0, log)
+        traced = ending.enter_context(tracing.span("command", f"command in {folder.name}", command=command))
         remains = ending.enter_context(closing(_remains(grace_seconds)))
         try:
             process = _start(command, folder, {**env, MARK: remains.mark}, bool(stdin), keep_out, pass_fds)
@@ -128,6 +130,7 @@ def run(
                 streams.follow(time.monotonic() + grace_seconds, None)
             remains.close()  # what it still prints is taken
         code = process.returncode if end is End.EXITED else None
+        traced.result.update(end=str(end), code=code)
         out, seconds = bytes(streams.out), time.monotonic() - began
         return Ran(end, code, seconds, log, output.tail(), out, streams.out_cut)
 

@@ -71,6 +71,29 @@ def surroundings() -> Surroundings:
     )
 
 
+def trace_option(*, hidden: bool = False) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """`--trace FILE`. Every command takes it; the help of `git fleet` alone shows it."""
+    return click.option(
+        "--trace",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        hidden=hidden,
+        help="Write every git call and transaction to FILE, for bug reports.",
+    )
+
+
+def traced(file: Path | None) -> None:
+    """Write a trace to `file`, of this process and those that it starts; None: do not. Raises InvalidInput when that
+    cannot be."""
+    if file is None:
+        return
+    from git_fleet.git import tracing
+
+    path = os.path.abspath(file)  # noqa: PTH100 - what does not exist yet has no `resolve`
+    tracing.begin(path)
+    os.environ[tracing.VARIABLE] = path
+
+
 def folders() -> tuple[Path, Path]:
     """Those for state and for caches, as platformdirs has them: it takes 6 ms to import, and is asked
     where its answer is not plain."""
@@ -141,9 +164,19 @@ def command(function: Callable[Concatenate[Call, P], R]) -> Callable[..., R]:
         "--worker", metavar="NAME", help="Act as this worker (default: FLEET_WORKER, or the worktree's)."
     )
     @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; its schema is in schemas/.")
+    @trace_option(hidden=True)
     @click.pass_context
     @functools.wraps(function)
-    def run(context: click.Context, /, *args: Any, as_json: bool, worker: str | None, **kwargs: Any) -> R:
+    def run(
+        context: click.Context,
+        /,
+        *args: Any,
+        as_json: bool,
+        worker: str | None,
+        trace: Path | None,
+        **kwargs: Any,
+    ) -> R:
+        traced(trace)
         root: Call = context.find_root().obj
         made = Call(root.directory, as_json or root.as_json, worker or root.worker)
         return function(made, *args, **kwargs)

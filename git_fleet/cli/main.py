@@ -16,7 +16,19 @@ from typing import Any, NoReturn
 import click
 
 from git_fleet import __version__
-from git_fleet.cli.call import APP, Call, examples, folders, look, say, short_help, tolerant, write_json
+from git_fleet.cli.call import (
+    APP,
+    Call,
+    examples,
+    folders,
+    look,
+    say,
+    short_help,
+    tolerant,
+    trace_option,
+    traced,
+    write_json,
+)
 from git_fleet.cli.interrupts import Interrupts
 from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
@@ -108,13 +120,17 @@ class Commands(click.Group):
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.option("--worker", metavar="NAME", help="Act as this worker.")
+@trace_option()
 @click.version_option(__version__, prog_name=APP, message="%(prog)s %(version)s")
 @click.pass_context
-def cli(context: click.Context, directory: Path, as_json: bool, worker: str | None) -> None:
+def cli(
+    context: click.Context, directory: Path, as_json: bool, worker: str | None, trace: Path | None
+) -> None:
     """Many agents, one repository, one reviewed commit per task.
 
     Without a command: how the fleet stands, in a few lines, and the one thing to do next.
     """
+    traced(trace)
     context.obj = Call(Path.cwd() / directory, as_json, worker)
     if context.invoked_subcommand is None:
         from git_fleet.cli.look import overview

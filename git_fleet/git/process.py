@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from git_fleet.errors import FREE_SPACE, GitFailed, InvalidInput
+from git_fleet.git import tracing
 
 MINIMUM_VERSION = (2, 39)
 
@@ -88,6 +89,7 @@ class Git:
         git_dir: Path | None = None,
         env: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
+        tracing.follow(os.environ.get(tracing.VARIABLE))
         self.directory = directory
         self._git_dir = git_dir
         self._env = env
@@ -112,26 +114,28 @@ class Git:
         old or the directory is.
         """
         directory = cwd or self.directory
-        try:
-            process = subprocess.Popen(
-                self._command(args),
-                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=directory,
-                env=self._environment(env),
-            )
-        except OSError as error:
-            raise _cannot_start(directory, error) from error
-        with process:
+        with tracing.of_git(_named(args), args, directory) as traced:
             try:
-                out, err = process.communicate(input)
-            except BaseException:
-                process.terminate()  # not killed: it removes its lock files
-                process.wait()
-                raise
-        if process.returncode not in ok:
-            raise failure(args, process.returncode, err)
+                process = subprocess.Popen(
+                    self._command(args),
+                    stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=directory,
+                    env=self._environment(env),
+                )
+            except OSError as error:
+                raise _cannot_start(directory, error) from error
+            with process:
+                try:
+                    out, err = process.communicate(input)
+                except BaseException:
+                    process.terminate()  # not killed: it removes its lock files
+                    process.wait()
+                    raise
+            traced.result.update(code=process.returncode, out_bytes=len(out))
+            if process.returncode not in ok:
+                raise failure(args, process.returncode, err)
         return Result(process.returncode, out, err)
 
     def text(
@@ -214,6 +218,7 @@ class Child:
 
     def __init__(self, git: Git, *args: Argument, pass_fds: Sequence[int] = ()) -> None:
         self._process = git.spawn(*args, pass_fds=pass_fds)
+        self._traced = tracing.begun(_named(args), args, self._process.pid)
         self._args = args
         self._said = b""
         self._lines = 0
@@ -262,6 +267,8 @@ class Child:
         while self._out.read(65_536):  # it may be stuck on answers that nobody has taken
             self._listen()
         code = self._process.wait()
+        if self._traced is not None:
+            self._traced.ended(code)
         self._listen()
         self._out.close()
         self._err.close()
@@ -282,7 +289,7 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
     Raises InvalidInput instead when the git installed is too old: then nothing else it says matters.
     """
     said = os.fsdecode(stderr)
-    name = command_name([os.fspath(arg) for arg in args])
+    name = _named(args)
     if any(words in said for words in _FULL):
         return no_space(name)
     denied = next((line for line in said.splitlines() if line.endswith(_READ_ONLY)), "")
@@ -305,6 +312,10 @@ def no_space(command: str) -> GitFailed:
         f"git {command}: no space left on the disk",
         hint=FREE_SPACE,
     )
+
+
+def _named(args: Sequence[Argument]) -> str:
+    return command_name([os.fspath(arg) for arg in args])
 
 
 def command_name(words: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
-from git_fleet.git import locks
+from git_fleet.git import locks, tracing
 from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.process import Child, no_space
 from git_fleet.git.repository import PackedRefs, Repository
@@ -168,9 +168,14 @@ class Refs:
             return
         _check_names(batch)
         self._refuse_symbolic(batch)
+        moved = [f"{update.ref} {update.old} {update.new}" for update in batch] if tracing.is_on() else []
+        with tracing.span("refs", f"transaction: {message}", updates=moved):
+            self._until_decided(batch, message, along or Along())
+
+    def _until_decided(self, batch: Sequence[Update], message: str, along: Along) -> None:
+        """Try until it is done, or known why it cannot be. Raises as `transact`."""
         seen: dict[Path, locks.Identity] = {}
         unexplained = stuck = 0
-        along = along or Along()
         for attempt in itertools.count(1):
             refusal = self._attempt(batch, message, along)
             if refusal is None or self._has_happened(batch, refusal):

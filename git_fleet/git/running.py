@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from git_fleet.git import tracing
 from git_fleet.git.process import Argument, Git, failure
 
 
@@ -26,6 +28,7 @@ class Running:
             question.write(input)
             question.seek(0)
             self._process = git.start(*args, stdin=question, stdout=self._out, stderr=self._err)
+        self._traced = tracing.begun(os.fspath(args[0]), args, self._process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +43,8 @@ class Running:
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
+        if self._traced is not None:
+            self._traced.ended(self._process.returncode)
         self._files.close()
 
     def answer(self) -> bytes:

@@ -129,7 +129,7 @@ def test_the_manual_page_has_every_command_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", commands())
 def test_the_manual_page_has_every_option_of(name: str) -> None:
-    common = {"--json", "--worker", "-h", "--help"}
+    common = {"--json", "--worker", "--trace", "-h", "--help"}
     command = commands()[name]
     wanted = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
     page = MANUAL.read_text(encoding="utf-8").replace("\\-", "-")

@@ -24,6 +24,7 @@ from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
 from git_fleet.errors import FleetError, GitFailed, Held
+from git_fleet.git.tracing import VARIABLE
 from git_fleet.store import names
 
 _GATHER_SECONDS = 2.0
@@ -170,7 +171,8 @@ class Clerk(threading.Thread):
         return Done(self._what, document, trouble)
 
     def _once(self, tasks: Sequence[str]) -> tuple[int, dict[str, Any]]:
-        env = {name: value for name, value in self._desk.around.env.items() if not name.startswith("FLEET_")}
+        known = self._desk.around.env.items()
+        env = {name: value for name, value in known if not name.startswith("FLEET_") or name == VARIABLE}
         command = [*self._desk.options.program, self._what, *self._arguments, "--json", *tasks]
         with self._asked:
             if self._over:
