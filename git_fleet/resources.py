@@ -43,6 +43,11 @@ def template(name: str) -> str:
     return (_PACKAGE / "templates" / f"{name}.md.j2").read_text(encoding="utf-8")
 
 
+def completion(shell: str) -> str:
+    """The script that completes our commands in a shell. Raises FileNotFoundError: the names are ours, not input."""
+    return (_PACKAGE / "templates" / "completion" / f"git-fleet.{shell}").read_text(encoding="utf-8")
+
+
 def agents_text(name: str) -> str:
     """What coding agents are given, `templates/agents/NAME`. Raises FileNotFoundError: the names are ours, not input."""
     return (_PACKAGE / "templates" / "agents" / name).read_text(encoding="utf-8")

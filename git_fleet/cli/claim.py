@@ -9,6 +9,7 @@ from git_fleet.app import work
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.named import TASK
 from git_fleet.errors import FleetError, Held, StaleClaim
 from git_fleet.views import machine
 from git_fleet.views.look import Look
@@ -22,7 +23,7 @@ from git_fleet.views.look import Look
         "git fleet claim --resume             the task I hold, its worktree made again if need be",
     )
 )
-@click.argument("task", required=False)
+@click.argument("task", type=TASK, required=False)
 @click.option(
     "--label", "labels", multiple=True, metavar="LABEL", help="Only tasks with one of these labels."
 )
@@ -89,8 +90,8 @@ def _show_nothing(call: Call, got: claiming.NothingReady) -> None:
     )
 
 
-@click.command()
-@click.argument("task", required=False)
+@click.command(epilog=examples("git fleet renew       in the task's worktree", "git fleet renew 42"))
+@click.argument("task", type=TASK, required=False)
 @command
 def renew(call: Call, task: str | None) -> None:
     """Keep a claim: its lease starts anew.
@@ -103,8 +104,8 @@ def renew(call: Call, task: str | None) -> None:
         show_acted(call, session, work.renew(session, task))
 
 
-@click.command()
-@click.argument("task", required=False)
+@click.command(epilog=examples("git fleet release     in the task's worktree", "git fleet release 42"))
+@click.argument("task", type=TASK, required=False)
 @command
 def release(call: Call, task: str | None) -> None:
     """Give a claimed task back. What was done is kept, and the next claim starts from it."""

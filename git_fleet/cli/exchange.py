@@ -8,6 +8,7 @@ import click
 
 from git_fleet.app import plan as planning
 from git_fleet.cli.call import Call, command, examples, say
+from git_fleet.cli.named import PLAN
 from git_fleet.views import machine_plans, plans
 
 
@@ -45,7 +46,7 @@ def draft(call: Call, description: str, plan_id: str) -> int:
         "git fleet plan export --format beads | bd import -",
     )
 )
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option("--format", "format_", default="toml", metavar="FORMAT", help="toml, markdown or beads.")
 @command
 def export(call: Call, plan_id: str | None, format_: str) -> None:
@@ -73,7 +74,7 @@ def export(call: Call, plan_id: str | None, format_: str) -> None:
         "git fleet plan sync-issues --apply    and close those of GitHub",
     ),
 )
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option(
     "--apply", "close_", is_flag=True, help="Close GitHub's issues, each once, with a comment, through gh."
 )

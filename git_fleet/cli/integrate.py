@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples, write_json
+from git_fleet.cli.named import TASK, TASK_OR_PLAN
 from git_fleet.cli.progress import progress
 from git_fleet.views.look import line
 
@@ -33,7 +34,7 @@ _MOST_JOBS = 64
         "git fleet integrate --watch      keep doing so as tasks are handed in",
     )
 )
-@click.argument("targets", nargs=-1, metavar="[PLAN|TASK]…")
+@click.argument("targets", type=TASK_OR_PLAN, nargs=-1, metavar="[PLAN|TASK]…")
 @click.option("--order", default="", metavar="A,B,…", help="These first, in this order.")
 @click.option(
     "--jobs", type=click.IntRange(1, _MOST_JOBS), default=1, metavar="N", help="Gate N candidates at once."
@@ -144,7 +145,7 @@ def _keep(call: Call, wanted: Order) -> int:
         "git fleet revert 42 -n           whether it can be taken back; nothing moves",
     )
 )
-@click.argument("task", metavar="TASK")
+@click.argument("task", type=TASK, metavar="TASK")
 @click.option("-m", "--message", "reason", default="", metavar="WHY", help="Why, for the commit's message.")
 @dry_run_option
 @command

@@ -17,7 +17,7 @@ def lead() -> None:
     """Who alone moves main: one worktree at a time. `integrate` leads by itself when nobody does."""
 
 
-@lead.command()
+@lead.command(epilog=examples("git fleet lead acquire && git push origin main && git fleet lead release"))
 @command
 def acquire(call: Call) -> None:
     """Lead from this worktree; renews when it leads already."""
@@ -26,7 +26,7 @@ def acquire(call: Call) -> None:
         _show(call, leading.show(session))
 
 
-@lead.command()
+@lead.command(epilog=examples("git fleet lead release"))
 @command
 def release(call: Call) -> None:
     """Give the lead up."""
@@ -35,7 +35,7 @@ def release(call: Call) -> None:
         _show(call, leading.show(session))
 
 
-@lead.command()
+@lead.command(epilog=examples("git fleet lead show"))
 @command
 def show(call: Call) -> None:
     """Who leads now, and from where."""

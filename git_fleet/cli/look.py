@@ -9,6 +9,7 @@ import click
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, Group, command, examples, write, write_bytes, write_path
+from git_fleet.cli.named import TASK, TASK_OR_PLAN
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
@@ -79,7 +80,7 @@ def ready(call: Call) -> None:
 
 
 @click.command(epilog=examples("git fleet explain 42", "git fleet explain        in the task's worktree"))
-@click.argument("task", required=False)
+@click.argument("task", type=TASK, required=False)
 @command
 def explain(call: Call, task: str | None) -> None:
     """Why a task cannot be claimed now, and what would change that."""
@@ -93,7 +94,7 @@ def explain(call: Call, task: str | None) -> None:
         "git fleet siblings        in a task's worktree", "git fleet siblings tasks-app   all of a plan"
     )
 )
-@click.argument("name", required=False, metavar="[TASK|PLAN]")
+@click.argument("name", type=TASK_OR_PLAN, required=False, metavar="[TASK|PLAN]")
 @command
 def siblings(call: Call, name: str | None) -> None:
     """What the other tasks of the plan are doing; who met the same wall."""
@@ -109,7 +110,7 @@ def siblings(call: Call, name: str | None) -> None:
         "git fleet log 42 --output | less      all that its agents printed",
     )
 )
-@click.argument("name", required=False, metavar="[TASK|PLAN]")
+@click.argument("name", type=TASK_OR_PLAN, required=False, metavar="[TASK|PLAN]")
 @click.option("--event", metavar="ID", help="The texts of one event: log chunks, findings, gate output.")
 @click.option("--output", is_flag=True, help="What the task's agents printed, on this machine.")
 @command
@@ -157,7 +158,7 @@ def _event(events: Sequence[LogLine], wanted: str) -> Oid:
         'claude -p "$(git fleet prompt)"              tell an agent, in the task\'s worktree',
     )
 )
-@click.argument("task", required=False)
+@click.argument("task", type=TASK, required=False)
 @command
 def prompt(call: Call, task: str | None) -> None:
     """What a task's agent is told: the task, its files, the checks, findings, the commands to end it.
@@ -175,7 +176,7 @@ def prompt(call: Call, task: str | None) -> None:
 
 
 @click.command(epilog=examples('cd "$(git fleet path 42)"'))
-@click.argument("task")
+@click.argument("task", type=TASK)
 @command
 def path(call: Call, task: str) -> None:
     """Where a task is worked on."""
@@ -187,9 +188,7 @@ def path(call: Call, task: str) -> None:
         write_path(found)
 
 
-@click.group(
-    cls=Group,
-)
+@click.group(cls=Group, epilog=examples("git fleet worktree list"))
 def worktree() -> None:
     """The fleet's worktrees on this machine."""
 

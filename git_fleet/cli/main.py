@@ -34,7 +34,7 @@ from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
 
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Set up": {"setup": ("init", "doctor"), "demo": ("demo",)},
+    "Set up": {"setup": ("init", "doctor"), "completion": ("completion",), "demo": ("demo",)},
     "The plan": {"plan": ("plan",)},
     "A task's life": {
         "claim": ("claim", "renew", "release"),
@@ -142,6 +142,11 @@ def main() -> NoReturn:
     """Run the command line of this process, and end it."""
     tolerant(sys.stdout)
     tolerant(sys.stderr)
+    if "_GIT_FLEET_COMPLETE" in os.environ:
+        from git_fleet.cli.completion import answer
+
+        sys.stdout.write(answer(cli, sys.argv[1:]))
+        sys.exit(0)
     with Interrupts() as interrupts:
         code = run(sys.argv[1:])
     sys.exit(interrupts.exit_code if code == _INTERRUPTED else code)

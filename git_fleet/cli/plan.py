@@ -14,6 +14,7 @@ from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, w
 from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept
 from git_fleet.cli.exchange import draft, export, sync_issues
+from git_fleet.cli.named import FILE, PLAN, TASK_OR_PLAN
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.views import machine_plans, plans
@@ -77,7 +78,7 @@ def new(call: Call, name: str) -> None:
         "git fleet plan import backlog/ --plan sprint-3   task files of Backlog.md",
     ),
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=FILE, metavar="FILE")
 @click.option(
     "--plan", "plan_id", metavar="ID", help="The plan's id (default: what the file says, or its stem)."
 )
@@ -143,7 +144,7 @@ def _show_saved(call: Call, made: Imported) -> None:
 
 
 @plan.command(epilog=examples("git fleet plan check", "git fleet plan check --workers 4 --strict   for CI"))
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The schedule for N workers.")
 @click.option("--strict", is_flag=True, help="End with 1 when tasks collide or something is wrong.")
 @command
@@ -156,8 +157,12 @@ def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) ->
     return 1 if found.problems or (strict and side_by_side) else 0
 
 
-@plan.command()
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@plan.command(
+    epilog=examples(
+        "git fleet plan show", "git fleet plan show release-2 --json | jq .tasks   matrix expanded"
+    )
+)
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @command
 def show(call: Call, plan_id: str | None) -> None:
     """The plan's newest text; with --json its tasks, matrix expanded."""
@@ -177,8 +182,8 @@ def show(call: Call, plan_id: str | None) -> None:
     )
 
 
-@plan.command()
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@plan.command(epilog=examples("git fleet plan edit release-2 && git fleet plan approve release-2"))
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @command
 def edit(call: Call, plan_id: str | None) -> None:
     """Change the plan in your editor. What is approved stays in force until you approve again."""
@@ -203,7 +208,7 @@ def edit(call: Call, plan_id: str | None) -> None:
         "git fleet plan add --from-findings   what was found outside of the tasks looked at",
     )
 )
-@click.argument("targets", nargs=-1, metavar="PLAN | [TASK]...")
+@click.argument("targets", type=TASK_OR_PLAN, nargs=-1, metavar="PLAN | [TASK]...")
 @click.option("--from-findings", is_flag=True, help="Draft tasks for findings outside of these tasks.")
 @click.option("--id", "task_id", metavar="ID", help="The task's id.")
 @click.option("--title", metavar="TEXT", help="What is to be done, as a commit subject.")
@@ -270,7 +275,7 @@ def _add_from_findings(call: Call, targets: tuple[str, ...], *, dry_run: bool) -
 @plan.command(
     epilog=examples("git fleet plan approve", "git fleet plan approve tasks-app --yes   in a script")
 )
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @command
@@ -298,8 +303,8 @@ def _show_state(call: Call, record: PlanRecord) -> None:
     call.show(lambda: machine_plans.state(record), lambda how: plans.state(record, how))
 
 
-@plan.command()
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@plan.command(epilog=examples('git fleet plan pause release-2 -m "the tests of main are red"'))
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option("-m", "--message", "reason", default="", metavar="TEXT", help="Why.")
 @command
 def pause(call: Call, plan_id: str | None, reason: str) -> None:
@@ -308,8 +313,8 @@ def pause(call: Call, plan_id: str | None, reason: str) -> None:
         _show_state(call, planning.pause(session, _chosen(session, plan_id), reason))
 
 
-@plan.command()
-@click.argument("plan_id", required=False, metavar="[PLAN]")
+@plan.command(epilog=examples("git fleet plan resume release-2"))
+@click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @command
 def resume(call: Call, plan_id: str | None) -> None:
     """Let a paused plan go on."""
@@ -317,8 +322,13 @@ def resume(call: Call, plan_id: str | None) -> None:
         _show_state(call, planning.resume(session, _chosen(session, plan_id)))
 
 
-@plan.command()
-@click.argument("plan_id", metavar="PLAN")
+@plan.command(
+    epilog=examples(
+        "git fleet plan close release-2",
+        "git fleet plan close release-2 --force   drops what was drafted and is not approved",
+    )
+)
+@click.argument("plan_id", type=PLAN, metavar="PLAN")
 @click.option("--force", is_flag=True, help="Drop what was drafted and is not approved.")
 @command
 def close(call: Call, plan_id: str, force: bool) -> None:
@@ -331,7 +341,13 @@ def _chosen(session: Session, plan_id: str | None) -> str:
     return plan_id or planning.only(session)
 
 
-@plan.command("list")
+@plan.command(
+    "list",
+    epilog=examples(
+        "git fleet plan list",
+        "git fleet plan list --json | jq -r '.plans[] | select(.state == \"open\").plan'",
+    ),
+)
 @command
 def list_(call: Call) -> None:
     """Every plan there is."""

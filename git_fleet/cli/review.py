@@ -6,6 +6,7 @@ import click
 
 from git_fleet.app.review import review as look_over
 from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.named import PLAN
 from git_fleet.views import machine_review
 from git_fleet.views import review as view
 
@@ -17,7 +18,7 @@ from git_fleet.views import review as view
         "git fleet review bump --json | jq '.divergences[].odd'",
     )
 )
-@click.argument("plan", required=False)
+@click.argument("plan", type=PLAN, required=False)
 @click.option("--task", metavar="TASK", help="One task: its files, gates, verdicts, findings, differences.")
 @command
 def review(call: Call, plan: str | None, task: str | None) -> None:

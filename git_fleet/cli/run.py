@@ -15,6 +15,7 @@ import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples, say
 from git_fleet.cli.interrupts import silence, terminals
+from git_fleet.cli.named import PLAN_OR_FILE, TASK
 from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.views.look import lines
 from git_fleet.views.run import following
@@ -71,7 +72,7 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
         "git fleet run tasks-app --tmux       each agent in a pane; git fleet attach TASK",
     ),
 )
-@click.argument("target", required=False, metavar="[PLAN|FILE] [-- COMMAND…]")
+@click.argument("target", type=PLAN_OR_FILE, required=False, metavar="[PLAN|FILE] [-- COMMAND…]")
 @click.option("--workers", type=click.IntRange(1, _MOST_WORKERS), metavar="N", help="So many agents at once.")
 @click.option("--no-verify", is_flag=True, help="Ask no verifiers.")
 @click.option("--no-integrate", is_flag=True, help="Stop at proposals; main stays as it is.")
@@ -272,7 +273,7 @@ class ExitOn:
 
 
 @click.command(epilog=examples("git fleet attach 42"))
-@click.argument("task")
+@click.argument("task", type=TASK)
 @command
 def attach(call: Call, task: str) -> int:
     """Watch the agent of a task: its pane, where it has one, else what it prints.
@@ -300,7 +301,7 @@ def attach(call: Call, task: str) -> int:
 
 
 @click.command(epilog=examples("git fleet kill 42"))
-@click.argument("task")
+@click.argument("task", type=TASK)
 @command
 def kill(call: Call, task: str) -> None:
     """End the agent of a task, save its work, give the task back. The others do not notice.
@@ -316,7 +317,7 @@ def kill(call: Call, task: str) -> None:
 @click.command(
     epilog=examples("git fleet restart 42", "git fleet restart 42 --fresh   from where its claim began")
 )
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option(
     "--fresh", is_flag=True, help="In a worktree as the claim found it; what was done is saved first."
 )

@@ -6,6 +6,7 @@ import click
 
 from git_fleet.app import keeping
 from git_fleet.cli.call import Call, Group, command, examples
+from git_fleet.cli.named import TASK
 from git_fleet.views import machine_salvage
 from git_fleet.views import salvage as view
 
@@ -15,7 +16,7 @@ _CONFLICT = 5  # a person (or whoever works there) has to look
 @click.command(
     epilog=examples("git fleet snapshot       inside the task's worktree", "git fleet snapshot 42")
 )
-@click.argument("task", required=False)
+@click.argument("task", type=TASK, required=False)
 @command
 def snapshot(call: Call, task: str | None) -> None:
     """Save a task's worktree now, as progress and renew do. Nothing in it is touched."""
@@ -36,8 +37,8 @@ def salvage() -> None:
     """Work that was kept: of workers that were lost, of tasks given back, of worktrees now."""
 
 
-@salvage.command("list")
-@click.argument("task", required=False)
+@salvage.command("list", epilog=examples("git fleet salvage list", "git fleet salvage list 42"))
+@click.argument("task", type=TASK, required=False)
 @command
 def salvage_list(call: Call, task: str | None) -> None:
     """All kept work, of one task or of all, oldest first."""
@@ -50,7 +51,7 @@ def salvage_list(call: Call, task: str | None) -> None:
 @salvage.command(
     "show", epilog=examples("git fleet salvage show 42 snapshot", "git fleet salvage show 42 1 -p")
 )
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.argument("number", required=False, metavar="[N|snapshot]")
 @click.option("-p", "--patch", is_flag=True, help="The diff, too (its first 1 MiB).")
 @command
@@ -68,7 +69,7 @@ def salvage_show(call: Call, task: str, number: str | None, patch: bool) -> None
         "git fleet salvage apply 42 1 --branch rescued   as a branch; this worktree is not touched",
     ),
 )
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.argument("number", required=False, metavar="[N|snapshot]")
 @click.option("--branch", default="", metavar="NAME", help="Make this branch of it instead.")
 @command

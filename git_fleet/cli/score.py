@@ -8,11 +8,12 @@ import click
 
 from git_fleet.app import score as scoring
 from git_fleet.cli.call import Call, command, examples, speaks_unicode
+from git_fleet.cli.named import PLAN
 from git_fleet.views import score as view
 
 
 @click.command(epilog=examples("git fleet score tasks-app", "git fleet score --json | jq .bottleneck"))
-@click.argument("plan", required=False)
+@click.argument("plan", type=PLAN, required=False)
 @command
 def score(call: Call, plan: str | None) -> None:
     """Was it worth it: where the time went, what the bottleneck was.

@@ -8,6 +8,7 @@ import sys
 import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples
+from git_fleet.cli.named import TASK
 from git_fleet.views import machine, upkeep
 
 
@@ -66,7 +67,7 @@ def doctor(call: Call, fix: bool) -> int:
         "git fleet cleanup 42     this task's",
     )
 )
-@click.argument("tasks", nargs=-1, metavar="[TASK]…")
+@click.argument("tasks", type=TASK, nargs=-1, metavar="[TASK]…")
 @click.option("--no-teardown", is_flag=True, help="Leave out the teardown that fleet.toml asks for.")
 @dry_run_option
 @command

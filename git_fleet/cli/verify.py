@@ -8,6 +8,7 @@ from git_fleet.app import verdicts
 from git_fleet.app.verify import Asked, outcome
 from git_fleet.app.verify import verify as ask
 from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.named import TASK, TASK_OR_PLAN
 from git_fleet.cli.progress import progress
 from git_fleet.core.model import Ruling
 from git_fleet.core.results import Verification
@@ -27,7 +28,7 @@ def _show(call: Call, found: Verification) -> int:
         "git fleet verify 42 --again          though all have answered, or it is verified already",
     )
 )
-@click.argument("targets", nargs=-1, metavar="[PLAN|TASK]…")
+@click.argument("targets", type=TASK_OR_PLAN, nargs=-1, metavar="[PLAN|TASK]…")
 @click.option("--lens", "lenses", multiple=True, metavar="LENS", help="Ask only the verifier with this lens.")
 @click.option("--again", is_flag=True, help="Ask those too that have answered.")
 @command
@@ -49,7 +50,7 @@ def verify(call: Call, targets: tuple[str, ...], lenses: tuple[str, ...], again:
         'git fleet verdict 42 --lens docs --refuted --finding "the flag is not in the manual"',
     )
 )
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option("--upheld", "ruling", flag_value=str(Ruling.UPHELD), help="It holds.")
 @click.option("--refuted", "ruling", flag_value=str(Ruling.REFUTED), help="It does not; say why.")
 @click.option("--lens", required=True, metavar="LENS", help="What you looked at.")

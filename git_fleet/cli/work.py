@@ -11,6 +11,7 @@ import click
 from git_fleet.app import work
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.named import TASK
 from git_fleet.core.model import Usage
 from git_fleet.errors import InvalidInput
 from git_fleet.views import machine, text
@@ -69,7 +70,7 @@ def _read(call: Call, source: str) -> bytes:
         "git fleet progress 42 'red: 3 tests' --log out.txt  from elsewhere, with the end of a log",
     )
 )
-@click.argument("words", nargs=-1, required=True, metavar="[TASK] STATUS")
+@click.argument("words", type=TASK, nargs=-1, required=True, metavar="[TASK] STATUS")
 @click.option(
     "--log", metavar="FILE", help="Keep the last 64 KiB of this file (- for standard input) with it."
 )
@@ -99,7 +100,7 @@ def progress(
         "git fleet done 42 --commit my-branch              a claim without a worktree",
     )
 )
-@click.argument("task", required=False)
+@click.argument("task", type=TASK, required=False)
 @click.option("-m", "--message", default="", metavar="TEXT", help="The message of the commit on main.")
 @click.option(
     "--result", default="", metavar="TEXT", help="What came out, for people (- reads standard input)."
@@ -153,8 +154,8 @@ def done(
     )
 
 
-@click.command()
-@click.argument("task", required=False)
+@click.command(epilog=examples('git fleet withdraw 42 -m "the tests are missing"'))
+@click.argument("task", type=TASK, required=False)
 @_message
 @command
 def withdraw(call: Call, task: str | None, reason: str) -> None:
@@ -164,7 +165,7 @@ def withdraw(call: Call, task: str | None, reason: str) -> None:
 
 
 @click.command(epilog=examples("git fleet block --code missing-api 'no endpoint lists the clusters'"))
-@click.argument("words", nargs=-1, required=True, metavar="[TASK] REASON")
+@click.argument("words", type=TASK, nargs=-1, required=True, metavar="[TASK] REASON")
 @click.option(
     "--code", required=True, metavar="CODE", help="One word that siblings with the same trouble share."
 )
@@ -176,8 +177,8 @@ def block(call: Call, words: tuple[str, ...], code: str) -> None:
         show_acted(call, session, work.block(session, task, code, reason))
 
 
-@click.command()
-@click.argument("task")
+@click.command(epilog=examples('git fleet unblock 42 -m "the key is in the vault now"'))
+@click.argument("task", type=TASK)
 @_message
 @command
 def unblock(call: Call, task: str, reason: str) -> None:
@@ -186,8 +187,12 @@ def unblock(call: Call, task: str, reason: str) -> None:
         show_acted(call, session, work.unblock(session, task, reason))
 
 
-@click.command()
-@click.argument("task")
+@click.command(
+    epilog=examples(
+        "git fleet shelve 42     others may have its files; a later claim goes on from what is kept"
+    )
+)
+@click.argument("task", type=TASK)
 @command
 def shelve(call: Call, task: str) -> None:
     """Free the files of a blocked or rework task; its work is kept."""
@@ -195,8 +200,8 @@ def shelve(call: Call, task: str) -> None:
         show_acted(call, session, work.shelve(session, task))
 
 
-@click.command()
-@click.argument("task")
+@click.command(epilog=examples('git fleet cancel 42 -m "not needed any more"'))
+@click.argument("task", type=TASK)
 @_message
 @command
 def cancel(call: Call, task: str, reason: str) -> None:
@@ -205,8 +210,8 @@ def cancel(call: Call, task: str, reason: str) -> None:
         show_acted(call, session, work.cancel(session, task, reason))
 
 
-@click.command()
-@click.argument("task")
+@click.command(epilog=examples("git fleet reopen 42"))
+@click.argument("task", type=TASK)
 @command
 def reopen(call: Call, task: str) -> None:
     """Bring a cancelled or reverted task back."""
@@ -214,8 +219,10 @@ def reopen(call: Call, task: str) -> None:
         show_acted(call, session, work.reopen(session, task))
 
 
-@click.command()
-@click.argument("task")
+@click.command(
+    epilog=examples("git fleet accept 42", 'git fleet accept 42 -m "looked at it, ci.yml may change"')
+)
+@click.argument("task", type=TASK)
 @_message
 @command
 def accept(call: Call, task: str, reason: str) -> None:
@@ -225,7 +232,7 @@ def accept(call: Call, task: str, reason: str) -> None:
 
 
 @click.command(epilog=examples('git fleet reject 42 --finding "the help text is missing"'))
-@click.argument("task")
+@click.argument("task", type=TASK)
 @click.option(
     "--finding", "findings", multiple=True, metavar="TEXT", help="What is wrong; the next attempt gets it."
 )

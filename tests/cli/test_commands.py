@@ -62,6 +62,16 @@ def test_every_command_has_help_that_says_what_it_does(fleet: Fleet, words: tupl
     assert all(len(line) <= 100 for line in short.splitlines())
 
 
+@pytest.mark.parametrize("words", [(), *commands()], ids=lambda words: " ".join(words) or "git fleet")
+def test_every_command_has_examples_that_call_it(fleet: Fleet, words: tuple[str, ...]) -> None:
+    if find(words).hidden:
+        return
+    _, found, shown = fleet.ok(*words, "-h").partition("  Examples:\n")
+    called = [text for text in shown.splitlines() if f"git fleet {' '.join(words)}".rstrip() in text]
+    assert found
+    assert called
+
+
 def test_every_option_says_what_it_is_for() -> None:
     silent = [
         f"{' '.join(words)} {option.opts[0]}"

@@ -152,7 +152,7 @@ def _is_error(kind: object) -> bool:
 def test_the_manual_page_is_shipped_where_man_looks() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     place = "share/man/man1/git-fleet.1"
-    assert build["targets"]["wheel"]["shared-data"] == {place: place}
+    assert build["targets"]["wheel"]["shared-data"][place] == place
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -77,6 +78,37 @@ def test_an_installation_finds_its_hooks_and_schemas(kind: str, wheel: Path, tmp
         copy = Path(found["hooks"]) / hook.name
         assert copy.read_bytes() == hook.read_bytes()
         assert os.access(copy, os.X_OK) == os.access(hook, os.X_OK)
+
+
+@pytest.fixture(scope="module")
+def prefix(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel installed as a user would, but for what it needs."""
+    place = tmp_path_factory.mktemp("prefix")
+    where = ["--ignore-installed", "--prefix", str(place)]  # else pip takes the one under test away
+    _python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", *where, str(wheel))
+    return place
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
+def test_git_finds_the_manual_page_of_what_is_installed(prefix: Path) -> None:
+    """By the folder beside that of the program, where man looks for whatever is on PATH."""
+    (page,) = prefix.rglob("share/man/man1/git-fleet.1")
+    path = f"{page.parents[3] / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "MANPAGER": "cat", "GIT_PAGER": "cat"}
+    done = subprocess.run(["git", "help", "fleet"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "GIT-FLEET(1)" in done.stdout.replace("\b", "")
+    assert "many workers on one repository" in " ".join(done.stdout.split())
+
+
+def test_completions_are_where_shells_look_for_them(prefix: Path) -> None:
+    for place, shell in (
+        ("share/bash-completion/completions/git-fleet", "bash"),
+        ("share/zsh/site-functions/_git-fleet", "zsh"),
+        ("share/fish/vendor_conf.d/git-fleet.fish", "fish"),
+    ):
+        (found,) = prefix.rglob(place)
+        assert found.read_text() == resources.completion(shell)
 
 
 def test_every_schema_can_be_read_and_is_one() -> None:
