@@ -261,8 +261,24 @@ def explain(session: Session, name: str | None) -> Explanation:
         reasons.append(reached)
     state = record.state.state
     reasons += waiting.reasons(session, snapshot, record)
-    findings = () if state.ended else record.state.findings
-    return Explanation(record.id, state, not reasons, tuple(reasons), findings)
+    look = Details()
+    look.read(session, replace(snapshot, tasks={record.id: record}), config)
+    plan = snapshot.plans[record.id.plan].approved
+    return Explanation(
+        id=record.id,
+        state=state,
+        ready=not reasons,
+        reasons=tuple(reasons),
+        findings=() if state.ended else record.state.findings,
+        row=_task_row(snapshot, index, record, look, None),
+        base=plan.base if plan else "",
+        landed=record.state.landed,
+        waiting=tuple(
+            other.id
+            for other in snapshot.tasks.values()
+            if other.id != record.id and record.id in _waits_for(snapshot, index, other)
+        ),
+    )
 
 
 def siblings(session: Session, name: str | None) -> tuple[Sibling, ...]:

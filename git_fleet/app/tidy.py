@@ -15,6 +15,7 @@ from git_fleet.app.places import Place
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State, TaskState
+from git_fleet.core.progress import Progress, Watch, unwatched
 from git_fleet.core.results import Cleaned
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import FleetError, InvalidInput
@@ -27,7 +28,12 @@ _CLAIM_ENDED = State.CANCELLED
 
 
 def cleanup(
-    session: Session, tasks: Sequence[str] = (), *, dry_run: bool = False, teardown: bool = True
+    session: Session,
+    tasks: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+    teardown: bool = True,
+    watch: Watch = unwatched,
 ) -> tuple[Cleaned, ...]:
     """Remove the worktrees on this machine whose task has ended or is worked on elsewhere by now.
 
@@ -39,7 +45,8 @@ def cleanup(
     found = places.task_places(session)
     wanted = _named(snapshot, found, tasks) if tasks else {place.task for place in found}
     done = []
-    for place in found:
+    for number, place in enumerate(found):
+        watch(Progress("worktrees", number, len(found)))
         state = places.state_of(session, snapshot, place.task)
         ended = _ended_state(place, state)
         if place.task in wanted and (tasks or ended.ended):

@@ -10,6 +10,7 @@ from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
 from git_fleet.cli.named import TASK
+from git_fleet.cli.progress import working
 from git_fleet.errors import FleetError, Held, StaleClaim
 from git_fleet.views import machine
 from git_fleet.views.look import Look
@@ -40,7 +41,7 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
         raise click.UsageError(
             "--resume goes on with the task I hold: it takes no --label and no --no-worktree"
         )
-    with call.session() as session:
+    with call.session() as session, working(call, "claiming, and making the worktree"):
         if resume:
             placed = claiming.resume(session, task)
         else:

@@ -9,6 +9,7 @@ import click
 from git_fleet.app import plan as planning
 from git_fleet.cli.call import Call, command, examples, say
 from git_fleet.cli.named import PLAN
+from git_fleet.cli.progress import working
 from git_fleet.views import machine_plans, plans
 
 
@@ -30,8 +31,8 @@ def draft(call: Call, description: str, plan_id: str) -> int:
     from git_fleet.app import planner
 
     text = sys.stdin.buffer.read().decode("utf-8", "replace") if description == "-" else description
-    with call.session() as session:
-        made = planner.draft(session, planner.Asked(text, plan_id), report=say)
+    with call.session() as session, working(call, "asking the planner") as bar:
+        made = planner.draft(session, planner.Asked(text, plan_id), report=bar.say)
     call.show(
         lambda: machine_plans.draft(made.plan, made.note, made.check, made.serial, created=made.created),
         lambda how: plans.draft(made.plan, made.check, made.serial, how, created=made.created),

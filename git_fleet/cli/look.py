@@ -83,10 +83,11 @@ def ready(call: Call) -> None:
 @click.argument("task", type=TASK, required=False)
 @command
 def explain(call: Call, task: str | None) -> None:
-    """Why a task cannot be claimed now, and what would change that."""
+    """How a task stands, why it cannot be claimed now, and what would change that."""
     with call.session() as session:
         found = looking.explain(session, task)
-    call.show(lambda: machine.explain(found), lambda look: text.explain(found, look))
+        now = session.now()
+    call.show(lambda: machine.explain(found), lambda look: text.explain(found, now, look))
 
 
 @click.command(

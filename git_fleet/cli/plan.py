@@ -15,6 +15,7 @@ from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept
 from git_fleet.cli.exchange import draft, export, sync_issues
 from git_fleet.cli.named import FILE, PLAN, TASK_OR_PLAN
+from git_fleet.cli.progress import working
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.views import machine_plans, plans
@@ -150,7 +151,7 @@ def _show_saved(call: Call, made: Imported) -> None:
 @command
 def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) -> int:
     """Predict collisions, order and speed-up, from the plan and the repository alone."""
-    with call.session() as session:
+    with call.session() as session, working(call, "checking the plan"):
         found = planning.check(session, plan_id or planning.only(session), workers)
     call.show(lambda: machine_plans.check(found), lambda how: plans.check(found, how))
     side_by_side = any(not overlap.ordered for overlap in found.overlaps)

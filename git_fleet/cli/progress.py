@@ -48,6 +48,14 @@ def progress(call: Call, *, delay_seconds: float = DELAY_SECONDS) -> Iterator[Li
         line.remove()
 
 
+@contextmanager
+def working(call: Call, stage: str, *, delay_seconds: float = DELAY_SECONDS) -> Iterator[Line]:
+    """The line for something of which nobody knows how much there is of it: that it goes on, and for how long."""
+    with progress(call, delay_seconds=delay_seconds) as line:
+        line(Progress(stage, 0, 0))
+        yield line
+
+
 class Line:
     """What a run calls at each step (it is a core.progress.Watch), and says its lines with. Safe to
     share between threads."""

@@ -9,6 +9,7 @@ import click
 from git_fleet.app import score as scoring
 from git_fleet.cli.call import Call, command, examples, speaks_unicode
 from git_fleet.cli.named import PLAN
+from git_fleet.cli.progress import working
 from git_fleet.views import score as view
 
 
@@ -21,7 +22,7 @@ def score(call: Call, plan: str | None) -> None:
     From the logs alone: agent time and wall time, starting, waiting, rework and conflicts, the speed-up
     against one worker, Amdahl's bound. Closed plans have a score, too.
     """
-    with call.session() as session:
+    with call.session() as session, working(call, "reading the logs"):
         found = scoring.score(session, plan)
     blocks = speaks_unicode(sys.stdout)
     call.show(

@@ -9,6 +9,7 @@ import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples
 from git_fleet.cli.named import TASK
+from git_fleet.cli.progress import progress, working
 from git_fleet.views import machine, upkeep
 
 
@@ -37,7 +38,7 @@ def init(call: Call, uninstall: bool, agents: bool, config_hooks: bool, dry_run:
         raise click.UsageError("--uninstall takes every kind of hook out: it goes without --config-hooks")
     if uninstall and agents:
         raise click.UsageError("--uninstall takes what is for agents out as well: it goes without --agents")
-    with call.session() as session:
+    with call.session() as session, working(call, "looking at the repository"):
         if uninstall:
             found = initialise.uninstall(session, dry_run=dry_run)
         else:
@@ -54,7 +55,7 @@ def doctor(call: Call, fix: bool) -> int:
     """Check that everything holds: refs, logs, hooks, worktrees, main. Ends with 1 when it does not."""
     from git_fleet.app import doctor as checking
 
-    with call.session() as session:
+    with call.session() as session, working(call, "checking"):
         found = checking.doctor(session, fix=fix)
     call.show(lambda: machine.doctor(found), lambda look: upkeep.doctor(found, look))
     return 0 if found.ok else 1
@@ -80,8 +81,8 @@ def cleanup(call: Call, tasks: tuple[str, ...], no_teardown: bool, dry_run: bool
     """
     from git_fleet.app import tidy
 
-    with call.session() as session:
-        found = tidy.cleanup(session, tasks, dry_run=dry_run, teardown=not no_teardown)
+    with call.session() as session, progress(call) as bar:
+        found = tidy.cleanup(session, tasks, dry_run=dry_run, teardown=not no_teardown, watch=bar)
     call.show(
         lambda: machine.cleanup(found, dry_run=dry_run),
         lambda look: upkeep.cleanup(found, look, dry_run=dry_run),

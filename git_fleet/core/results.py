@@ -100,13 +100,18 @@ class ReadyTask(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """Why a task can or cannot be claimed now, and what was found wrong with it before."""
+    """Why a task can or cannot be claimed now, and what was found wrong with it before. `row` is what `status` has
+    of it, `landed` the commit of it on the base branch `base`, `waiting` are the tasks that wait for it."""
 
     id: TaskId
     state: State
     ready: bool
     reasons: tuple[Reason, ...]
     findings: tuple[Finding, ...] = ()
+    row: TaskRow | None = None
+    base: str = ""
+    landed: Oid | None = None
+    waiting: tuple[TaskId, ...] = ()
 
 
 class Sibling(Struct, frozen=True):

@@ -81,6 +81,13 @@ def explain(value: Explanation) -> Document:
         "ready": value.ready,
         "reasons": reasons,
         "findings": findings(value.findings),
+        "title": value.row.title if value.row else None,
+        "holder": (value.row.holder if value.row else "") or None,
+        "claimed_at": time(value.row.claimed_at if value.row else None),
+        "seen_at": time(value.row.seen_at if value.row else None),
+        "expires_at": time(value.row.expires_at if value.row else None),
+        "landed": value.landed,
+        "waiting": ids(value.waiting),
     }
 
 

@@ -16,7 +16,7 @@ from git_fleet.core.results import (
     Story,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
+from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
 from git_fleet.views.standing import STYLES, decide
 from git_fleet.views.table import Cell, Table
 
@@ -33,19 +33,56 @@ def ready(tasks: Sequence[ReadyTask], look: Look) -> str:
     return table.render(look)
 
 
-def explain(value: Explanation, look: Look) -> str:
-    """Why a task cannot be claimed now, and what would change it; what was found wrong with it."""
+def explain(value: Explanation, now: datetime, look: Look) -> str:
+    """How a task stands, why it cannot be claimed now, and what would change it; what was found wrong with it; who
+    waits for it."""
     name = look.paint(str(value.id), "bold")
     is_ = "is in rework and" if value.state is State.REWORK else "is"
+    story = _story(value, now)
     if value.ready:
         text = [f"{name} {is_} {look.paint('ready', 'green')}: git fleet claim {value.id}"]
+    elif story:
+        word = look.paint(value.state.phrase, STYLES[value.state])
+        text = [wrapped(f"{name} is {word}{story}", look, indent=2)]
     else:
         text = [f"{name} {is_} not ready:"]
     for reason in value.reasons:
-        text.append(f"  - {line(reason.text)}")
+        if reason.text not in (f"it is {value.state}", "") and reason.code != "claimed":
+            text.append(wrapped(f"  - {line(reason.text)}", look, indent=4))
         if reason.fix:
             text.append(f"    {look.paint(line(reason.fix), 'dim')}")
-    return "\n".join([*text, *_finding_lines(value.findings, look)])
+    text += _finding_lines(value.findings, look)
+    if value.waiting:
+        verb = "waits" if len(value.waiting) == 1 else "wait"
+        text.append(
+            wrapped(f"{some([str(task) for task in value.waiting], 5)} {verb} for it", look, indent=2)
+        )
+    return "\n".join(text)
+
+
+def _story(value: Explanation, now: datetime) -> str:
+    """What goes on after "it is claimed" and the like: who is at it, and what came of that."""
+    row = value.row
+    if value.state is State.INTEGRATED:
+        return f": {line(value.base)} has it as {value.landed[:12]}" if value.landed else ""
+    if row is None or value.state not in (State.CLAIMED, State.PROPOSED, State.VERIFIED):
+        return ""
+    if value.state is not State.CLAIMED:
+        waits = f"; it has waited for {age((now - row.seen_at).total_seconds())}" if row.seen_at else ""
+        return f": {line(row.holder)} has handed it in (attempt {row.attempt}){waits}"
+    parts = [f" by {line(row.holder)}"]
+    if row.claimed_at is not None:
+        parts.append(f", {age((now - row.claimed_at).total_seconds())} ago (attempt {row.attempt})")
+    if row.seen_at is not None:
+        parts.append(f"; the last sign of life was {since(row.seen_at, now)}")
+    if row.ahead is not None:
+        parts.append(f"; {count(row.ahead, 'commit')}, {count(row.dirty or 0, 'uncommitted path')}")
+    if row.expires_at is not None:
+        left = (row.expires_at - now).total_seconds()
+        parts.append(
+            f"; the lease {'ends in ' if left > 0 else 'ran out '}{age(abs(left))}{'' if left > 0 else ' ago'}"
+        )
+    return "".join(parts)
 
 
 def siblings(tasks: Sequence[Sibling], look: Look) -> str:

@@ -280,8 +280,8 @@ def ended(session: Session) -> Path:
     return path
 
 
-def clean(session: Session, **options: bool) -> Cleaned:
-    (found,) = tidy.cleanup(session, ["a"], **options)
+def clean(session: Session, *, teardown: bool = True, dry_run: bool = False) -> Cleaned:
+    (found,) = tidy.cleanup(session, ["a"], teardown=teardown, dry_run=dry_run)
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,65 @@ def test_explain_gives_every_reason_and_none_for_a_ready_task(repo: Repo) -> Non
     assert not found.ready
     assert [reason.code for reason in found.reasons] == ["hold", "needs", "overlap"]
     assert [reason.code for reason in status.explain(session, "a").reasons] == ["claimed"]
+
+
+def test_explain_tells_who_is_at_it_and_who_waits(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "ann", clock)
+    approved(session, task("a", files=["x/**"]), task("b", needs=["a"]), task("c", files=["x/y"]), task("d"))
+    Repo(working_on(session, "a")).commit("Work", {"x/1": "1"})
+    found = status.explain(session, "a")
+    assert found.row is not None
+    assert (found.row.holder, found.row.ahead, found.row.dirty, found.base) == ("ann", 1, 0, "main")
+    assert found.row.claimed_at == clock()
+    assert found.waiting == (task_id("b"), task_id("c"))
+    proposed(session, "a", {"x/y": "1"})
+    commit = integrated(session, "a")
+    found = status.explain(session, "a")
+    assert (found.landed, found.waiting) == (commit, ())
+
+
+def test_signs_of_life_are_events_commits_hooks_and_what_agents_print(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "ann", clock)
+    approved(session, task("a"), task("b"))
+    path = working_on(session, "a")
+    git_dir = Path(Repo(path).run_git("rev-parse", "--absolute-git-dir"))
+    old = clock().timestamp() - 10
+    printed = repo.path / ".git" / "fleet" / "output" / "p" / "a" / "1-1.log"
+    printed.parent.mkdir(parents=True)
+    signs = [git_dir / "logs" / "HEAD", git_dir / "fleet-alive", printed]
+    for sign in signs:
+        sign.touch()
+        os.utime(sign, (old, old))
+
+    def seen() -> float:
+        found = rows(session)["a"].seen_at
+        assert found is not None
+        return found.timestamp()
+
+    assert seen() == clock().timestamp()  # the claim itself
+    for number, sign in enumerate(signs, 1):
+        os.utime(sign, (clock().timestamp() + number, clock().timestamp() + number))
+        assert seen() == clock().timestamp() + number
+    os.utime(printed, (old, old))
+    printed.with_name("2-1.log").touch()  # of another attempt, now
+    assert seen() == clock().timestamp() + 2
+    assert rows(session)["b"].seen_at is None
+    on_task(session, "release", "a")
+    assert rows(session)["a"].seen_at is None
+
+
+def test_waves_are_counted_over_the_whole_plan(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"), task("b", needs=["a"]), task("c", files=["b/x"]), task("d"))
+    (plan,) = status.status(session).plans
+    assert [(row.id.task, row.wave) for row in plan.tasks] == [("a", 0), ("b", 1), ("c", 0), ("d", 0)]
+    assert (plan.wave, plan.waves) == (0, 2)
+    for name in ("a", "c", "d"):
+        claimed(session, name)
+        proposed(session, name)
+        integrated(session, name)
+    (plan,) = status.status(session).plans
+    assert (plan.wave, plan.waves) == (1, 2)
 
 
 def test_explain_names_a_limit_that_is_reached(repo: Repo) -> None:

@@ -78,6 +78,19 @@ with progress(call, delay_seconds=0) as bar:
     assert "replaying" in drawn
 
 
+def test_what_cannot_be_counted_says_that_it_goes_on() -> None:
+    script = """
+from git_fleet.cli.progress import working
+with working(call, "asking the planner", delay_seconds=0) as bar:
+    wait_for_the_line()
+    bar.say("a line")
+"""
+    shown = COLOURS.sub("", on_a_terminal(script))
+    assert shown.startswith("asking the planner ━")
+    assert "0:00" in shown
+    assert shown.endswith(f"\x1b[1A{ERASED.strip()}")
+
+
 def test_it_is_removed_when_the_run_fails() -> None:
     script = """
 try:

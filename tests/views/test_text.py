@@ -14,7 +14,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.views import text
 from git_fleet.views.look import PLAIN, Look
 from tests.support.clock import START
-from tests.views.values import EVIL, OID
+from tests.views.values import EVIL, OID, row
 
 TASK = TaskId("app", "1")
 CLAIM = Claim("w1", OID, START, START + timedelta(hours=1), 2, branch="feature/1-do-it", worktree="/w")
@@ -40,7 +40,14 @@ def test_no_view_lets_foreign_text_steer_the_terminal(look: Look) -> None:
         text.handed_in(evil, proposal, look, outside=(EVIL,), follow_ups=(EVIL,), notes=(EVIL,)),
         text.ready([ReadyTask(TASK, EVIL, 0, 0, (EVIL,))], look),
         text.explain(
-            Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),), (Finding(EVIL, EVIL),)), look
+            Explanation(TASK, State.PENDING, False, (Reason("x", EVIL, EVIL),), (Finding(EVIL, EVIL),)),
+            START,
+            look,
+        ),
+        text.explain(
+            Explanation(TASK, State.CLAIMED, False, (), row=row("1", State.CLAIMED, holder=EVIL), base=EVIL),
+            START,
+            look,
         ),
         text.siblings([Sibling(TASK, State.BLOCKED, EVIL, EVIL, EVIL, EVIL)], look),
         text.log(Story((LogLine(EVIL, START, EVIL, EVIL, OID),), (EVIL,)), START, look),
@@ -118,15 +125,19 @@ def test_explaining_says_what_would_change_it() -> None:
     value = Explanation(
         TASK, State.PENDING, False, (Reason("hold", "it is on hold", "git fleet accept app/1"),)
     )
-    assert text.explain(value, PLAIN) == "app/1 is not ready:\n  - it is on hold\n    git fleet accept app/1"
     assert (
-        text.explain(replace(value, ready=True, reasons=()), PLAIN) == "app/1 is ready: git fleet claim app/1"
+        text.explain(value, START, PLAIN)
+        == "app/1 is not ready:\n  - it is on hold\n    git fleet accept app/1"
+    )
+    assert (
+        text.explain(replace(value, ready=True, reasons=()), START, PLAIN)
+        == "app/1 is ready: git fleet claim app/1"
     )
 
 
 def test_a_long_finding_is_broken_where_the_terminal_ends_and_a_tools_lines_are_not() -> None:
     found = (Finding("nothing is said of it in " + "the manual " * 9 + "\n" + "E " * 60, "gate"),)
-    shown = text.explain(Explanation(TASK, State.REWORK, True, (), found), Look(80)).split("\n")
+    shown = text.explain(Explanation(TASK, State.REWORK, True, (), found), START, Look(80)).split("\n")
     assert [len(row) <= 80 for row in shown[2:]] == [True, True, False]
 
 
@@ -139,12 +150,46 @@ def test_a_task_in_rework_is_explained_with_what_was_found() -> None:
         "    E  assert 1 == 2\n"
         "  - person:ann: no docs"
     )
-    assert text.explain(value, PLAIN) == f"app/1 is in rework and ready: git fleet claim app/1\n{wrong}"
+    assert (
+        text.explain(value, START, PLAIN) == f"app/1 is in rework and ready: git fleet claim app/1\n{wrong}"
+    )
     waits = replace(value, ready=False, reasons=(Reason("limit", "8 are claimed", ""),))
-    assert text.explain(waits, PLAIN) == f"app/1 is in rework and not ready:\n  - 8 are claimed\n{wrong}"
+    assert (
+        text.explain(waits, START, PLAIN) == f"app/1 is in rework and not ready:\n  - 8 are claimed\n{wrong}"
+    )
 
 
 def test_a_task_that_waits_for_a_person_says_why_and_what_to_type() -> None:
     wanted = 'parked: touches ci.yml (git fleet accept app/1, or git fleet reject app/1 --finding "…")'
     state = record(State.PARKED, reason="touches ci.yml")
     assert text.acted(state, (), START, PLAIN) == f"app/1 is {wanted}"
+
+
+def test_explaining_tells_how_a_task_stands() -> None:
+    claimed = row("1", State.CLAIMED, holder="w1", ahead=2, dirty=1, claimed=720, seen=40, left=1800)
+    held = Reason("claimed", "w1 holds it until 12:30:00 UTC", "wait for the hand-in")
+    waiting = (TaskId("app", "2"), TaskId("app", "3"))
+    value = Explanation(TASK, State.CLAIMED, False, (held,), row=claimed, base="main", waiting=waiting)
+    assert text.explain(value, START, PLAIN) == (
+        "app/1 is claimed by w1, 12m ago (attempt 1); the last sign of life was 40s ago; "
+        "2 commits, 1 uncommitted path; the lease ends in 30m\n"
+        "    wait for the hand-in\n"
+        "app/2, app/3 wait for it"
+    )
+    late = replace(
+        value, row=replace(claimed, expires_at=START - timedelta(minutes=5)), reasons=(), waiting=()
+    )
+    assert text.explain(late, START, PLAIN).endswith("; the lease ran out 5m ago")
+    proposed = row("1", State.PROPOSED, holder="w1", seen=600)
+    fix = Reason("state", "it is proposed", "git fleet integrate app/1")
+    value = Explanation(TASK, State.PROPOSED, False, (fix,), row=proposed, base="main", waiting=waiting[:1])
+    assert text.explain(value, START, PLAIN) == (
+        "app/1 is proposed: w1 has handed it in (attempt 1); it has waited for 10m\n"
+        "    git fleet integrate app/1\n"
+        "app/2 waits for it"
+    )
+    ended = Reason("state", "it is integrated", "nothing to do: main has it")
+    value = Explanation(TASK, State.INTEGRATED, False, (ended,), row=row("1"), base="main", landed=OID)
+    assert text.explain(value, START, PLAIN) == (
+        "app/1 is integrated: main has it as 123456789012\n    nothing to do: main has it"
+    )
