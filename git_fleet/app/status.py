@@ -256,6 +256,8 @@ def explain(session: Session, name: str | None) -> Explanation:
     record = session.record(snapshot, name)
     config, index = session.config(), session.index(snapshot)
     reasons = list(readiness.reasons(record, snapshot, index, config, host=session.around.host))
+    if record.state.state.ended:  # what would keep it waiting if it had not
+        reasons = [reason for reason in reasons if reason.code in ("state", "plan")]
     reached = readiness.limit(snapshot.tasks.values(), config, snapshot.at, host=session.around.host)
     if reached is not None and not record.state.state.ended:
         reasons.append(reached)

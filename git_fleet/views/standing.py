@@ -248,8 +248,8 @@ _COLUMNS: dict[str, Callable[[TaskRow, datetime], Cell]] = {
 
 _WORK = ("STATE", "WORKER", "CLAIM", "SEEN")
 _LAYOUTS = (
-    _Layout(("TASK", *_WORK, "BRANCH", "AHEAD", "DIRTY", "WAITS FOR", "WHAT"), 24),
-    _Layout(("TASK", *_WORK, "AHEAD", "DIRTY", "WAITS FOR", "WHAT"), 24),
+    _Layout(("TASK", *_WORK, "BRANCH", "AHEAD", "DIRTY", "WAITS FOR", "WHAT"), 32),
+    _Layout(("TASK", *_WORK, "AHEAD", "DIRTY", "WAITS FOR", "WHAT"), 32),
     _Layout(("TASK", *_WORK, "AHEAD", "DIRTY", "WHAT, or waits"), 24),
     _Layout(("TASK, short", *_WORK, "AHEAD", "DIRTY", "WHAT, or waits"), 24),
     _Layout(("TASK, short", *_WORK, "AHEAD, dirty too", "WHAT, or waits"), 14),

@@ -39,13 +39,15 @@ def explain(value: Explanation, now: datetime, look: Look) -> str:
     name = look.paint(str(value.id), "bold")
     is_ = "is in rework and" if value.state is State.REWORK else "is"
     story = _story(value, now)
-    if value.ready:
+    if value.ready and value.state is not State.CLAIMED:
         text = [f"{name} {is_} {look.paint('ready', 'green')}: git fleet claim {value.id}"]
     elif story:
         word = look.paint(value.state.phrase, STYLES[value.state])
         text = [wrapped(f"{name} is {word}{story}", look, indent=2)]
     else:
         text = [f"{name} {is_} not ready:"]
+    if value.ready and value.state is State.CLAIMED:
+        text.append(f"    git fleet claim {value.id} takes it over")
     for reason in value.reasons:
         if reason.text not in (f"it is {value.state}", "") and reason.code != "claimed":
             text.append(wrapped(f"  - {line(reason.text)}", look, indent=4))

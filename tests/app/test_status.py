@@ -172,6 +172,8 @@ def test_explain_tells_who_is_at_it_and_who_waits(repo: Repo, clock: FakeClock) 
     commit = integrated(session, "a")
     found = status.explain(session, "a")
     assert (found.landed, found.waiting) == (commit, ())
+    claimed(session, "c")  # which has files of it
+    assert [reason.code for reason in status.explain(session, "a").reasons] == ["state"]
 
 
 def test_signs_of_life_are_events_commits_hooks_and_what_agents_print(repo: Repo, clock: FakeClock) -> None:

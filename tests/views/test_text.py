@@ -179,7 +179,9 @@ def test_explaining_tells_how_a_task_stands() -> None:
     late = replace(
         value, row=replace(claimed, expires_at=START - timedelta(minutes=5)), reasons=(), waiting=()
     )
-    assert text.explain(late, START, PLAIN).endswith("; the lease ran out 5m ago")
+    assert text.explain(replace(late, ready=True), START, PLAIN).endswith(
+        "; the lease ran out 5m ago\n    git fleet claim app/1 takes it over"
+    )
     proposed = row("1", State.PROPOSED, holder="w1", seen=600)
     fix = Reason("state", "it is proposed", "git fleet integrate app/1")
     value = Explanation(TASK, State.PROPOSED, False, (fix,), row=proposed, base="main", waiting=waiting[:1])
