@@ -113,4 +113,23 @@ def status() -> Iterator[Figure]:
         )
 
 
-MEASURES = (hooks_idle, hooks_at_work, agents_at_work, status)
+def line() -> Iterator[Figure]:
+    """What a prompt waits for with every command, beside one git that says where the repository is."""
+    with box({"a": "a\n"}, CONFIG) as made:
+        (made.folder / "p.toml").write_text(plan_text(20))
+        made.fleet("plan", "import", str(made.folder / "p.toml"))
+        made.fleet("plan", "approve", "p", "--yes")
+        made.fleet("claim", "0", "--no-worktree")
+        ours, baseline = alternating(
+            lambda: made.fleet("status", "--line"), lambda: made.git("rev-parse", "--git-dir"), 40
+        )
+        bare = alternating(
+            lambda: made.run(sys.executable, "-c", "pass"),
+            lambda: made.run(sys.executable, "-I", "-S", "-c", "pass"),
+            40,
+        )
+        floor = f"python -c pass: {bare[0]:.0f} ms, -I -S: {bare[1]:.0f} ms"
+        yield Figure("git fleet status --line, 20 tasks", ours, "git rev-parse", baseline, floor)
+
+
+MEASURES = (hooks_idle, hooks_at_work, agents_at_work, status, line)
