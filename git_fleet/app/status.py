@@ -7,7 +7,6 @@ adds (commits ahead, uncommitted paths) costs one for each worktree that is work
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 

@@ -4,7 +4,6 @@ cases; here is what a shell can complete."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +58,7 @@ class Named(Word):
 def _call(context: click.Context) -> Call:
     """The call that a command line which is not finished would make."""
     given = context.find_root().params
-    return replace(Call(Path.cwd()), directory=Path.cwd() / (given.get("directory") or ""))
+    return Call(Path.cwd() / (given.get("directory") or ""))
 
 
 def _plans(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

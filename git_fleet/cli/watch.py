@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from msgspec.structs import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from git_fleet.app import status as looking
 from git_fleet.app.details import Details

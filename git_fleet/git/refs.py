@@ -146,11 +146,7 @@ class Refs:
         return self.read(ref).get(ref, ABSENT)
 
     def transact(
-        self,
-        updates: Sequence[Update],
-        *,
-        message: str = "git-fleet",
-        along: Along | None = None,
+        self, updates: Sequence[Update], *, message: str = "git-fleet", along: Along | None = None
     ) -> None:
         """Make all changes, or none against competitors; `message` goes to reflogs.
 
@@ -168,8 +164,7 @@ class Refs:
             return
         _check_names(batch)
         self._refuse_symbolic(batch)
-        moved = [f"{update.ref} {update.old} {update.new}" for update in batch] if tracing.is_on() else []
-        with tracing.span("refs", f"transaction: {message}", updates=moved):
+        with tracing.of_refs(message, [(update.ref, update.old, update.new) for update in batch]):
             self._until_decided(batch, message, along or Along())
 
     def _until_decided(self, batch: Sequence[Update], message: str, along: Along) -> None:

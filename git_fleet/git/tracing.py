@@ -76,11 +76,6 @@ class Span:
             self._began.write({"ph": "E", "args": {**self.result, **raised}})
 
 
-def is_on() -> bool:
-    """Whether something is traced."""
-    return _trace is not None
-
-
 def span(kind: str, name: str, **about: Any) -> Span:
     """A span of this kind, `about` what is worth knowing of it."""
     return Span(kind, name, about)
@@ -89,6 +84,12 @@ def span(kind: str, name: str, **about: Any) -> Span:
 def of_git(name: str, argv: Sequence[Any], directory: Any) -> Span:
     """The span of a git that is waited for."""
     return Span("git", f"git {name}", {"argv": argv, "cwd": directory})
+
+
+def of_refs(message: str, updates: Sequence[tuple[Any, Any, Any]]) -> Span:
+    """The span of a transaction; of each ref its name, its old and its new value."""
+    moved = [" ".join(map(str, update)) for update in updates] if _trace is not None else []
+    return Span("refs", f"transaction: {message}", {"updates": moved})
 
 
 def begun(name: str, argv: Sequence[Any], pid: int) -> Ongoing | None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import subprocess
-from msgspec.structs import replace
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State

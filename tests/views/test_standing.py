@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
