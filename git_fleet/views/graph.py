@@ -9,8 +9,8 @@ from git_fleet.core.picture import Node, Picture
 from git_fleet.views.lanes import lanes, plain
 from git_fleet.views.look import Look, count, line, some, wrapped
 from git_fleet.views.machine import Document, ids
+from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table
-from git_fleet.views.text import STYLES
 
 GLYPHS = {
     State.PENDING: "○",
