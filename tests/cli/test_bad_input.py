@@ -335,6 +335,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("lead", "release"): ["nope"],
     ("lead", "show"): ["nope"],
     ("cleanup",): ["99"],
+    ("completion",): ["nope"],
 }
 """For each command that answers, arguments that it must refuse with the plan of conftest open."""
 
