@@ -66,10 +66,10 @@ def merge(git: Git, ours: Oid, theirs: Oid) -> Merge:
     """
     args = (*_MERGE, ours, theirs)
     done = git.run(*args, ok=(0, 1, 128))
-    if done.code == 0:
-        return Merge(_tree_of(done.out.split(b"\0")))
-    if done.code == 1 and done.out:
-        return _conflict(done.out.split(b"\0"), ours.encode(), theirs.encode())
+    if done.out and done.code <= 1:
+        found = _conflict(done.out.split(b"\0"), ours.encode(), theirs.encode())
+        # git calls a merge clean in which a renamed file has conflicts and meets another one: it stages the markers.
+        return found if done.code or found.said else Merge(_tree_of(done.out.split(b"\0")))
     # An exit code of 1 without output is an object that is missing or no commit.
     if git.run("merge-base", ours, theirs, ok=(0, 1, 128)).code == 1:
         raise InvalidInput(
@@ -146,7 +146,7 @@ def _tree_of(fields: list[bytes]) -> Oid:
 
 
 def _conflict(fields: list[bytes], ours: bytes, theirs: bytes) -> Merge:
-    """Tree, conflicting paths, an empty field, then messages: count, that many paths, kind, text."""
+    """Of tree, conflicting paths, an empty field, then messages: count, that many paths, kind, text."""
     end = fields.index(b"", 1)
     paths = set(fields[1:end])
     said: list[bytes] = []

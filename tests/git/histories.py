@@ -185,7 +185,7 @@ def by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...
     for tip in tips:
         conflicts: tuple[str, ...] = ()
         done = repo.try_git("merge", "--squash", "--quiet", tip)
-        if done.returncode:
+        if done.returncode or b"CONFLICT (rename involved in collision)" in done.stdout:
             listed = repo.run_git("diff", "--name-only", "--diff-filter=U", "-z")
             # ort's name for a file whose place is taken ends in the side it comes from
             paths = {re.sub(rf"~(?:HEAD|{tip})(?:_\d+)?$", "", path) for path in listed.split("\0") if path}
@@ -201,6 +201,7 @@ def by_hand(repo: Repo, main: Oid, tips: list[Oid]) -> list[tuple[tuple[str, ...
 
 
 _UNDECIDED = (
+    r"\(rename involved in collision\): rename of (?P<one>.+?) -> (?P<more>.+?) has content conflicts",
     r"\(directory rename split\): Unclear where to rename (?P<one>.+?) to; it was renamed to multiple",
     r"\(implicit dir rename\): Existing file/dir at (?P<one>.+?) in the way of .+? there: (?P<more>.+?)\.$",
     r"\(implicit dir rename\): Cannot map more than one path to (?P<one>.+?); .+? there: (?P<more>.+?)$",

@@ -281,6 +281,20 @@ def test_a_conflict_about_a_renamed_folder_alone_is_one_by_hand_too(
     assert by_hand(bench.repo, onto, [proposal]) == [(conflicts, bench.objects.read_commit(onto).tree)]
 
 
+def test_markers_that_git_stages_as_clean_are_a_conflict(bench: Bench) -> None:
+    """Both sides have added the same file; for ours, which has deleted one like it, that was a move, and theirs has
+    changed the one that is moved."""
+    first, rest = TEXT.split("\n", 1)
+    start = bench.side("main", "start", {"a/b/x": TEXT})
+    onto = bench.side(start, "move", {"a/b/x": None, "a/x": f"ours\n{rest}"})
+    proposal = bench.side(start, "edit", {"a/b/x": f"theirs, not {first}\n{rest}", "a/x": f"ours\n{rest}"})
+    found = merge(bench.git, onto, proposal)
+    assert (found.tree, found.conflicts) == (None, ("a/b/x", "a/x"))
+    assert "rename involved in collision" in found.said
+    unmoved = bench.objects.read_commit(onto).tree
+    assert by_hand(bench.repo, onto, [proposal]) == [(found.conflicts, unmoved)]
+
+
 @pytest.mark.slow
 @settings(max_examples=500)
 @given(history=histories)
