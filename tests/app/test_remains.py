@@ -15,7 +15,7 @@ import pytest
 from git_fleet.app.remains import Remains, is_over
 from tests.support.race import until
 
-MARK = "FLEET_TEST"
+MARK = f"FLEET_TEST_{os.getpid()}"  # whoever runs these tests at the same time has another
 
 
 @pytest.fixture
