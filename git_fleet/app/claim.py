@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import groupby, islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -151,24 +151,23 @@ def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> T
 def _candidates(
     session: Session, snapshot: Snapshot, request: Request, config: Config
 ) -> Iterator[TaskRecord]:
-    """The ready tasks in order, and those whose attempts are used up. Begun at a random one of the
-    first few that are equally good, so that workers who ask at the same moment do not all race for
-    the first."""
+    """The ready tasks in order, and those whose attempts are used up. Of those that are equally good, a few at a
+    time are begun with at a random one, so that workers who ask at the same moment do not all race for the
+    first. Whether one is ready is asked only when its turn comes."""
     import random
 
     index, host = session.index(snapshot), session.around.host
-    found = (
+    wanted = (
         record
         for record in session.unfinished(snapshot)
-        if request.wants(record)
-        and claimable_state(record, snapshot, host)
-        and first_obstacle(record, snapshot, index, config, host=host) is None
+        if request.wants(record) and claimable_state(record, snapshot, host)
     )
-    head = list(islice(found, _SPREAD))
-    ranks = [(record.task.priority, index.dependents[record.id]) for record in head]
-    equal = ranks.count(ranks[0]) if ranks else 0
-    start = random.randrange(equal) if equal else 0  # noqa: S311 - spreading load, not a secret
-    return chain(head[start:equal], head[:start], head[equal:], found)
+    for _, equal in groupby(wanted, key=lambda one: (one.task.priority, index.dependents[one.id])):
+        while few := list(islice(equal, _SPREAD)):
+            start = random.randrange(len(few))  # noqa: S311 - spreading load, not a secret
+            for record in (*few[start:], *few[:start]):
+                if first_obstacle(record, snapshot, index, config, host=host) is None:
+                    yield record
 
 
 def _attempt(
