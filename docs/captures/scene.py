@@ -111,6 +111,7 @@ def _second_half(lead: Session, crew: dict[str, Session], clock: FakeClock) -> N
     work.progress(crew["ada"], "api", "two routes of four, tests next")
     working_on(crew["bob"], "coupons")
     handed_in(crew["bob"], "coupons", {"shop/coupons.py": "COUPONS = {}\n"})
+    api.write("shop/coupons.py", "COUPONS = {'SUMMER': 10}\n")  # not its file, and another's by now
 
 
 def _age(repo: Path) -> None:

@@ -19,6 +19,7 @@ SHOTS: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "plan-check": ("plan", "check", "shop"),
     "explain": ("explain", "docs"),
+    "conflicts": ("conflicts",),
 }
 """By name, the words after `git fleet`."""
 
