@@ -19,11 +19,29 @@ from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 30.0
+ECHO_SECONDS = 0.2
+"""Nobody presses Ctrl-C twice in so short a time."""
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _CHUNK = 65_536
 _WAIT = b"\ngit-fleet: ending what it has started; SIGQUIT (Ctrl-\\) stops at once, and cleans up nothing\n"
 
 _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+
+
+class Echoes:
+    """The signals that are no new ones. git hands what it was sent on to `git fleet`, and a terminal sends Ctrl-C to
+    both: what comes right after another of its kind is the same one once more."""
+
+    def __init__(self) -> None:
+        self._last, self._at = 0, 0.0
+
+    def has(self, number: int) -> bool:
+        """Whether this one, which has come just now, is an echo."""
+        now = time.monotonic()
+        if number == self._last and now - self._at < ECHO_SECONDS:
+            return True
+        self._last, self._at = number, now
+        return False
 
 
 class Interrupts:
@@ -39,6 +57,7 @@ class Interrupts:
         self._since = 0.0
         self._before: dict[signal.Signals, _Handler] = {}
         self._terminals = terminals()
+        self._echoes = Echoes()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # no other may
@@ -59,6 +78,8 @@ class Interrupts:
         return 128 + (self._first or signal.SIGINT)
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
+        if self._echoes.has(number):
+            return
         now = time.monotonic()
         if number == signal.SIGHUP:
             silence(self._terminals)

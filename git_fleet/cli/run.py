@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples, say
-from git_fleet.cli.interrupts import silence, terminals
+from git_fleet.cli.interrupts import Echoes, silence, terminals
 from git_fleet.cli.named import PLAN_OR_FILE, TASK
 from git_fleet.errors import AnswerIsNo, InvalidInput
 from git_fleet.views.look import lines
@@ -249,6 +249,7 @@ class ExitOn:
         self.ended_by = 0
         self._screen = screen
         self._terminals = terminals()
+        self._echoes = Echoes()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -264,6 +265,8 @@ class ExitOn:
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         if self.run is None:  # it has not begun
             self._before[number](number, frame)
+            return
+        if self._echoes.has(number):
             return
         if number == signal.SIGHUP:
             silence(self._terminals)

@@ -117,8 +117,8 @@ def test_signals_after_the_first_do_not_cut_the_end_of_a_deaf_gate_short(
         gate = gates.next()
         assert process.stderr is not None
         process.send_signal(signal.SIGTERM)
-        for _ in range(5):
-            process.send_signal(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
             assert b"SIGQUIT" in process.stderr.readline() + process.stderr.readline()
         assert process.communicate(timeout=PATIENCE_SECONDS)[0] == b"in order\n"
     assert not alive(gate)
@@ -160,6 +160,17 @@ def test_who_has_waited_long_may_interrupt_again() -> None:
                 signal.raise_signal(number)
     assert interrupts.exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_echo_of_a_signal_is_not_a_second_one(capfd: pytest.CaptureFixture[str]) -> None:
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # as git hands it on
+        assert capfd.readouterr().err == ""
+        signal.raise_signal(signal.SIGTERM)
+        assert "SIGQUIT" in capfd.readouterr().err
+    assert interrupts.exit_code == 128 + signal.SIGINT
 
 
 def test_a_command_may_run_in_any_thread() -> None:

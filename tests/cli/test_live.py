@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app.running.desk import Seat
+from git_fleet.cli.interrupts import ECHO_SECONDS
 from git_fleet.cli.live import fitting
 from tests.support.fleet import task
 from tests.support.repo import Repo
@@ -128,11 +129,26 @@ def test_ctrl_c_says_what_the_next_one_does(crew: Crew) -> None:
         crew.begun("a")
         terminal.until("Ctrl-C: claim nothing more")
         terminal.type("\x03")
+        pressed = time.monotonic()
         terminal.until("ending; Ctrl-C: end the agents now")
+        crew.until(lambda: time.monotonic() > pressed + ECHO_SECONDS)  # nobody is faster
         terminal.type("\x03")
         assert terminal.end() == 130
     assert not crew.alive()
     assert crew.states() == {"a": "rework"}
+
+
+def test_one_ctrl_c_is_one_although_git_hands_it_on(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": "wait"})
+    command = ["git", "fleet", "run"]
+    with Terminal(command, cwd=crew.repo.path, env=crew.env, columns=80, rows=24) as terminal:
+        crew.begun("a")
+        terminal.until("Ctrl-C: claim nothing more")
+        terminal.type("\x03")
+        terminal.until("ending; Ctrl-C: end the agents now")
+        crew.go("a")
+        crew.until(lambda: crew.states() == {"a": "integrated"})
+        terminal.end()
 
 
 def test_without_colour_there_is_none(crew: Crew) -> None:
