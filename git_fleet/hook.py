@@ -380,7 +380,7 @@ def _may_not_move(here: Here, move: Move, whose: str) -> Denied:
     if whose == "base":
         return _base_is_the_leads(here, deed, move.ref)
     if whose == "fleet":
-        return Denied(f"{deed} {move.ref} by hand: git fleet keeps its state there", hint="git fleet doctor")
+        return Denied(f"{deed} {move.ref} by hand: git-fleet keeps its state there", hint="git fleet doctor")
     if whose == "stash":
         return Denied(
             "the stash: all worktrees share it, and others would find your work in theirs",

@@ -121,7 +121,7 @@ def acts(task: TaskReview) -> Iterator[Act]:
             yield Act("end its agent, keep its work", f"git fleet kill {name}")
         case State.PROPOSED | State.VERIFIED | State.PARKED:
             yield Act("accept it", f"git fleet accept {name}")
-            yield Act("send it back", f"git fleet reject {name} --reason WHY")
+            yield Act("send it back", f'git fleet reject {name} --finding "…"')
             yield Act("bring it to the base branch", f"git fleet integrate {name}")
         case State.BLOCKED:
             yield Act("let it go on", f"git fleet unblock {name}")

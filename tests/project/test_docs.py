@@ -29,6 +29,7 @@ ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 MANUAL = ROOT / "share" / "man" / "man1" / "git-fleet.1"
 WALK = "Five minutes on your own repository"
 TOP = "Top."
+GROUPS = frozenset({"lead", "plan", "salvage", "worktree"})
 
 AGENT = """\
 #!/bin/sh
@@ -135,6 +136,29 @@ def test_the_manual_page_has_every_option_of(name: str) -> None:
     page = MANUAL.read_text(encoding="utf-8").replace("\\-", "-")
     entry = page.partition(f".TP\n\\fB{name}\\fR")[2].partition("\n.TP\n")[0].partition("\n.SH ")[0]
     assert wanted - common <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", plain(entry)))
+
+
+def test_every_command_that_is_shown_to_anybody_has_the_options_that_it_is_shown_with() -> None:
+    """In hints, pages, templates and examples as in the documents: people and agents copy them."""
+    known = commands()
+    options = {
+        name: {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
+        for name, command in known.items()
+    }
+    wrong = []
+    for path in project_files():
+        if path.parts[0] not in ("git_fleet", "share", "README.md"):
+            continue
+        text = (ROOT / path).read_text(encoding="utf-8", errors="replace")
+        for shown, first, second, rest in re.findall(r"(git fleet ([a-z]+)(?: ([a-z-]+))?([^`\n]*))", text):
+            name = next((each for each in (f"{first} {second}", first) if each in known), None)
+            if name is None:
+                wrong += [shown] if first not in GROUPS else []
+                continue
+            own = re.split(r"\bgit |&&|[|;,#]| -- |\\n|[:.] ", f"{second} {rest}")[0]
+            used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", own.replace("\\-", "-")))
+            wrong += [shown] if used - options[name] - {"--help"} else []
+    assert wrong == []
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
