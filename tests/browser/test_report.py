@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 from git_fleet import resources
 from git_fleet.app import reporting
 from git_fleet.views import web
-from tests.support.browser import DESK, PHONE, Browser
+from tests.support.browser import DESK, PAPER, PHONE, Browser
 from tests.support.clock import FakeClock
 from tests.support.repo import Repo
 from tests.support.stories import tell
@@ -43,6 +43,16 @@ def test_a_report_is_read_clicked_through_and_shown_at_every_width(
     assert window.run("return document.scripts.length + document.images.length") == 0
     assert '<script>alert("title")</script>' in window.text("#task-mails")
     assert "<script>alert('log')</script>" in window.text("#task-search")
+
+
+def test_a_printed_report_has_all_of_its_tables_in_dark_ink(window: Browser, page: str) -> None:
+    window.show(page, width=PAPER, dark=True)
+    wide = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+    assert window.run(f"return {wide}.map((one) => one.textContent)") == []
+    left = "[...document.querySelectorAll('.pairs > .panel')].map((one) => one.offsetLeft)"
+    assert window.run(f"return new Set({left}).size") == 1, "they share the width of a sheet"
+    bright = "getComputedStyle(document.documentElement).getPropertyValue('--claimed').trim()"
+    assert window.run(f"return {bright}") == "#1f6fc2"
 
 
 def test_a_report_is_read_without_a_mouse(window: Browser, page: str) -> None:

@@ -21,7 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-PHONE, DESK = 390, 1200
+PHONE, PAPER, DESK = 390, 700, 1200
 PATIENCE_SECONDS = 20
 
 
@@ -38,9 +38,9 @@ class Browser:
     driver: webdriver.Chrome
 
     def show(self, url: str, *, width: int = DESK, height: int = 900, dark: bool = False) -> None:
-        """Open a page in a window of that size, in light or dark."""
+        """Open a page in a window of that size, in light or dark; one as wide as `PAPER` as it is printed."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self._tell("Emulation.setEmulatedMedia", features=scheme)
+        self._tell("Emulation.setEmulatedMedia", features=scheme, media="print" if width == PAPER else "")
         self._tell(
             "Emulation.setDeviceMetricsOverride",
             width=width,
