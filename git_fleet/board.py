@@ -248,8 +248,8 @@ class Events:
             pass
 
 
-Show = Callable[[Session, bool], str]
-"""Makes a page from what a session reads: the whole one, or the part of it that changes."""
+Show = Callable[[Session, showing.Colliding, bool], str]
+"""Makes a page from what a session reads, and who collides: the whole one, or the part of it that changes."""
 
 
 class Board:
@@ -262,6 +262,7 @@ class Board:
         self._session: Session | None = None
         self._lane = ThreadPoolExecutor(1, thread_name_prefix="board")
         self._pages: dict[tuple[str, bool], asyncio.Future[Response]] = {}
+        self._colliding = showing.Colliding()
         self._as_of = -1
         self._took = 0.0
 
@@ -307,7 +308,7 @@ class Board:
         if first is not None:
             return RedirectResponse(f"/plan/{first}", 303)
 
-        def nothing(_: Session, whole: bool) -> str:
+        def nothing(_: Session, __: showing.Colliding, whole: bool) -> str:
             said = "Import one, or write one in your editor; it shows here as soon as it is stored."
             return pages.note_page(
                 resources.web,
@@ -324,7 +325,9 @@ class Board:
         name = request.path_params["plan"]
         return await self._page(
             request,
-            lambda session, whole: pages.plan_page(showing.plan(session, name), resources.web, whole=whole),
+            lambda session, colliding, whole: pages.plan_page(
+                showing.plan(session, name, colliding), resources.web, whole=whole
+            ),
         )
 
     async def task(self, request: Request) -> Response:
@@ -332,24 +335,29 @@ class Board:
         task = TaskId(request.path_params["plan"], request.path_params["task"])
         return await self._page(
             request,
-            lambda session, whole: pages.task_page(showing.task(session, task), resources.web, whole=whole),
+            lambda session, colliding, whole: pages.task_page(
+                showing.task(session, task, colliding), resources.web, whole=whole
+            ),
         )
 
     async def _page(self, request: Request, show: Show) -> Response:
         """The page as of now; made once for all who ask while nothing moves."""
-        if self._as_of != self.pulse.number or len(self._pages) >= _MOST_PAGES:
+        loop = asyncio.get_running_loop()
+        if self._as_of != self.pulse.number:
             self._pages.clear()
             self._as_of = self.pulse.number
+            loop.run_in_executor(self._lane, self._colliding.moved)
+        if len(self._pages) >= _MOST_PAGES:
+            self._pages.clear()
         key = request.url.path, "part" not in request.query_params
         if key not in self._pages:
-            loop = asyncio.get_running_loop()
             self._pages[key] = loop.run_in_executor(self._lane, self._make, show, key[1])
         return await asyncio.shield(self._pages[key])
 
     def _make(self, show: Show, whole: bool) -> Response:
         began = time.monotonic()
         try:
-            return HTMLResponse(show(self._open(), whole))
+            return HTMLResponse(show(self._open(), self._colliding, whole))
         except FleetError as error:
             text = pages.note_page(
                 resources.web,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from git_fleet.app import history, inspecting, outputs, picturing, prompt, reporting, review
+from git_fleet.app import conflicts, history, inspecting, outputs, picturing, prompt, reporting, review
 from git_fleet.app import plan as planning
 from git_fleet.app import status as looking
+from git_fleet.app.comparing import Known
 from git_fleet.app.session import Session
+from git_fleet.core.collisions import Collision
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.ready import Reason
@@ -25,6 +27,27 @@ PATCH_BYTES, LOG_BYTES, OUTPUT_BYTES = 256 * 1024, 64 * 1024, 64 * 1024
 _MOST_OUTPUTS, _MOST_EVENTS = 4, 200
 
 
+class Colliding:
+    """Work in flight that collides, looked at when the first page of a moment asks for it, and once for all of them."""
+
+    def __init__(self) -> None:
+        self._known = Known()
+        self._found: tuple[Collision, ...] | None = None
+
+    def moved(self) -> None:
+        """What was seen is of a moment that is over."""
+        self._found = None
+
+    def seen(self, session: Session) -> tuple[Collision, ...]:
+        """All collisions. What hinders looking into work hinders no look at the tasks: then there are none."""
+        if self._found is None:
+            try:
+                self._found = conflicts.conflicts(session, known=self._known).collisions
+            except (FleetError, OSError):
+                self._found = ()
+        return self._found
+
+
 def first(session: Session) -> str | None:
     """The plan to begin with: the first that is not closed, else the last; None when there is none."""
     rows = planning.list_plans(session)
@@ -32,14 +55,19 @@ def first(session: Session) -> str | None:
     return going[0] if going else rows[-1].plan if rows else None
 
 
-def plan(session: Session, name: str) -> Shown:
+def plan(session: Session, name: str, colliding: Colliding) -> Shown:
     """One plan as it stands. Raises InvalidInput when there is none of that name."""
     rows = planning.list_plans(session)
     row = _row(rows, name)
     if row.state is PlanState.DRAFT:
         return Shown(session.now(), rows, row.plan, row.title, picturing.graph(session, name))
     found = reporting.report(session, name)
-    return Shown(found.review.at, rows, row.plan, row.title, found.picture, found)
+    mine = tuple(
+        each
+        for each in colliding.seen(session)
+        if any(one and one.plan == row.plan for one in (each.a, each.b))
+    )
+    return Shown(found.review.at, rows, row.plan, row.title, found.picture, found, mine)
 
 
 def _row(rows: tuple[PlanRow, ...], name: str) -> PlanRow:
@@ -49,7 +77,7 @@ def _row(rows: tuple[PlanRow, ...], name: str) -> PlanRow:
     return found
 
 
-def task(session: Session, wanted: TaskId) -> Detail:
+def task(session: Session, wanted: TaskId, colliding: Colliding) -> Detail:
     """One task with all there is to it. Raises InvalidInput when there is none of that name."""
     rows = planning.list_plans(session)
     _row(rows, wanted.plan)
@@ -62,6 +90,7 @@ def task(session: Session, wanted: TaskId) -> Detail:
         task=one,
         base=found.base,
         reasons=_reasons(session, wanted),
+        collisions=tuple(each for each in colliding.seen(session) if wanted in (each.a, each.b)),
         events=history.history(session, str(wanted)).events[-_MOST_EVENTS:] if one.record.tip else (),
         logs=_logs(session, one.record),
         outputs=_outputs(session, wanted),
@@ -109,10 +138,9 @@ def _outputs(session: Session, wanted: TaskId) -> tuple[Output, ...]:
 
 
 def _patch(session: Session, record: TaskRecord) -> Patch | None:
-    """What it has changed: as last saved while it is worked on, else as it was handed in."""
+    """What it has changed: as last saved while it is worked on, else as it was handed in. None for nothing."""
     for of, old, new in _ends(session, record):
-        if old is not None and new is not None:
-            data = diffs.patch(session.repo.git(), old, new)
+        if old is not None and new is not None and (data := diffs.patch(session.repo.git(), old, new)):
             text = data[:PATCH_BYTES].decode("utf-8", "replace")
             return Patch(of, text, max(0, len(data) - PATCH_BYTES))
     return None

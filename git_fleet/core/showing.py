@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from git_fleet.core.collisions import Collision
 from git_fleet.core.picture import Picture
 from git_fleet.core.ready import Reason
 from git_fleet.core.reporting import GateLog, Report
@@ -14,7 +15,8 @@ from git_fleet.core.reviewing import TaskReview
 
 
 class Shown(Struct, frozen=True):
-    """One plan. `report` is None as long as it is a draft; then `picture` is all there is. `plans` are all there are."""
+    """One plan. `report` is None as long as it is a draft; then `picture` is all there is. `plans` are all there are,
+    `collisions` those that its tasks have a part in."""
 
     at: datetime
     plans: tuple[PlanRow, ...]
@@ -22,6 +24,7 @@ class Shown(Struct, frozen=True):
     title: str
     picture: Picture
     report: Report | None = None
+    collisions: tuple[Collision, ...] = ()
 
 
 class Patch(Struct, frozen=True):
@@ -43,14 +46,15 @@ class Output(Struct, frozen=True):
 
 
 class Detail(Struct, frozen=True):
-    """One task at one moment. `reasons` say why it cannot be claimed; `prompt` is what its agent is told, or
-    `no_prompt` why that cannot be said."""
+    """One task at one moment. `reasons` say why it cannot be claimed, or handed in; `prompt` is what its agent is
+    told, or `no_prompt` why that cannot be said."""
 
     at: datetime
     plans: tuple[PlanRow, ...]
     task: TaskReview
     base: str
     reasons: tuple[Reason, ...]
+    collisions: tuple[Collision, ...]
     events: tuple[LogLine, ...]
     logs: tuple[GateLog, ...]
     outputs: tuple[Output, ...]

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from git_fleet.core.collisions import WATCH
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
 from git_fleet.core.reviewing import TaskReview
 from git_fleet.core.showing import Detail, Patch, Shown
-from git_fleet.views import matrix
+from git_fleet.views import conflicts, matrix
 from git_fleet.views.layout import layout
 from git_fleet.views.report import Page
 from git_fleet.views.timeline import THIN
@@ -59,6 +60,7 @@ def plan_page(value: Shown, load: Load, *, whole: bool) -> str:
             title=value.title,
             at=value.at,
             busy=_busy(page),
+            collisions=list(conflicts.rows(value.collisions)),
             links=task_path,
             words=matrix,
             thin=THIN,
@@ -81,6 +83,9 @@ def task_page(value: Detail, load: Load, *, whole: bool) -> str:
             title=f"{value.task.id.task}: {value.task.record.task.title}",
             at=value.at,
             acts=list(acts(value.task)),
+            waits=[reason for reason in value.reasons if reason.code == WATCH],
+            reasons=[reason for reason in value.reasons if reason.code != WATCH],
+            collisions=list(conflicts.rows(value.collisions)),
             logs=logs,
             lines=list(patch_lines(value.patch)) if value.patch else [],
             links=task_path,

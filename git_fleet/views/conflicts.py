@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from git_fleet.core.collisions import Collision, Conflicts, Hunk, Kind, SharedFile, Source, Span, why_it_waits
 from git_fleet.views.look import Look, count, line, some, wrapped
@@ -18,6 +18,24 @@ _SAVED = {
     Source.BRANCH: "as it is committed on its branch",
     Source.PROPOSAL: "as it was last handed in",
 }
+
+
+class Row(NamedTuple):
+    """A file in which two collide, what is wrong in it, and the lines of both."""
+
+    of: Collision
+    path: str
+    kind: Kind
+    what: str
+    lines: str
+
+
+def rows(collisions: Iterable[Collision]) -> Iterator[Row]:
+    """All files in which these collide, conflicts first."""
+    for each in sorted(collisions, key=lambda each: each.kind is not Kind.TEXTUAL):
+        for file in each.files:
+            what = _WORDS[file.kind] if file.what in ("", "content") else f"{_WORDS[file.kind]}: {file.what}"
+            yield Row(each, file.path, file.kind, what, _lines(file))
 
 
 def conflicts(value: Conflicts, look: Look) -> str:
@@ -46,16 +64,10 @@ def _headline(value: Conflicts, look: Look) -> str:
 
 def _table(value: Conflicts) -> Table:
     table = Table(("TASK", "AND", "FILE", "WHAT", "LINES"), whole=frozenset({0, 1}))
-    for each in sorted(value.collisions, key=lambda each: each.kind is not Kind.TEXTUAL):
-        for file in each.files:
-            what = _WORDS[file.kind] if file.what in ("", "content") else f"{_WORDS[file.kind]}: {file.what}"
-            table.add(
-                Cell(str(each.a), "bold"),
-                Cell(str(each.b), "bold") if each.b else Cell(each.base, "blue"),
-                file.path,
-                Cell(what, _STYLES[file.kind]),
-                _lines(file),
-            )
+    for row in rows(value.collisions):
+        a, b = row.of.a, row.of.b
+        other = Cell(str(b), "bold") if b else Cell(row.of.base, "blue")
+        table.add(Cell(str(a), "bold"), other, row.path, Cell(row.what, _STYLES[row.kind]), row.lines)
     return table
 
 

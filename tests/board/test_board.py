@@ -14,15 +14,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from git_fleet.app import plan, showing
+from git_fleet.app import plan, showing, work
 from git_fleet.app.session import Session
+from git_fleet.app.showing import Colliding
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import InvalidInput
 from tests.cli.conftest import Fleet
 from tests.support.boards import TOKEN, Asking, answering
 from tests.support.clock import FakeClock
 from tests.support.documents import validate
-from tests.support.fleet import approved, claimed, on_task, open_fleet, saved, task
+from tests.support.fleet import approved, claimed, on_task, open_fleet, saved, task, working_on
 from tests.support.repo import Repo
 from tests.support.stories import tell
 
@@ -193,12 +194,58 @@ def test_a_task_that_is_worked_on_shows_what_was_saved_last(repo: Repo, clock: F
     assert record.state.claim is not None
     worked = Repo(session.repo.common_dir.parent.parent / record.state.claim.worktree)
     worked.commit("Half of it", {"a/half": "half\n"})
-    found = showing.task(session, TaskId("p", "a"))
+    found = showing.task(session, TaskId("p", "a"), Colliding())
     assert found.patch is not None
     assert (found.patch.of, "+half" in found.patch.text) == ("as committed on its branch", True)
     assert "Do a" in found.prompt
     with pytest.raises(InvalidInput):
-        showing.task(session, TaskId("p", "b"))
+        showing.task(session, TaskId("p", "b"), Colliding())
+
+
+def test_a_task_that_has_changed_nothing_yet_shows_no_empty_diff(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "w1", clock)
+    approved(session, task("a"))
+    claimed(session, "a", worktree=True)
+    assert showing.task(session, TaskId("p", "a"), Colliding()).patch is None
+
+
+def test_work_that_collides_is_shown_as_it_was_when_something_last_moved(
+    empty: Asking, repo: Repo, clock: FakeClock
+) -> None:
+    session = open_fleet(repo, "w1", clock)
+    with empty.events() as following:
+        following()
+        name = "<b>both"
+        approved(
+            session,
+            task("a", files=[f"/{name}"], overlap="watch"),
+            task("b", files=[f"/{name}"], overlap="watch"),
+            task("c"),
+        )
+        one = Repo(working_on(session, "a"))
+        clock.advance(1)
+        other = Repo(working_on(session, "b"))
+        one.write(name, "ours\n")
+        other.write(name, "theirs\n")
+        work.renew(session, "a")
+        while "p-collisions" not in (page := empty.get("/plan/p?part=1").text):
+            following()
+    shown = re.sub(
+        r"\s+", " ", re.sub("<[^>]*>", " ", page.partition("p-collisions")[2].partition("p-tasks")[0])
+    )
+    assert "a b &lt;b&gt;both conflict: add/add; the hand-in of b waits 1 × 1" in shown
+    waiting = empty.get("/task/p/b?part=1").text
+    assert "Why it cannot be handed in now" in waiting
+    assert "p-collisions" in waiting
+    assert "p-collisions" not in empty.get("/task/p/c?part=1").text
+    other.write(name, "ours\n")  # which no ref tells of: nothing is looked at for that
+    assert "p-collisions" in empty.get("/task/p/a?part=1").text
+    with empty.events() as following:
+        following()
+        work.renew(session, "b")
+        while "p-collisions" in empty.get("/plan/p?part=1").text:
+            following()
+    assert "p-collisions" not in empty.get("/task/p/a?part=1").text
 
 
 def test_a_closed_plan_can_still_be_looked_at(repo: Repo, clock: FakeClock) -> None:
@@ -208,8 +255,8 @@ def test_a_closed_plan_can_still_be_looked_at(repo: Repo, clock: FakeClock) -> N
     on_task(session, "cancel", "a", reason="no need")
     plan.close(session, "p")
     assert showing.first(session) == "p"
-    assert showing.plan(session, "p").report is not None
-    found = showing.task(session, TaskId("p", "a"))
+    assert showing.plan(session, "p", Colliding()).report is not None
+    found = showing.task(session, TaskId("p", "a"), Colliding())
     assert [event.event for event in found.events] == ["claim", "cancel"]
     assert (found.prompt, bool(found.no_prompt)) == ("", True)
 
