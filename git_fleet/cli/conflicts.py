@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,7 @@ from git_fleet.cli.call import Call, command, examples, look, write, write_json
 
 if TYPE_CHECKING:
     from git_fleet.core.collisions import Conflicts
-
-_HOME_AND_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+    from git_fleet.views.look import Look
 
 
 @click.command(
@@ -50,24 +50,53 @@ def conflicts(call: Call, tasks: tuple[str, ...], watch: bool, strict: bool) -> 
 
 
 def _watch(call: Call, tasks: tuple[str, ...]) -> None:
-    """A terminal shows the last look; into a pipe goes one after the other, with --json a document a line."""
+    """A terminal shows what was found last; into a pipe goes one after the other, with --json a document a line. Ctrl-C
+    is how it ends well."""
     from git_fleet.app import conflicts as comparing
-
-    with call.session(long_lived=True, bulk=False) as session:
-        for number, found in enumerate(comparing.watching(session, tasks)):
-            _show_again(call, found, number)
-
-
-def _show_again(call: Call, found: Conflicts, number: int) -> None:
+    from git_fleet.cli.screen import drawn
     from git_fleet.views import conflicts as views
 
-    if call.as_json:
-        write_json(views.document(found))
-        return
-    how = look(sys.stdout)
-    text = f"{found.at:%H:%M:%S} UTC  {views.conflicts(found, how)}"
-    if how.width:
-        text = _HOME_AND_CLEAR + text
-    elif number:
-        text = "\n" + text
-    write(text)
+    found: list[Conflicts] = []
+    try:
+        with call.session(long_lived=True, bulk=False) as session:
+            looks = comparing.watching(session, tasks)
+            if drawn(call):
+                _draw(looks, found)
+            else:
+                _print(call, looks)
+    except KeyboardInterrupt:
+        for each in found:
+            write(views.conflicts(each, look(sys.stdout)))
+
+
+def _draw(looks: Iterator[Conflicts], found: list[Conflicts]) -> None:
+    """Draw what is found; the last of it is left in `found`."""
+    from git_fleet.cli.screen import Screen
+
+    with Screen(lambda shown, height: fitting(found[-1], shown, height) if found else ()) as screen:
+        for each in looks:
+            found[:] = [each]
+            screen.draw()
+
+
+def fitting(value: Conflicts, shown: Look, height: int) -> list[str]:
+    """The lines of what was found for a screen of this height, of many the first; then how it ends."""
+    from git_fleet.cli.screen import KEYS
+    from git_fleet.views import conflicts as views
+
+    text = views.conflicts(value, shown).split("\n")
+    room = max(0, height - 1)
+    if len(text) > room:
+        text = [*text[: max(0, room - 1)], f"… and {len(text) - room + 1} more lines"][:room]
+    return [*text, shown.paint(f"as of {value.at.astimezone():%H:%M:%S}  {KEYS}", "dim")]
+
+
+def _print(call: Call, looks: Iterator[Conflicts]) -> None:
+    from git_fleet.views import conflicts as views
+
+    for number, found in enumerate(looks):
+        if call.as_json:
+            write_json(views.document(found))
+        else:
+            text = f"{found.at:%H:%M:%S} UTC  {views.conflicts(found, look(sys.stdout))}"
+            write(f"\n{text}" if number else text)

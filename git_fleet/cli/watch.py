@@ -6,8 +6,6 @@ of every second. Where there is no terminal the status is printed again whenever
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 import time
@@ -22,7 +20,7 @@ from git_fleet.app.details import Details
 from git_fleet.app.running.desk import Bell
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, look, write, write_json
-from git_fleet.cli.progress import console
+from git_fleet.cli.screen import KEYS, Screen, drawn
 from git_fleet.core.results import Status
 from git_fleet.errors import FleetError
 from git_fleet.git.watching import RefWatch
@@ -35,24 +33,22 @@ _SHARE = 20
 _LEAST_SECONDS = 1.0
 """The picture is made again after so long, and so seldom that it takes one part in `_SHARE` of the time at most."""
 _REST_SECONDS = 15.0
-_KEYS = "Ctrl-C ends"
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
 def status(call: Call, *, everything: bool) -> None:
     """Show the status until somebody interrupts, which is how this ends well."""
-    drawn = sys.stdout.isatty() and not call.as_json and os.environ.get("TERM") != "dumb"
+    seen: _Seen | None = None
     try:
         with call.session(long_lived=True) as session, _woken(session) as wake:
             seen = _Seen(session)
-            if drawn:
+            if drawn(call):
                 _draw(seen, wake)
             else:
                 _print(call, seen, wake, everything=everything)
     except KeyboardInterrupt:
-        if not drawn:
-            return
-        write(standing.status(seen.value, look(sys.stdout), everything=everything))  # what was there last
+        if seen is not None and drawn(call):
+            write(standing.status(seen.value, look(sys.stdout), everything=everything))  # what was there last
 
 
 class _Seen:
@@ -78,8 +74,7 @@ class _Seen:
 
 
 class _Wake:
-    """Somebody has something new to look at: a thread says that refs have moved, a signal handler that the screen has
-    another size."""
+    """Somebody has something new to look at: a thread says that refs have moved."""
 
     def __init__(self) -> None:
         self.bell = Bell()
@@ -117,38 +112,16 @@ def _woken(session: Session) -> Iterator[_Wake]:
 
 
 def _draw(seen: _Seen, wake: _Wake) -> None:
-    from rich.console import RenderableType
-    from rich.live import Live
-    from rich.text import Text
-
-    terminal = console(sys.stdout, cursor=True)
-
-    def picture() -> RenderableType:
-        size = terminal.size
-        shown = Look(size.width, colour=terminal.color_system is not None)
-        return Text.from_ansi("\n".join(fitting(seen.value, shown, size.height)))
-
-    before = signal.signal(signal.SIGWINCH, lambda *_: wake.bell.ring())
-    try:
-        with Live(
-            console=terminal,
-            get_renderable=picture,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as live:
-            rest = _LEAST_SECONDS
-            while True:
-                live.refresh()
-                rest = seen.look(moved=wake.wait(rest))
-    finally:
-        signal.signal(signal.SIGWINCH, before)
+    with Screen(lambda shown, height: fitting(seen.value, shown, height)) as screen:
+        rest = _LEAST_SECONDS
+        while True:
+            screen.draw()
+            rest = seen.look(moved=wake.wait(rest))
 
 
 def fitting(value: Status, shown: Look, height: int) -> list[str]:
     """The lines of the status for a screen of this height: of many tasks the foremost; then how it ends."""
-    caption = shown.paint(f"{value.at.astimezone():%H:%M:%S}  {_KEYS}", "dim")
+    caption = shown.paint(f"{value.at.astimezone():%H:%M:%S}  {KEYS}", "dim")
     rows = max((len(plan.tasks) for plan in value.plans), default=0)
     while True:
         text = standing.status(value, shown, most_rows=rows).split("\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -111,9 +112,27 @@ def test_watching_draws_again_when_something_has_changed(fighting: tuple[Fleet, 
     command = [sys.executable, "-m", "git_fleet", "conflicts", "--watch"]
     with Terminal(command, cwd=fleet.path, env=dict(os.environ), columns=100) as terminal:
         terminal.until("3 × 3–4")
+        terminal.resize(columns=44, rows=5)
+        terminal.until("… and")
         one.write("unrelated", "this collides with nothing\n")
         one.write("cli.py", LINES)
         terminal.until("0 conflicts")
-        assert terminal.shown.count("\x1b[2J") == 2
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.end()
+        terminal.type("\x03")
+        assert terminal.end() == 0
+    drawn, _, after = terminal.shown.rpartition("\x1b[?1049l")
+    assert drawn.startswith("\x1b[?1049h")  # a screen of its own: what stood there before is not lost
+    assert "\x1b[3J" not in terminal.shown
+    assert "0 conflicts" in Terminal.plain(after)
+
+
+def test_watching_in_a_pipe_gives_a_document_for_each_difference(fighting: tuple[Fleet, Repo, Repo]) -> None:
+    fleet, one, _ = fighting
+    command = [sys.executable, "-m", "git_fleet", "conflicts", "--watch", "--json"]
+    with subprocess.Popen(command, cwd=fleet.path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        kinds = [pair["kind"] for pair in json.loads(process.stdout.readline())["pairs"]]
+        one.write("cli.py", LINES)
+        kinds += [pair["kind"] for pair in json.loads(process.stdout.readline())["pairs"]]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert kinds == ["textual", "same-path"]
