@@ -167,14 +167,13 @@ def _stored(session: Session, record: TaskRecord, why: str) -> Side | None:
     handed_in = state.proposal.commit if state.proposal is not None else None
     if state.state in _HANDED_IN:
         return Side(record, handed_in, Source.PROPOSAL) if handed_in else None
-    found = list(_saved(session, record.id, claim)) if claim is not None else []
-    if len(found) == 2 and _has(session, found[0][0], found[1][0]):
-        found.pop()  # the branch has nothing that was not saved
+    found = [(state.salvaged, Source.SNAPSHOT)] if state.salvaged is not None else []
+    for commit, source in _saved(session, record.id, claim) if claim is not None else ():
+        if not found or not _has(session, found[0][0], commit):
+            found = [(commit, source)]  # else it has nothing that was not saved
     if not found and handed_in is not None:
         found = [(handed_in, Source.PROPOSAL)]
-    if not found and state.salvaged is not None:
-        found = [(state.salvaged, Source.SNAPSHOT)]
-    return Side(record, *found[-1], note=why) if found else None
+    return Side(record, *found[0], note=why) if found else None
 
 
 def _has(session: Session, saved: Oid, tip: Oid) -> bool:

@@ -436,6 +436,19 @@ def test_nobody_waits_for_a_lease_that_has_run_out(session: Session, clock: Fake
     assert hand_in(session, "b").state.state is State.PROPOSED
 
 
+def test_work_that_was_given_up_counts_as_it_was_kept(session: Session, clock: FakeClock) -> None:
+    one, other = two(session, clock)
+    one.write("both.txt", edited(3, word="never committed"))
+    other.write("both.txt", edited(3, word="theirs"))
+    work.release(session, "a")
+    shutil.rmtree(one.path)
+    found = looking.conflicts(session)
+    assert only(found).kind is Kind.TEXTUAL
+    assert [(each.source, each.note) for each in found.work if each.id == A] == [
+        (Source.SNAPSHOT, "its worktree is gone")
+    ]
+
+
 def test_claimed_again_it_is_the_later_one(session: Session, clock: FakeClock) -> None:
     one, _ = fighting(session, clock)
     work.release(session, "a")
