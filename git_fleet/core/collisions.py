@@ -221,7 +221,8 @@ def why_it_waits(collisions: Iterable[Collision], task: TaskId) -> str:
     waited = [each for each in collisions if each.waits == task]
     if not waited:
         return ""
-    names = ", ".join(sorted({str(each.other(task)) for each in waited}))
+    others = sorted({str(each.other(task)) for each in waited})
+    names = f"{', '.join(others)} {'is' if len(others) == 1 else 'are'}"
     paths = sorted({path for each in waited for path in each.paths})
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return f"its hand-in waits until {names} is integrated: they collide in {', '.join(paths[:_SHOWN])}{more}"
+    return f"its hand-in waits until {names} integrated: they collide in {', '.join(paths[:_SHOWN])}{more}"

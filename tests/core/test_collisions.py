@@ -64,6 +64,8 @@ def test_only_who_waits_is_said_to() -> None:
     found = (pair(("x", Kind.TEXTUAL), waits=B), pair(("y", Kind.TEXTUAL)))
     assert why_it_waits(found, B) == "its hand-in waits until p/a is integrated: they collide in x"
     assert why_it_waits(found, A) == ""
+    more = (found[0], replace(found[0], a=TaskId("p", "c")))
+    assert why_it_waits(more, B) == "its hand-in waits until p/a, p/c are integrated: they collide in x"
 
 
 def test_work_that_went_on_elsewhere_says_the_same() -> None:
