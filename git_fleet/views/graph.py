@@ -27,6 +27,10 @@ GLYPHS = {
 _POLICIES = {Overlap.SERIALIZE: "", Overlap.WATCH: " (watched)", Overlap.ACCEPT: " (accepted)"}
 
 
+_NEIGHBOURS = (4, 2, 1)
+_LEAST_TITLE = 12
+
+
 def text(value: Picture, look: Look, *, unicode: bool = True) -> str:
     """The graph, a row for each task, wave by wave. `unicode` says that lines may be drawn with more than ASCII."""
     parts = [_heading(value, look)]
@@ -49,6 +53,17 @@ def _heading(value: Picture, look: Look) -> str:
 
 
 def _rows(value: Picture, look: Look, *, unicode: bool) -> str:
+    """A line for each task: where a terminal is narrow fewer of its neighbours are named, and titles are cut."""
+    for most in _NEIGHBOURS:
+        table = _table(value, most, unicode=unicode)
+        room = look.width - table.width_before_last()
+        if not look.width or room >= _LEAST_TITLE:
+            break
+    table.cut_last(max(room, _LEAST_TITLE) if look.width else 0)
+    return table.render(look)
+
+
+def _table(value: Picture, most: int, *, unicode: bool) -> Table:
     by_id = {node.id: node for node in value.nodes}
     order = [task for wave in value.waves for task in wave]
     before: dict[TaskId, list[TaskId]] = {}
@@ -68,11 +83,11 @@ def _rows(value: Picture, look: Look, *, unicode: bool) -> str:
                 Cell(lane if unicode else plain(lane), STYLES[node.state]),
                 Cell(f"{task.task}{'*' if node.critical else ''}", "bold" if node.critical else ""),
                 Cell(_state(node), STYLES[node.state]),
-                some(list(node.task.needs), 4),
-                some(shared.get(str(task), []), 4),
+                some(list(node.task.needs), most),
+                some(shared.get(str(task), []), most),
                 node.task.title,
             )
-    return table.render(look)
+    return table
 
 
 def _state(node: Node) -> str:

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.picture import Edge, Node, Picture
-from git_fleet.views.look import line
-from git_fleet.views.table import width
+from git_fleet.views.look import JOINERS, line
+from git_fleet.views.table import cut, width
 
 MOST_BOXES = 120
 """Of a plan with more tasks small squares are drawn."""
@@ -70,19 +70,6 @@ class Drawing(Struct, frozen=True):
 def layout(value: Picture) -> Drawing:
     """The drawing of a plan's graph."""
     return _small(value) if len(value.nodes) > MOST_BOXES else _Layers(value).drawing()
-
-
-def cut(text: str, columns: int) -> str:
-    """So much of a text as fits into these columns, its end marked where it is longer."""
-    if width(text) <= columns:
-        return text
-    kept, used = "", 1
-    for char in text:
-        used += width(char)
-        if used > columns:
-            break
-        kept += char
-    return kept.rstrip() + "…"
 
 
 # --- boxes -------------------------------------------------------------------------------------------
@@ -178,7 +165,7 @@ class _Layers:
         for number, node in enumerate(self._value.nodes):
             room = self._wide - _FRAME
             name = cut(line(node.id.task), int((room - _LETTER * len(node.state)) / _BOLD))
-            title = cut(line(node.task.title), int((room + _FRAME / 3) / _LETTER))
+            title = cut(line(node.task.title, keep=JOINERS), int((room + _FRAME / 3) / _LETTER))
             yield Box(node, self._left(node.wave), middles[number] - _HIGH / 2, name, title)
 
     def _path(self, way: Sequence[int], middles: Mapping[int, float]) -> str:

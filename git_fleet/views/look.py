@@ -27,6 +27,8 @@ class Look(Struct, frozen=True):
 
 
 PLAIN = Look()
+JOINERS = "\u200c\u200d"
+"""What scripts and emoji are written with. Browsers know how; on a terminal they would shift what follows."""
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 

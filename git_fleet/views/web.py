@@ -21,16 +21,16 @@ from git_fleet.core.lessons import duration
 from git_fleet.core.picture import Picture
 from git_fleet.core.reporting import Report
 from git_fleet.views import matrix
-from git_fleet.views.layout import cut, layout
-from git_fleet.views.look import count, line, since, size
+from git_fleet.views.layout import layout
+from git_fleet.views.look import JOINERS, count, line, since, size
 from git_fleet.views.report import MOST_FILES, Page, gates_tone, refused, tone
+from git_fleet.views.table import cut
 from git_fleet.views.timeline import THIN
 
 Load = Callable[[str], str]
 """The text of a template or a style by its name (resources.web)."""
 
-_KEEP = "\n\t\u200c\u200d"
-"""Line ends, and the joiners that scripts and emoji are written with."""
+_KEEP = f"\n\t{JOINERS}"
 
 
 def graph_svg(value: Picture, load: Load) -> str:

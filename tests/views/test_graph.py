@@ -59,6 +59,16 @@ def test_a_graph_nobody_could_follow_is_not_drawn() -> None:
     assert "│" not in graph.text(drawn(task("a"), task("b")), PLAIN)
 
 
+def test_on_a_narrow_terminal_a_task_is_a_line_still() -> None:
+    tasks = [
+        task(f"task-{n}", files=["x"], overlap=Overlap.WATCH, title="Do " + "much " * 40) for n in range(9)
+    ]
+    found = graph.text(drawn(*tasks), Look(80)).split("\n\n")[1].splitlines()
+    assert len(found) == 1 + len(tasks)
+    assert max(map(len, found)) <= 80
+    assert "task-1 (watched) and 7 more" in found[1]
+
+
 def test_titles_cannot_steer_the_terminal_nor_the_drawing() -> None:
     hostile = drawn(
         task("a", title=EVIL), task("b", "a", title='"]; click t0 "javascript:alert(1)" <script>`')

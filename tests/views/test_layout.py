@@ -7,8 +7,8 @@ import pytest
 
 from git_fleet import resources
 from git_fleet.core.picture import Picture
-from git_fleet.views.layout import MOST_BOXES, cut, layout
-from git_fleet.views.table import width
+from git_fleet.views.layout import MOST_BOXES, layout
+from git_fleet.views.table import cut, width
 from git_fleet.views.web import graph_svg
 from tests.support.pictures import drawn, plan_of, task
 
@@ -57,6 +57,10 @@ def test_a_title_is_cut_by_the_columns_it_takes() -> None:
 
 def hostile() -> Picture:
     return drawn(task("a", title='</text><script>alert(1)</script>"\u202e' + "x" * 10_000), task("b", "a"))
+
+
+def test_a_drawing_keeps_the_joiners_of_an_emoji() -> None:
+    assert "&#128105;&#8205;&#128105;" in graph_svg(drawn(task("a", title="👩\u200d👩 do it")), resources.web)
 
 
 def test_a_drawing_shows_hostile_titles_as_text() -> None:
