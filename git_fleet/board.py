@@ -351,8 +351,16 @@ class Board:
             self._pages.clear()
         key = request.url.path, "part" not in request.query_params
         if key not in self._pages:
-            self._pages[key] = loop.run_in_executor(self._lane, self._make, show, key[1])
+            made = loop.run_in_executor(self._lane, self._make, show, key[1])
+            self._pages[key] = made
+            made.add_done_callback(lambda _: self._drop_unless_well(key, made))
         return await asyncio.shield(self._pages[key])
+
+    def _drop_unless_well(self, key: tuple[str, bool], made: asyncio.Future[Response]) -> None:
+        """What could not be shown may be shown the next time, without that a ref has moved."""
+        well = not made.cancelled() and made.exception() is None and made.result().status_code == 200
+        if not well and self._pages.get(key) is made:
+            del self._pages[key]
 
     def _make(self, show: Show, whole: bool) -> Response:
         began = time.monotonic()

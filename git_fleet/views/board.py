@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from git_fleet.core.collisions import WATCH
 from git_fleet.core.ids import TaskId
-from git_fleet.core.model import State
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.reviewing import TaskReview
 from git_fleet.core.showing import Detail, Patch, Shown
 from git_fleet.views import conflicts, matrix
@@ -82,7 +82,7 @@ def task_page(value: Detail, load: Load, *, whole: bool) -> str:
             current=value.task.id.plan,
             title=f"{value.task.id.task}: {value.task.record.task.title}",
             at=value.at,
-            acts=list(acts(value.task)),
+            acts=list(acts(value)),
             waits=[reason for reason in value.reasons if reason.code == WATCH],
             reasons=[reason for reason in value.reasons if reason.code != WATCH],
             collisions=list(conflicts.rows(value.collisions)),
@@ -114,11 +114,20 @@ def _busy(page: Page | None) -> list[TaskReview]:
     return [task for task in tasks if task.state in _AT_WORK]
 
 
-def acts(task: TaskReview) -> Iterator[Act]:
+def acts(value: Detail) -> Iterator[Act]:
     """What can be done about a task as it stands, and how to look closer."""
-    name, state = str(task.id), task.record.state
+    task = value.task
+    if not any(row.plan == task.id.plan and row.state is PlanState.CLOSED for row in value.plans):
+        yield from _changes(task, ready=not value.reasons)
+    if task.record.state.attempt:
+        yield Act("all that its agents printed", f"git fleet log {task.id} --output")
+    yield Act("as its reviewer sees it", f"git fleet review {task.id.plan} --task {task.id.task}")
+
+
+def _changes(task: TaskReview, *, ready: bool) -> Iterator[Act]:
+    name = str(task.id)
     match task.state:
-        case State.PENDING:
+        case State.PENDING | State.REWORK if ready:
             yield Act("take it", f"git fleet claim {name}")
         case State.CLAIMED:
             yield Act("watch its agent", f"git fleet attach {name}")
@@ -131,15 +140,10 @@ def acts(task: TaskReview) -> Iterator[Act]:
         case State.BLOCKED:
             yield Act("let it go on", f"git fleet unblock {name}")
             yield Act("give it up for now", f"git fleet shelve {name}")
-        case State.REWORK:
-            yield Act("take it up again", f"git fleet claim {name}")
         case State.INTEGRATED:
             yield Act("take exactly its commit back", f"git fleet revert {name}")
         case State.CANCELLED | State.REVERTED:
             yield Act("bring it back", f"git fleet reopen {name}")
-    if state.attempt:
-        yield Act("all that its agents printed", f"git fleet log {name} --output")
-    yield Act("as its reviewer sees it", f"git fleet review {task.id.plan} --task {task.id.task}")
 
 
 def patch_lines(patch: Patch) -> Iterator[PatchLine]:

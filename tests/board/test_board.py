@@ -19,6 +19,7 @@ from git_fleet.app.session import Session
 from git_fleet.app.showing import Colliding
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import InvalidInput
+from git_fleet.views import board as pages
 from tests.cli.conftest import Fleet
 from tests.support.boards import TOKEN, Asking, answering
 from tests.support.clock import FakeClock
@@ -259,6 +260,28 @@ def test_a_closed_plan_can_still_be_looked_at(repo: Repo, clock: FakeClock) -> N
     found = showing.task(session, TaskId("p", "a"), Colliding())
     assert [event.event for event in found.events] == ["claim", "cancel"]
     assert (found.prompt, bool(found.no_prompt)) == ("", True)
+    assert [act.command for act in pages.acts(found)] == [
+        "git fleet log p/a --output",
+        "git fleet review p --task a",
+    ]
+
+
+def test_a_task_is_to_be_claimed_only_once_it_can_be(repo: Repo, clock: FakeClock) -> None:
+    session = open_fleet(repo, "w1", clock)
+    approved(session, task("a"), task("b", needs=["a"]))
+    claims = [
+        next(act.command for act in pages.acts(showing.task(session, TaskId("p", name), Colliding())))
+        for name in ("a", "b")
+    ]
+    assert claims == ["git fleet claim p/a", "git fleet review p --task b"]
+
+
+def test_what_could_not_be_shown_is_tried_anew(shown: Asking, repo: Repo) -> None:
+    assert shown.get("/").status == 303
+    away = repo.path.rename(repo.path.with_name("away"))
+    assert shown.get("/plan/shop").status == 404
+    away.rename(repo.path)
+    assert shown.get("/plan/shop").status == 200
 
 
 # --- the command ---------------------------------------------------------------------------------
