@@ -2,7 +2,8 @@
 
 Who may look: a request must come to a name of this machine's loopback (`Host`), from no other site (`Origin`,
 `Sec-Fetch-Site`), and know the token that the address was printed with; the first page puts it into a cookie, so
-that it leaves the address bar. Everything but GET and HEAD is refused. The pages' policy allows our own script and
+that it leaves the address bar. A browser that is started for it gets another one, which counts once: everybody on the
+machine can read how a program was started. Everything but GET and HEAD is refused. The pages' policy allows our own script and
 style, and no other.
 
 What moves: one thread waits for refs (git/watching.py) and wakes those who look; each asks for its page again, which
@@ -62,16 +63,17 @@ _HEADERS = (
 )
 
 
-def serve(opened: Callable[[], Session], listening: socket.socket, token: str) -> None:
-    """Answer on this socket until a signal comes. `opened` opens a session of the repository."""
-    server(opened, listening.getsockname()[1], token).run(sockets=[listening])
+def serve(opened: Callable[[], Session], listening: socket.socket, token: str, once: str = "") -> None:
+    """Answer on this socket until a signal comes. `opened` opens a session of the repository; `once` is as good as
+    the token to the first who comes with it."""
+    server(opened, listening.getsockname()[1], token, once).run(sockets=[listening])
 
 
-def server(opened: Callable[[], Session], port: int, token: str) -> Server:
+def server(opened: Callable[[], Session], port: int, token: str, once: str = "") -> Server:
     """What answers to whoever knows the token, once it is run with a socket of that port."""
     board = Board(opened)
     config = uvicorn.Config(
-        application(board, port, token),
+        application(board, port, token, once),
         access_log=False,  # the token is in the first address
         log_level="error",
         date_header=False,
@@ -85,7 +87,7 @@ def server(opened: Callable[[], Session], port: int, token: str) -> Server:
     return Server(config, board)
 
 
-def application(board: Board, port: int, token: str) -> Starlette:
+def application(board: Board, port: int, token: str, once: str = "") -> Starlette:
     """The board as an ASGI application that is reached at this port."""
     return Starlette(
         routes=[
@@ -96,7 +98,7 @@ def application(board: Board, port: int, token: str) -> Starlette:
             Route("/static/board.css", board.style),
             Route("/static/board.js", board.script),
         ],
-        middleware=[Middleware(Guard, port=port, token=token)],
+        middleware=[Middleware(Guard, port=port, token=token, once=once)],
         lifespan=board.living,
     )
 
@@ -132,9 +134,9 @@ class Server(uvicorn.Server):
 class Guard:
     """Lets through who may look, and puts the policy on every answer."""
 
-    def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
+    def __init__(self, app: ASGIApp, *, port: int, token: str, once: str) -> None:
         self._app = app
-        self._token = token.encode()
+        self._token, self._once = token, once
         self._cookie = f"fleet-board-{port}"  # cookies are shared by all ports of a host
         self._hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost", "[::1]"))
         self._origins = frozenset(f"http://{host}" for host in self._hosts)
@@ -169,16 +171,26 @@ class Guard:
         if (origin is not None and origin not in self._origins) or site not in ("none", "same-origin"):
             return PlainTextResponse("the board answers to no other site\n", 403)
         given = request.query_params.get("token")
-        if given is not None and request.url.path == "/" and self._knows(given):
+        if given is not None and request.url.path == "/" and (self._knows(given) or self._redeems(given)):
             there = RedirectResponse("/", 303)
-            there.set_cookie(self._cookie, given, httponly=True, samesite="strict")
+            there.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return there
         if self._knows(request.cookies.get(self._cookie, "")):
             return None
         return PlainTextResponse("open the address that git fleet board has printed: it has a token\n", 403)
 
     def _knows(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+        return _same(given, self._token)
+
+    def _redeems(self, given: str) -> bool:
+        if not self._once or not _same(given, self._once):
+            return False
+        self._once = ""
+        return True
+
+
+def _same(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
 
 
 class Pulse:

@@ -38,7 +38,7 @@ def board(call: Call, port: int, opening: bool) -> None:
         ) from error
     with call.session():  # where this is no repository it is said now
         pass
-    token = secrets.token_urlsafe(24)
+    token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     with _listening(face.HOST, port) as sock:
         place = f"{face.HOST}:{sock.getsockname()[1]}"
         url = f"http://{place}/?token={token}"
@@ -48,8 +48,8 @@ def board(call: Call, port: int, opening: bool) -> None:
         if opening:
             import webbrowser
 
-            webbrowser.open(url)
-        face.serve(lambda: call.session(long_lived=True), sock, token)
+            webbrowser.open(f"http://{place}/?token={once}")
+        face.serve(lambda: call.session(long_lived=True), sock, token, once if opening else "")
 
 
 def _listening(host: str, port: int) -> socket.socket:

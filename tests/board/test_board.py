@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.errors import InvalidInput
 from git_fleet.views import board as pages
 from tests.cli.conftest import Fleet
-from tests.support.boards import TOKEN, Asking, answering
+from tests.support.boards import ONCE, TOKEN, Asking, answering
 from tests.support.clock import FakeClock
 from tests.support.documents import validate
 from tests.support.fleet import approved, claimed, on_task, open_fleet, saved, task, working_on
@@ -66,6 +67,13 @@ def test_only_who_knows_the_token_may_look_and_it_leaves_the_address_bar(empty: 
     ):
         refused = empty.get(path, cookie=cookie)
         assert (refused.status, refused.text[:16]) == (403, "open the address"), path
+
+
+def test_the_token_of_a_browser_that_is_started_counts_once(empty: Asking) -> None:
+    assert empty.get(f"/plan/p?token={ONCE}", cookie="").status == 403
+    first, again = (empty.get(f"/?token={ONCE}", cookie="") for _ in range(2))
+    assert (first.status, again.status) == (303, 403)
+    assert first.headers["set-cookie"].startswith(f"{empty.cookie};")
 
 
 @pytest.mark.parametrize(
@@ -287,15 +295,25 @@ def test_what_could_not_be_shown_is_tried_anew(shown: Asking, repo: Repo) -> Non
 # --- the command ---------------------------------------------------------------------------------
 
 
-def test_the_command_prints_its_address_and_ends_at_once_when_interrupted(approved: Fleet) -> None:
-    command = [sys.executable, "-m", "git_fleet", "-C", str(approved.path), "board", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def test_the_command_prints_its_address_and_ends_at_once_when_interrupted(
+    approved: Fleet, tmp_path: Path
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" >"$0.told"\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "git_fleet", "-C", str(approved.path), "board", "--json", "--open"]
+    pipe, env = subprocess.PIPE, {**os.environ, "BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env) as process:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         validate(said, "board")
         assert urlsplit(said["url"]).port == said["port"]
         asking = Asking(said["port"], said["url"].partition("token=")[2])
         assert asking.get("/plan/app").status == 200
+        told = urlsplit((tmp_path / "browser.told").read_text().strip())
+        assert told.port == said["port"]
+        assert asking.token not in told.query  # everybody may read how a browser was started
+        assert asking.get(f"/?{told.query}", cookie="").headers["set-cookie"].startswith(asking.cookie)
         with asking.events() as following:
             assert following() == 0
             os.kill(process.pid, signal.SIGINT)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from git_fleet import board
 from git_fleet.app.session import Session
 
-TOKEN = "a-token-that-nobody-knows"
+TOKEN, ONCE = "a-token-that-nobody-knows", "another-that-counts-once"
 
 
 class Answer(NamedTuple):
@@ -81,7 +81,7 @@ def answering(opened: Callable[[], Session]) -> Iterator[Asking]:
     """A board that runs until the context ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
-        made = board.server(opened, port, TOKEN)
+        made = board.server(opened, port, TOKEN, ONCE)
         running = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
         running.start()
         try:
