@@ -120,7 +120,9 @@ def waited_for(
     return found.waiting(record.id)
 
 
-def waiting(session: Session, snapshot: Snapshot) -> dict[TaskId, tuple[Collision, ...]]:
+def waiting(
+    session: Session, snapshot: Snapshot, known: Known | None = None
+) -> dict[TaskId, tuple[Collision, ...]]:
     """The tasks whose hand-in waits, each with the collisions that it waits for. Costs nothing as long as no two
     tasks that are watched are at work. Raises GitFailed."""
     overlaps, host = _overlaps(session, snapshot), session.around.host
@@ -129,7 +131,7 @@ def waiting(session: Session, snapshot: Snapshot) -> dict[TaskId, tuple[Collisio
         first = list(collisions.keeps_waiting(record, snapshot, overlaps, host))
         if first and record.state.state is State.CLAIMED:
             wanted |= {one.id: one for one in (record, *first)}
-    found = _compare(session, snapshot, list(wanted.values())) if wanted else None
+    found = _compare(session, snapshot, list(wanted.values()), known=known) if wanted else None
     return {task: waits for task in wanted if found is not None and (waits := found.waiting(task))}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -33,6 +34,9 @@ from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.store import names, plans
 
+if TYPE_CHECKING:
+    from git_fleet.app.comparing import Known
+
 _MOST_IN_WAVES = 2_000
 """Tasks of a plan whose waves are counted: of more nobody reads them, and it would take longer than the rest."""
 
@@ -46,8 +50,10 @@ def status(session: Session, *, details: bool = True) -> Status:
     return standing(session, session.snapshot(), Details() if details else None)
 
 
-def standing(session: Session, snapshot: Snapshot, look: Details | None) -> Status:
-    """The fleet as the snapshot has it. Who looks again and again hands in the same `look` each time."""
+def standing(
+    session: Session, snapshot: Snapshot, look: Details | None, known: Known | None = None
+) -> Status:
+    """The fleet as the snapshot has it. Who looks again and again hands in the same `look` and `known` each time."""
     if not snapshot.plans:
         main = _main(session)
         return Status(snapshot.at, (), main, "", (advice.first_step(main, set_up=_set_up(session)),))
@@ -63,7 +69,7 @@ def standing(session: Session, snapshot: Snapshot, look: Details | None) -> Stat
     made = (_plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown)
     return Status(
         at=snapshot.at,
-        plans=waiting.shown(session, snapshot, made) if look is not None else tuple(made),
+        plans=waiting.shown(session, snapshot, made, known) if look is not None else tuple(made),
         main=_main(session),
         lead=_lead(snapshot),
         steps=advice.steps(

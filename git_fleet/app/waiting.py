@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,6 +15,9 @@ from git_fleet.core.ready import Reason
 from git_fleet.core.results import PlanStatus, TaskRow
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Collides, FleetError
+
+if TYPE_CHECKING:
+    from git_fleet.app.comparing import Known
 
 
 def require_turn(session: Session, record: TaskRecord, commit: Oid | None) -> None:
@@ -53,14 +57,16 @@ def reasons(session: Session, snapshot: Snapshot, record: TaskRecord) -> list[Re
     return [Reason(WATCH, why_it_waits(found, record.id), fix)]
 
 
-def shown(session: Session, snapshot: Snapshot, plans: Iterable[PlanStatus]) -> tuple[PlanStatus, ...]:
+def shown(
+    session: Session, snapshot: Snapshot, plans: Iterable[PlanStatus], known: Known | None = None
+) -> tuple[PlanStatus, ...]:
     """`status` with the hand-ins that wait. What hinders looking into work hinders no look at the tasks."""
     if not _watches(snapshot):
         return tuple(plans)
     from git_fleet.app import conflicts
 
     try:
-        waiting = conflicts.waiting(session, snapshot)
+        waiting = conflicts.waiting(session, snapshot, known)
     except FleetError:
         waiting = {}
     if not waiting:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from git_fleet.app import status as looking
+from git_fleet.app.comparing import Known
 from git_fleet.app.details import Details
 from git_fleet.app.running.desk import Bell
 from git_fleet.app.session import Session
@@ -56,7 +57,7 @@ class _Seen:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._details = Details()
+        self._details, self._known = Details(), Known()
         self._snapshot = session.snapshot()
         self.value = self._again()
 
@@ -70,7 +71,7 @@ class _Seen:
 
     def _again(self) -> Status:
         now = replace(self._snapshot, at=self._session.now())
-        return looking.standing(self._session, now, self._details)
+        return looking.standing(self._session, now, self._details, self._known)
 
 
 class _Wake:

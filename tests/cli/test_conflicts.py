@@ -125,6 +125,22 @@ def test_watching_draws_again_when_something_has_changed(fighting: tuple[Fleet, 
     assert "0 conflicts" in Terminal.plain(after)
 
 
+def test_status_merges_nothing_again_that_is_as_it_was(
+    fighting: tuple[Fleet, Repo, Repo], tmp_path: Path
+) -> None:
+    fleet, one, _ = fighting
+    trace = tmp_path / "trace"
+    env = {**os.environ, "GIT_TRACE": str(trace)}
+    with Terminal(
+        [sys.executable, "-m", "git_fleet", "status", "--watch"], cwd=fleet.path, env=env
+    ) as terminal:
+        terminal.until("its hand-in waits")
+        terminal.until_so(lambda: terminal.shown.count("\x1b[H") > 3, "more pictures")
+        assert trace.read_text().count("built-in: git merge-tree") == 1
+        one.write("cli.py", LINES)
+        terminal.until_so(lambda: "its hand-in waits" not in terminal.shown.split("\x1b[H")[-1], "another")
+
+
 def test_watching_in_a_pipe_gives_a_document_for_each_difference(fighting: tuple[Fleet, Repo, Repo]) -> None:
     fleet, one, _ = fighting
     command = [sys.executable, "-m", "git_fleet", "conflicts", "--watch", "--json"]
