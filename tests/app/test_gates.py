@@ -82,7 +82,7 @@ def test_a_checkout_that_is_gone_is_an_error(tmp_path: Path) -> None:
 
 
 def test_out_of_time_is_a_failure(tmp_path: Path) -> None:
-    found = run("echo ready; sleep 1000", tmp_path, timeout=0.2)
+    found = run("echo ready; exec sleep 1000", tmp_path, timeout=0.2)
     assert (found.outcome, found.code, found.reason) == (Outcome.FAIL, None, "ran out of time (0.2 s)")
     assert found.tail == "ready"
 
