@@ -22,6 +22,7 @@ ON_THE_REPOSITORY: tuple[Check, ...] = (
     setup.git_itself,
     setup.history_whole,
     setup.hooks,
+    setup.wall,
     machine.lock_files,
     logs.task_logs,
     logs.plan_logs,

@@ -17,6 +17,8 @@ from git_fleet import resources
 HOOKS = ("pre-commit", "commit-msg", "pre-push", "reference-transaction")
 AGENT = "agent"
 """Beside git's hooks: what coding agents' own hooks call."""
+WALL = "pre-receive"
+"""What guards a repository that others push to."""
 
 KEPT = ".pre-fleet"
 """What follows the name of a hook that was there before ours; ours runs it."""
@@ -78,11 +80,13 @@ def owner(path: Path) -> Owner:
     return Owner.FRAMEWORK if any(mark in text for mark in _FRAMEWORKS) else Owner.OTHER
 
 
-def shim(hook: str) -> bytes:
-    """The installed form of a hook: one file, with this Python and this package written into it."""
+def shim(hook: str, *, plain: bool = False) -> bytes:
+    """The installed form of a hook: one file, with this Python and this package written into it; `plain`: with
+    none, so that it decides in shell alone and serves on any machine."""
     folder = resources.hooks_dir()
     shared = (folder / "common.sh").read_text(encoding="utf-8")
-    for placeholder, value in (("@PYTHON@", sys.executable), ("@PACKAGE@", str(_package_parent()))):
+    python, package = ("", "") if plain else (sys.executable, str(_package_parent()))
+    for placeholder, value in (("@PYTHON@", python), ("@PACKAGE@", package)):
         shared = shared.replace(f"'{placeholder}'", _quoted(value))
     text = (folder / hook).read_text(encoding="utf-8")
     return text.replace(_SOURCED, shared).encode("utf-8", "surrogateescape")

@@ -54,11 +54,12 @@ class Action(StrEnum):
 
 
 class Step(NamedTuple):
-    """One thing to do, or done, for one hook."""
+    """One thing to do, or done, for one hook. `plain`: as a shim that needs no Python."""
 
     action: Action
     hook: str
     path: Path
+    plain: bool = False
 
 
 class InstallReport(Struct, frozen=True):
@@ -129,8 +130,20 @@ def install(repo: Repository, *, config_hooks: bool = False) -> InstallReport:
     hooks claim one place), GitFailed (cannot write).
     """
     report = plan_install(repo, config_hooks=config_hooks)
-    _apply(repo, report)
+    apply(repo, report)
     return report
+
+
+def plan_wall(repo: Repository, *, plain: bool) -> InstallReport:
+    """What puts the wall into a repository that others push to, beside a hook that is there. Raises NeedsPerson."""
+    folder = _layout(repo).folder
+    return InstallReport(folder, tuple(_plan_file(folder, hookfiles.WALL, plain=plain)))
+
+
+def plan_wall_out(repo: Repository) -> InstallReport:
+    """What takes the wall out again."""
+    folder = _layout(repo).folder
+    return InstallReport(folder, tuple(_plan_out(folder, hookfiles.WALL)))
 
 
 def plan_uninstall(repo: Repository) -> InstallReport:
@@ -157,7 +170,7 @@ def uninstall(repo: Repository) -> InstallReport:
     Raises GitFailed when it cannot write.
     """
     report = plan_uninstall(repo)
-    _apply(repo, report)
+    apply(repo, report)
     return report
 
 
@@ -253,32 +266,32 @@ def _tracked(repo: Repository, steps: list[Step]) -> tuple[Path, ...]:
 # --- what to do ----------------------------------------------------------------------------------
 
 
-def _plan_file(folder: Path, hook: str) -> Iterator[Step]:
+def _plan_file(folder: Path, hook: str, *, plain: bool = False) -> Iterator[Step]:
     """One hook in a folder outside the work tree."""
     target, old = folder / hook, folder / (hook + _OLD)
     if hookfiles.owner(target) is Owner.FRAMEWORK:
         target = folder / (hook + _LEGACY)
     found = hookfiles.owner(target)
     if found in (Owner.NOBODY, Owner.OURS):
-        yield _plan_shim(target, hook)
+        yield _plan_shim(target, hook, plain=plain)
     else:
         kept = folder / (hook + KEPT)
         if os.path.lexists(kept) and not hookfiles.same_file(target, kept):
             raise NeedsPerson(
                 f"{target} and {kept.name} beside it are both hooks of others; only one can be kept",
-                hint=f"make one of the two, move the other away, then: git fleet init ({folder})",
+                hint=f"make one of the two, move the other away, then the same command again ({folder})",
             )
-        yield Step(Action.CHAIN, hook, target)
+        yield Step(Action.CHAIN, hook, target, plain)
     if hookfiles.owner(old) is Owner.OURS:  # lefthook moved it there
         yield Step(Action.REMOVE, hook, old)
 
 
-def _plan_shim(path: Path, hook: str) -> Step:
+def _plan_shim(path: Path, hook: str, *, plain: bool = False) -> Step:
     """Our shim at a place that is free or ours."""
     if hookfiles.owner(path) is not Owner.OURS:
-        return Step(Action.INSTALL, hook, path)
-    fresh = path.read_bytes() == hookfiles.shim(hook) and os.access(path, os.X_OK)
-    return Step(Action.KEEP if fresh else Action.UPDATE, hook, path)
+        return Step(Action.INSTALL, hook, path, plain)
+    fresh = path.read_bytes() == hookfiles.shim(hook, plain=plain) and os.access(path, os.X_OK)
+    return Step(Action.KEEP if fresh else Action.UPDATE, hook, path, plain)
 
 
 def _plan_scripts(repo: Repository, layout: _Layout) -> InstallReport:
@@ -343,7 +356,8 @@ def _command(repo: Repository, hook: str) -> str:
 # --- doing it ------------------------------------------------------------------------------------
 
 
-def _apply(repo: Repository, report: InstallReport) -> None:
+def apply(repo: Repository, report: InstallReport) -> None:
+    """Do what was planned. Raises GitFailed when it cannot write."""
     for step in report.steps:
         try:
             _do(repo, step)
@@ -353,10 +367,10 @@ def _apply(repo: Repository, report: InstallReport) -> None:
 
 
 def _do(repo: Repository, step: Step) -> None:
-    action, hook, path = step
+    action, hook, path, plain = step
     kept = path.with_name(hook + KEPT)
     if action in (Action.INSTALL, Action.UPDATE, Action.CHAIN):
-        new = hookfiles.write_beside(path, hookfiles.shim(hook), 0o755)
+        new = hookfiles.write_beside(path, hookfiles.shim(hook, plain=plain), 0o755)
         if action is Action.CHAIN:
             hookfiles.keep(path, kept)
         new.replace(path)

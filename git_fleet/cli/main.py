@@ -34,7 +34,7 @@ from git_fleet.errors import FleetError, InvalidInput, disk_error
 from git_fleet.views.look import Look, lines
 
 SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Set up": {"setup": ("init", "doctor"), "completion": ("completion",), "demo": ("demo",)},
+    "Set up": {"setup": ("init", "doctor", "guard"), "completion": ("completion",), "demo": ("demo",)},
     "The plan": {"plan": ("plan",)},
     "A task's life": {
         "claim": ("claim", "renew", "release"),

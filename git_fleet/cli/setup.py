@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -45,6 +46,41 @@ def init(call: Call, uninstall: bool, agents: bool, config_hooks: bool, dry_run:
             found = initialise.initialise(session, config_hooks=config_hooks, agents=agents, dry_run=dry_run)
     call.show(
         lambda: machine.init(found, dry_run=dry_run), lambda look: upkeep.init(found, look, dry_run=dry_run)
+    )
+
+
+@click.command(
+    epilog=examples(
+        "git fleet guard --server /srv/git/app.git              on the server: who may move which ref, and how",
+        "git fleet guard --server /srv/git/app.git --plain      in git and sh alone, where no git-fleet is to run",
+        "git fleet guard --server /srv/git/app.git --uninstall",
+    )
+)
+@click.option(
+    "--server",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="BARE_REPO",
+    help="The repository that all push to.",
+)
+@click.option("--plain", is_flag=True, help="Only the rules for refs, which need no git-fleet to run there.")
+@click.option("--uninstall", is_flag=True, help="Take the hook out again, and put the old one back.")
+@dry_run_option
+@command
+def guard(call: Call, server: Path, plain: bool, uninstall: bool, dry_run: bool) -> None:
+    """Guard a repository that is pushed to: refuse, with the reason, what a worker may not do."""
+    from git_fleet.app import guarding
+    from git_fleet.views import guard as shown
+
+    if uninstall and plain:
+        raise click.UsageError("--uninstall takes either kind of wall out: it goes without --plain")
+    place = call.directory / server
+    if uninstall:
+        found = guarding.take_out(place, dry_run=dry_run)
+    else:
+        found = guarding.guard(place, plain=plain, dry_run=dry_run)
+    call.show(
+        lambda: shown.document(found, dry_run=dry_run), lambda look: shown.text(found, look, dry_run=dry_run)
     )
 
 

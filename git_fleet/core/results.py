@@ -326,6 +326,17 @@ class InitReport(Struct, frozen=True):
     agents: tuple[str, ...] = ()
 
 
+class WallReport(Struct, frozen=True):
+    """What `guard --server` did, or would do, to the bare repository `place`. `strength`: "rules" for refs alone,
+    "contents" for what is pushed as well, "" for no wall; `allowed` is the file that says who may push."""
+
+    place: str
+    strength: str
+    allowed: str
+    changes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
 class LeadView(Struct, frozen=True):
     """Who leads; an empty holder means nobody. `mine` says that this worktree does."""
 

@@ -80,3 +80,17 @@ def test_worktrees_of_ended_tasks_are_removed_and_others_stay(approved: Fleet) -
     (row,) = approved.json("cleanup", "cleanup", "43", code=1)["worktrees"]
     assert (row["kept"], trees["43"].is_dir()) == ("active", True)
     assert approved("cleanup", "43").out.startswith("- app/43 keeps ")
+
+
+def test_a_server_is_walled_and_opened_again(repo: Repo, fleet: Fleet, tmp_path: Path) -> None:
+    server = str(tmp_path / "hub.git")
+    repo.run_git("clone", "--quiet", "--bare", ".", server)
+    rehearsed = fleet.json("guard", "guard", "--server", server, "--dry-run")
+    assert not (tmp_path / "hub.git/hooks/pre-receive").exists()
+    made = fleet.json("guard", "guard", "--server", server)
+    assert made["changes"] == rehearsed["changes"]
+    assert made["strength"] == "contents"
+    assert "name them in" in fleet.ok("guard", "--server", server)
+    assert "nothing guards" in fleet.ok("guard", "--server", server, "--uninstall")
+    for wrong in ((), ("--server", str(repo.path)), ("--server", "nowhere")):
+        assert fleet("guard", *wrong).code == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -16,16 +16,17 @@ from git_fleet.core.model import PENDING, PlanLog, TaskState
 from git_fleet.errors import FleetError, UnknownFormat
 from git_fleet.git.formats import Object, parse_commit
 from git_fleet.store import archive, guard, log, names, plans
+from git_fleet.store.base import Store
 from git_fleet.store.log import Entry
 
 _RESTORE = (
     "nothing repairs this by itself: bring the ref back from a clone or a backup, or keep it for inspection"
 )
-_BROKEN = (KeyError, TypeError, ValueError, AttributeError)
+BROKEN = (KeyError, TypeError, ValueError, AttributeError)
 """What reading a document that is no document of ours raises."""
 
 
-class _Chain(Struct):
+class Chain(Struct):
     """A log as far as it can be read, newest first; `damage` says why not further."""
 
     entries: list[Entry] = field(default_factory=list)
@@ -34,15 +35,15 @@ class _Chain(Struct):
 
 def task_logs(session: Session) -> Iterator[Finding]:
     """Each task's state is what its events make of it."""
-    for ref, chain in _read(session, session.store.refs.read(names.TASK_LOGS)).items():
-        yield from _judge(ref.removeprefix(names.TASK_LOGS), chain, _fold_task)
+    for ref, chain in chains(session.store, session.store.refs.read(names.TASK_LOGS)).items():
+        yield from _judge(ref.removeprefix(names.TASK_LOGS), chain, fold_task)
 
 
 def plan_logs(session: Session) -> Iterator[Finding]:
     """Each plan's state is what its events make of it, and its revisions can be read."""
-    for ref, chain in _read(session, session.store.refs.read(names.PLAN_LOGS)).items():
+    for ref, chain in chains(session.store, session.store.refs.read(names.PLAN_LOGS)).items():
         plan_id = ref.removeprefix(names.PLAN_LOGS)
-        yield from _judge(plan_id, chain, _fold_plan)
+        yield from _judge(plan_id, chain, fold_plan)
         if not chain.damage:
             yield from _revisions(session, plan_id, chain.entries[0])
 
@@ -52,7 +53,7 @@ def _revisions(session: Session, plan_id: str, newest: Entry) -> Iterator[Findin
     for note in filter(None, (state.revision, state.incoming) if state.state.counts else ()):
         try:
             plans.revision(session.store, plan_id, note)
-        except (FleetError, *_BROKEN) as error:
+        except (FleetError, *BROKEN) as error:
             yield Finding(
                 "plan-text", f"plan {plan_id}: revision {note[:12]} cannot be read: {error}", _RESTORE
             )
@@ -61,11 +62,11 @@ def _revisions(session: Session, plan_id: str, newest: Entry) -> Iterator[Findin
 def other_documents(session: Session) -> Iterator[Finding]:
     """The lead's log, the guard, the bucket and the archives can be read."""
     lead = session.store.refs.read(names.LEAD)
-    for chain in _read(session, lead).values():
-        yield from _judge("lead", chain, _read_leads)
+    for chain in chains(session.store, lead).values():
+        yield from _judge("lead", chain, read_leads)
     readers: dict[str, Callable[[Oid], object]] = {
-        names.GUARD: lambda oid: _guard(session, oid),
-        names.BUCKET: lambda oid: _bucket(session, oid),
+        names.GUARD: lambda oid: read_guard(session.store, oid),
+        names.BUCKET: lambda oid: read_bucket(session.store, oid),
     }
     for ref, oid in session.store.refs.read(names.GUARD, names.BUCKET, names.ARCHIVE).items():
         read = readers.get(
@@ -73,42 +74,45 @@ def other_documents(session: Session) -> Iterator[Finding]:
         )
         try:
             read(oid)
-        except (FleetError, *_BROKEN) as error:
+        except (FleetError, *BROKEN) as error:
             yield Finding("format", f"{ref} cannot be read: {error}", _RESTORE)
 
 
-def _guard(session: Session, oid: Oid) -> None:
-    named = guard.read(session.store, oid)
-    parents = session.store.objects.read_commit(oid).parents
+def read_guard(store: Store, oid: Oid) -> None:
+    """Raises UnknownFormat, or one of BROKEN, for a guard that does not name its last parent."""
+    named = guard.read(store, oid)
+    parents = store.objects.read_commit(oid).parents
     if parents[-1:] != (named.claim,) or len(parents) > 2:
         raise UnknownFormat(f"it names claim {named.claim}, which is not its last parent")
 
 
-def _bucket(session: Session, oid: Oid) -> None:
-    line = session.store.objects.read_commit(oid).message.rstrip("\n").rpartition("\n")[2]
+def read_bucket(store: Store, oid: Oid) -> None:
+    """Raises UnknownFormat, or one of BROKEN, for what is no bucket."""
+    line = store.objects.read_commit(oid).message.rstrip("\n").rpartition("\n")[2]
     document = codec.parse_document(line, names.BUCKET)
     codec.parse_time(document["at"])
     float(document["tokens"])
 
 
-def _read(session: Session, tips: Mapping[str, Oid]) -> dict[str, _Chain]:
-    """All logs at once, one generation of events after the other: few questions to git, however many logs."""
-    chains = {ref: _Chain() for ref in tips}
-    front = dict(tips)
+def chains(store: Store, tips: Mapping[str, Oid], *, above: Collection[Oid] = ()) -> dict[str, Chain]:
+    """All logs at once, as far as they are not known: the events on top of those in `above`. One generation of
+    events after the other: few questions to git, however many logs."""
+    found_chains = {ref: Chain() for ref in tips}
+    front = {ref: tip for ref, tip in tips.items() if tip not in above}
     while front:
         asked, front = front, {}
-        found = session.store.objects.read_many(asked.values())
+        found = store.objects.read_many(asked.values())
         for (ref, oid), stored in zip(asked.items(), found, strict=True):
-            chain = chains[ref]
+            chain = found_chains[ref]
             try:
                 entry = _event(oid, stored)
             except FleetError as error:
                 chain.damage = error.message
                 continue
             chain.entries.append(entry)
-            if entry.parent is not None:
+            if entry.parent is not None and entry.parent not in above:
                 front[ref] = entry.parent
-    return chains
+    return found_chains
 
 
 def _event(oid: Oid, stored: Object | None) -> Entry:
@@ -120,10 +124,10 @@ def _event(oid: Oid, stored: Object | None) -> Entry:
     return log.from_commit(commit)
 
 
-Fold = Callable[[list[Entry]], Iterator[str]]
+Fold = Callable[[Sequence[Entry]], Iterator[str]]
 
 
-def _judge(name: str, chain: _Chain, fold: Fold) -> Iterator[Finding]:
+def _judge(name: str, chain: Chain, fold: Fold) -> Iterator[Finding]:
     if chain.damage:
         yield Finding("format", f"the log of {name} cannot be read: {chain.damage}", _RESTORE)
         return
@@ -131,21 +135,22 @@ def _judge(name: str, chain: _Chain, fold: Fold) -> Iterator[Finding]:
         yield Finding("log", f"the log of {name}: {problem}", f"git fleet log {name} shows it; {_RESTORE}")
 
 
-def _fold_task(entries: list[Entry]) -> Iterator[str]:
+def fold_task(entries: Sequence[Entry], before: TaskState = PENDING) -> Iterator[str]:
+    """What does not follow in a task's log from the state `before`, oldest event first; nothing where all does."""
+
     def step(state: TaskState, event: Event, oid: Oid) -> TaskState:
         return after(state, event).fenced(oid)
 
-    return _fold(entries, PENDING, step, lambda entry: entry.task_state)
+    return _fold(entries, before, step, lambda entry: entry.task_state)
 
 
-def _fold_plan(entries: list[Entry]) -> Iterator[str]:
-    return _fold(
-        entries, PlanLog(), lambda log, event, _: after_plan(log, event), lambda entry: entry.plan_log
-    )
+def fold_plan(entries: Sequence[Entry], before: PlanLog = PlanLog()) -> Iterator[str]:  # noqa: B008 - frozen
+    """The same of a plan's log."""
+    return _fold(entries, before, lambda log, event, _: after_plan(log, event), lambda entry: entry.plan_log)
 
 
 def _fold(
-    entries: list[Entry],
+    entries: Sequence[Entry],
     state: Any,
     step: Callable[[Any, Event, Oid], Any],
     stored: Callable[[Entry], Any],
@@ -155,7 +160,7 @@ def _fold(
         what = f"event {entry.oid[:12]} ({entry.event.name})"
         try:
             expected, found = step(state, entry.event, entry.oid), stored(entry)
-        except (FleetError, *_BROKEN) as error:
+        except (FleetError, *BROKEN) as error:
             yield f"{what} does not follow from the one before: {error}"
             return
         if found != expected:
@@ -167,9 +172,10 @@ def _fold(
         state = found
 
 
-def _read_leads(entries: list[Entry]) -> Iterator[str]:
+def read_leads(entries: Sequence[Entry]) -> Iterator[str]:
+    """The events of the lead's log that cannot be read."""
     for entry in entries:
         try:
             entry.lead_state  # noqa: B018 - reading it is the check
-        except (FleetError, *_BROKEN) as error:
+        except (FleetError, *BROKEN) as error:
             yield f"event {entry.oid[:12]} ({entry.event.name}) cannot be read: {error}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
-from git_fleet.app import agentsetup, install
+from git_fleet.app import agentsetup, guarding, install
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.session import CONFIG_FILE, Session
 from git_fleet.core.snapshot import Snapshot
@@ -28,8 +29,22 @@ def history_whole(session: Session) -> Iterator[Finding]:
         yield Finding("shallow", text, "git fetch --unshallow", note=True)
 
 
+def wall(session: Session) -> Iterator[Finding]:
+    """What guards a repository that others push to: as it is installed, or of another version of git-fleet."""
+    place = session.repo.git_dir
+    found = guarding.strength(session.repo)
+    if found == "outdated":
+        text = f"the wall of {place} is of another version or place of git-fleet"
+        yield Finding("wall-outdated", text, f"git fleet guard --server {shlex.quote(str(place))}")
+    elif found:
+        what = "who may move which ref" + (", and by what events" if found == "contents" else "")
+        yield Finding("wall", f"pushes to {place} are guarded: {what}", "", note=True)
+
+
 def hooks(session: Session) -> Iterator[Finding]:
-    """The hooks are in place, and nobody has pushed them aside."""
+    """The hooks are in place, and nobody has pushed them aside. Where nobody works but all push, the wall is."""
+    if session.repo.bare and guarding.strength(session.repo):
+        return
     for problem in install.inspect(session.repo):
         yield Finding(*problem)
     root = session.repo.main_worktree() or session.repo.worktree

@@ -1,0 +1,242 @@
+"""What is pushed to a server that has the wall, looked at before any ref moves.
+
+The hook itself (`hooks/pre-receive`) has let pass who may move which ref. Here the rest: every event follows from
+the one before by the state table and says who wrote it, a verdict is on somebody else's proposal, and every commit
+that a base gets carries the trailers of a proposal that was verified. What is not yet on the server is read from
+where git keeps it until the push is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from git_fleet.app import documents
+from git_fleet.app.checks import logs
+from git_fleet.app.session import CONFIG_FILE
+from git_fleet.core import verdicts
+from git_fleet.core.config import Config
+from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import PENDING, PlanLog, State, TaskState
+from git_fleet.core.trailers import read_revert, read_stamp
+from git_fleet.errors import FleetError
+from git_fleet.git.formats import parse_signature
+from git_fleet.git.process import Git
+from git_fleet.store import log, names, plans
+from git_fleet.store.base import Store, tip
+from git_fleet.store.log import Entry
+
+FAST_CLOCK = timedelta(seconds=120)
+"""How far the clock of another machine may be ahead; an event from the future could end a lease that runs."""
+
+
+class Move(NamedTuple):
+    """One ref of a push: from `old` (None: it is new) to `new` (None: it goes)."""
+
+    ref: str
+    old: Oid | None
+    new: Oid | None
+
+
+class Refusal(NamedTuple):
+    """Which ref, why, and what to do instead."""
+
+    ref: str
+    why: str
+    fix: str = "git fleet doctor, in the clone it comes from"
+
+
+class Push:
+    """One push to the repository of `store`, whose `git` sees what is pushed. `by_lead`: whoever pushes leads;
+    `bases` are full names of branches, `now` is the server's clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        git: Git,
+        moves: Sequence[Move],
+        *,
+        bases: Sequence[str],
+        by_lead: bool,
+        now: datetime,
+    ) -> None:
+        self._store, self._git, self._moves, self._now = store, git, moves, now
+        self._bases, self._by_lead = bases, by_lead
+        self._coming = {move.ref: move.new for move in moves}
+
+    def refusals(self) -> Iterator[Refusal]:
+        """Everything that stands against the push; nothing where it may go on. What cannot be read is refused."""
+        known = {move.old for move in self._moves if move.old}
+        events = (names.TASK_LOGS, names.PLAN_LOGS, names.LEAD)
+        tips = {m.ref: m.new for m in self._moves if m.new and m.ref.startswith(events)}
+        read = logs.chains(self._store, tips, above=known)
+        for move in self._moves:
+            if move.new is None:
+                continue
+            try:
+                for why in self._look(move, read.get(move.ref)):
+                    yield Refusal(move.ref, why)
+            except (FleetError, *logs.BROKEN) as error:
+                yield Refusal(move.ref, f"it cannot be read: {error}")
+
+    def _look(self, move: Move, chain: logs.Chain | None) -> Iterator[str]:
+        if chain is not None:
+            if chain.damage:
+                yield chain.damage
+                return
+            looks: Mapping[str, Callable[[Move, list[Entry]], Iterator[str]]] = {
+                names.TASK_LOGS: self._task,
+                names.PLAN_LOGS: self._plan,
+                names.LEAD: lambda _, entries: logs.read_leads(entries),
+            }
+            look = next(look for prefix, look in looks.items() if move.ref.startswith(prefix))
+            yield from look(move, chain.entries[::-1])
+        elif move.new and move.ref == names.GUARD:
+            logs.read_guard(self._store, move.new)
+        elif move.new and move.ref == names.BUCKET:
+            logs.read_bucket(self._store, move.new)
+        elif move.ref in self._bases:
+            yield from self._base(move)
+
+    # --- logs ----------------------------------------------------------------------------------------
+
+    def _plan(self, move: Move, entries: list[Entry]) -> Iterator[str]:
+        before = plans.read_log(self._store, move.old) if move.old else PlanLog()
+        yield from logs.fold_plan(entries, before)
+        plan_id = move.ref.removeprefix(names.PLAN_LOGS)
+        after = entries[-1].plan_log if entries else before
+        for note in filter(None, (after.revision, after.incoming) if after.state.counts else ()):
+            plans.revision(self._store, plan_id, note)
+
+    def _task(self, move: Move, entries: list[Entry]) -> Iterator[str]:
+        before = log.read(self._store.objects, move.old).task_state if move.old else PENDING
+        unlawful = list(logs.fold_task(entries, before))
+        yield from unlawful
+        if unlawful:
+            return
+        task = names.task_of_log(move.ref)
+        for entry in entries:
+            what = f"event {entry.oid[:12]} ({entry.event.name})"
+            yield from (f"{what} {why}" for why in self._event(task, entry, before))
+            before = entry.task_state
+
+    def _event(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        """What the state table does not know: who wrote the event, when, and what it speaks of."""
+        event = entry.event
+        author = self._store.objects.read_commit(entry.oid).author.name
+        if author != parse_signature(log.signature(event).stored()).name:
+            yield f"says that it is by {event.actor}, and its commit is by {author}"
+        if event.at > self._now + FAST_CLOCK:
+            yield "is of a time to come: is the clock right there?"
+        looks = {
+            "claim": self._claim,
+            "done": self._done,
+            "verdict": self._verdict,
+            "uphold": self._uphold,
+            "integrate": self._integrate,
+        }
+        if event.name in looks:
+            yield from looks[event.name](task, entry, before)
+
+    def _claim(self, _task: TaskId, entry: Entry, _before: TaskState) -> Iterator[str]:
+        holder = entry.event.fields["claim"].holder
+        if holder != entry.event.actor:
+            yield f"claims for {holder} and is by {entry.event.actor}"
+
+    def _done(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        proposal = entry.event.fields["proposal"]
+        if before.claim is None or proposal.worker != before.claim.holder:
+            yield f"hands in the work of {proposal.worker}, who does not hold the task"
+        if self._value(names.proposal(task, proposal.number)) != proposal.oid:
+            yield f"names proposal {proposal.number}, which is not here: push it first"
+        elif self._store.objects.read_commit(proposal.oid).parents[:1] != (
+            (proposal.commit,) if proposal.commit else ()
+        ):
+            yield f"says of proposal {proposal.number} another commit than it has"
+
+    def _verdict(self, _task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        verdict = entry.event.fields["verdict"]
+        if verdict.verifier != entry.event.actor:
+            yield f"is a verdict of {verdict.verifier} and by {entry.event.actor}"
+        worker = before.proposal.worker if before.proposal else ""
+        if worker in (verdict.verifier, verdict.verifier.partition(":")[2]):
+            yield f"is a verdict of {verdict.verifier} on its own proposal"
+
+    def _uphold(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        if entry.event.fields.get("by") == "gates":
+            if not self._by_lead:
+                yield "says that gates have passed, which only a lead may say"
+        elif verdicts.decision(before, self._config(task)) is not verdicts.Decision.UPHOLD:
+            yield "does not follow from the verdicts"
+
+    def _integrate(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        commit, proposal = entry.event.fields.get("commit"), before.proposal
+        if commit is None:
+            return  # a report, or work that main had already
+        if not any(self._has(base, commit) for base in self._bases):
+            yield f"names commit {commit[:12]}, which no base has: push that first"
+            return
+        stamp = read_stamp(self._store.objects.read_commit(commit).message)
+        if stamp is None or proposal is None or (stamp.task, stamp.proposal) != (task, proposal.oid):
+            yield f"names commit {commit[:12]}, which was not made for its latest proposal"
+
+    # --- bases ---------------------------------------------------------------------------------------
+
+    def _base(self, move: Move) -> Iterator[str]:
+        """Every commit that a base gets while a plan counts is one that an integration made."""
+        if move.old is None or move.new is None or move.ref not in self._guarded.values():
+            return
+        listed = self._git.text("rev-list", "--reverse", f"{move.old}..{move.new}").split()
+        for oid in map(Oid, listed):
+            why = self._landed(oid)
+            if why:
+                yield f"commit {oid[:12]} {why}"
+
+    def _landed(self, oid: Oid) -> str:
+        message = self._store.objects.read_commit(oid).message
+        if read_revert(message) is not None:
+            return ""
+        stamp = read_stamp(message)
+        if stamp is None:
+            return "carries no trailers of a verified proposal: work on a base comes by git fleet integrate"
+        last = self._value(names.task_log(stamp.task))
+        state = log.read(self._store.objects, last).task_state if last else PENDING
+        proposal = state.proposal
+        if proposal is None or proposal.oid != stamp.proposal or proposal.worker != stamp.worker:
+            return f"says that it is proposal {stamp.proposal[:12]} of {stamp.task} by {stamp.worker}, which it is not"
+        if state.state not in (State.VERIFIED, State.INTEGRATED):
+            return f"is of {stamp.task}, which is {state.state.phrase}, not verified"
+        return ""
+
+    @cached_property
+    def _guarded(self) -> dict[str, str]:
+        """The plans that count once this is pushed, each with its base as a full name."""
+        found = {}
+        refs = {*self._store.refs.read(names.PLAN_LOGS), *self._coming}
+        for ref in sorted(ref for ref in refs if ref.startswith(names.PLAN_LOGS)):
+            last = self._value(ref)
+            state = plans.read_log(self._store, last) if last else PlanLog()
+            note = state.revision or state.incoming
+            if state.state.counts and note:
+                plan_id = ref.removeprefix(names.PLAN_LOGS)
+                found[plan_id] = names.branch(plans.revision(self._store, plan_id, note).plan.base)
+        return found
+
+    def _config(self, task: TaskId) -> Config:
+        base = self._guarded.get(task.plan, self._bases[0])
+        found = next(self._store.objects.read_many([f"{base}:{CONFIG_FILE}"]))
+        return documents.load_config(found.data, CONFIG_FILE)[0] if found else Config()
+
+    def _value(self, ref: str) -> Oid | None:
+        """What the ref will be after the push."""
+        return self._coming[ref] if ref in self._coming else tip(self._store.refs.get(ref))
+
+    def _has(self, base: str, commit: Oid) -> bool:
+        now = self._value(base)
+        return (
+            now is not None
+            and self._store.objects.exists(commit)
+            and self._store.objects.is_ancestor(commit, now)
+        )

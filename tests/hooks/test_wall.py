@@ -1,0 +1,317 @@
+"""The wall of a server, by real pushes: what each may do, and what is refused with the reason on the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from git_fleet.app import guarding, hookfiles
+from git_fleet.app.doctor import doctor
+from git_fleet.core.ids import Oid
+from git_fleet.core.model import Verdict
+from tests.support.fleet import accepted, claimed, landed_on_main, on_task, open_fleet, proposed
+from tests.support.repo import Repo
+from tests.support.walled import Walled, walled
+
+TASK = "refs/fleet/task/p/"
+GUARD = "refs/fleet/guard"
+
+
+@pytest.fixture(params=[True, False], ids=["rules", "contents"])
+def wall(repo: Repo, tmp_path: Path, request: pytest.FixtureRequest) -> Walled:
+    """Either strength refuses all of this."""
+    return walled(repo, tmp_path, plain=request.param)
+
+
+def handed_in(wall: Walled, name: str, worker: str) -> None:
+    """That task claimed and handed in by the worker, and pushed by it."""
+    session = wall.as_worker(worker)
+    claimed(session, name)
+    proposed(session, name)
+    log = TASK + name
+    wall.takes(worker, f"{log}:{log}", "refs/fleet/proposal/*:refs/fleet/proposal/*")
+
+
+def test_a_task_goes_its_whole_way_through_the_wall(wall: Walled) -> None:
+    w1, boss = wall.as_worker("w1"), wall.as_worker("boss")
+    claimed(w1, "a", worktree=True)
+    wall.takes("w1", GUARD)
+    wall.takes("w1", f"{TASK}a")
+    on_task(w1, "progress", "a", status="half")
+    wall.takes("w1", f"{TASK}a")
+    claim = w1.record(w1.snapshot(), "a").state.claim
+    assert claim is not None
+    wall.takes("w1", f"HEAD:refs/heads/{claim.branch}")
+    proposed(w1, "a", {"x/1": "1"})
+    wall.takes("w1", "refs/fleet/proposal/p/a/1")
+    wall.takes("w1", f"{TASK}a")
+    accepted(boss, "a")
+    wall.takes("boss", f"{TASK}a")
+    commit = landed_on_main(boss, "a")
+    wall.takes("boss", "main")
+    on_task(boss, "integrate", "a", commit=commit)
+    wall.takes("boss", f"{TASK}a")
+    assert Repo(wall.server).refs(f"{TASK}a") == wall.clone.refs(f"{TASK}a")
+
+
+def test_main_is_the_leads_and_goes_forward(wall: Walled) -> None:
+    first = wall.clone.rev("main")
+    wall.clone.commit("Mine", {"new": "1\n"})
+    wall.refuses("main is the lead's alone, and w1 is none", "w1", "main")
+    wall.refuses("main is the lead's alone, and stranger is none", "stranger", "main")
+    wall.refuses("a base is never deleted", "boss", ":main")
+    orphan = wall.clone.run_git("commit-tree", "-m", "other", f"{first}^{{tree}}")
+    wall.refuses("it only goes forward", "boss", f"+{orphan}:refs/heads/main")
+
+
+def test_another_tasks_log_and_branch_are_another_ones(wall: Walled) -> None:
+    w1, w2 = wall.as_worker("w1"), wall.as_worker("w2")
+    claimed(w1, "c", worktree=True)
+    wall.takes("w1", f"{TASK}c")
+    claim = w1.record(w1.snapshot(), "c").state.claim
+    assert claim is not None
+    wall.refuses("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
+    wall.refuses("w2 holds no task with this branch", "w2", "HEAD:refs/heads/elsewhere")
+    wall.takes("stranger", "HEAD:refs/heads/elsewhere")
+    on_task(w2, "progress", "c", status="mine now")
+    wall.refuses("it is claimed, and not held by w2", "w2", f"{TASK}c")
+    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
+    claimed(w2, "d")
+    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}d")
+    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", f"{TASK}d")
+    wall.refuses("skeptic may not write", "skeptic", f"{TASK}d")
+
+
+def test_a_claim_that_lives_is_not_taken_over_and_one_that_ran_out_is(wall: Walled) -> None:
+    claimed(wall.as_worker("w1", hours=-2), "c")
+    wall.takes("w1", f"{TASK}c")
+    claimed(wall.as_worker("w2"), "c")
+    wall.takes("w2", f"{TASK}c")
+    claimed(wall.as_worker("w1", hours=2), "c")  # by its own clock, which lies
+    wall.refuses("it is claimed, and not held by w1", "w1", f"{TASK}c")
+
+
+def test_anothers_log_takes_the_event_that_the_guard_names(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "a")
+    wall.refuses("w2 may not write", "w2", f"{TASK}a")
+    wall.refuses("w2 may not write", "w2", GUARD)
+    wall.takes("w1", GUARD)
+    wall.takes("w2", f"{TASK}a")
+
+
+def test_a_log_is_never_rewritten_nor_deleted_but_by_the_lead(wall: Walled) -> None:
+    w1 = wall.as_worker("w1")
+    claimed(w1, "c")
+    on_task(w1, "progress", "c", status="half")
+    wall.takes("w1", f"{TASK}c")
+    older = f"{wall.clone.rev(f'{TASK}c')}^"
+    wall.refuses("it only goes forward", "w1", f"+{older}:{TASK}c")
+    wall.refuses("it only goes forward", "boss", f"+{older}:{TASK}c")
+    wall.refuses("deleting what the fleet has stored is the lead's alone", "w1", f":{TASK}c")
+    wall.takes("boss", f":{TASK}c")
+
+
+def test_a_verdict_is_a_verifiers_and_never_on_ones_own_proposal(wall: Walled) -> None:
+    for name, worker in (("c", "w1"), ("d", "both")):
+        handed_in(wall, name, worker)
+    before = wall.clone.refs(TASK)
+    for name, verifier, pusher, why in (
+        ("c", "w1", "w1", "verdict is a verifier's, and w1 is none"),
+        ("d", "both", "both", "both may not give a verdict on a proposal of its own"),
+        ("d", "verifier:both", "both", "both may not give a verdict on a proposal of its own"),
+    ):
+        session = wall.as_worker(verifier)
+        verdict = Verdict("security", verifier, "upheld", 1)
+        on_task(session, "verdict", name, verdict=verdict)
+        wall.refuses(why, pusher, f"{TASK}{name}")
+        wall.clone.run_git("update-ref", f"{TASK}{name}", before[f"{TASK}{name}"])
+    verdict = Verdict("security", "verifier:skeptic", "upheld", 1)
+    on_task(wall.as_worker("verifier:skeptic"), "verdict", "c", verdict=verdict)
+    wall.takes("skeptic", f"{TASK}c")
+
+
+def test_plans_notes_and_the_lead_are_the_leads(wall: Walled) -> None:
+    tip = Oid(wall.clone.run_git("commit-tree", "-m", "x", "main^{tree}"))
+    for ref, why in (
+        ("refs/notes/fleet/evidence", "it is the lead's alone"),
+        ("refs/fleet/lead", "it is the lead's alone"),
+        ("refs/fleet/plan/q", "a plan is the lead's alone"),
+        ("refs/fleet/archive/p", "it is the lead's alone"),
+        ("refs/tags/v1", "this is the lead's alone"),
+    ):
+        wall.refuses(why, "w1", f"{tip}:{ref}")
+
+
+def test_what_was_handed_in_stays_as_it_is(wall: Walled) -> None:
+    handed_in(wall, "c", "w1")
+    wall.refuses("stays as it is", "w1", "+main:refs/fleet/proposal/p/c/1")
+    wall.refuses("stays as it is", "boss", "+main:refs/fleet/proposal/p/c/1")
+    proposal = wall.clone.rev("refs/fleet/proposal/p/c/1")
+    wall.refuses("p/d is not held by w1", "w1", f"{proposal}:refs/fleet/proposal/p/d/1")
+
+
+def test_one_thing_refused_refuses_the_push(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "c")
+    wall.clone.commit("Mine", {"new": "1\n"})
+    wall.refuses("main is the lead's", "w1", f"{TASK}c", "main")
+
+
+def test_a_name_that_could_be_a_pattern_is_nobodys(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "c")
+    wall.refuses("cannot be a name", "*", f"{TASK}c")
+    wall.refuses("cannot be a name", "w1 boss", f"{TASK}c")
+
+
+# --- what is pushed, where git-fleet is installed
+
+
+@pytest.fixture
+def strict(repo: Repo, tmp_path: Path) -> Walled:
+    """With the contents looked at."""
+    return walled(repo, tmp_path, plain=False)
+
+
+def test_a_commit_on_main_needs_the_trailers_of_a_verified_proposal(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    boss = strict.as_worker("boss")
+    strict.clone.commit("By hand", {"new": "1\n"})
+    strict.refuses("carries no trailers of a verified proposal", "boss", "main")
+    strict.clone.run_git("reset", "--quiet", "--hard", "HEAD^")
+    landed_on_main(boss, "c")
+    strict.refuses("is of p/c, which is proposed, not verified", "boss", "main")
+    accepted(boss, "c")
+    strict.takes("boss", f"{TASK}c", "main")
+
+
+def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    boss = strict.as_worker("boss")
+    accepted(boss, "c")
+    strict.takes("boss", f"{TASK}c")
+    landed_on_main(boss, "c")
+    message = strict.clone.run_git("log", "-1", "--format=%B", "main")
+    proposal = strict.clone.rev("refs/fleet/proposal/p/c/1")
+    for old, new in ((proposal, "1" * 40), ("Fleet-Worker: w1", "Fleet-Worker: w2")):
+        forged = strict.clone.run_git(
+            "commit-tree", "main^{tree}", "-p", "main^", "-m", message.replace(old, new)
+        )
+        strict.refuses("which it is not", "boss", f"{forged}:refs/heads/main")
+
+
+def forged(wall: Walled, name: str, change: dict[str, str]) -> str:
+    """The last event of the task's log, its text changed: a commit that only looks like an event."""
+    raw = wall.clone.run_git("cat-file", "commit", f"{TASK}{name}")
+    for old, new in change.items():
+        assert old in raw
+        raw = raw.replace(old, new)
+    return wall.clone.run_git("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw.encode() + b"\n")
+
+
+def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
+    session = strict.as_worker("w1")
+    claimed(session, "c")
+    strict.takes("w1", f"{TASK}c")
+    on_task(session, "progress", "c", status="half")
+    for change, why in (
+        ({'"state":"claimed"': '"state":"verified"'}, "has another state than follows from the events"),
+        ({'"event":"progress"': '"event":"withdraw"'}, "does not follow from the one before"),
+        ({'"v":1': '"v":7'}, "version"),
+        ({'"actor":"w1"': '"actor":"boss"'}, "says that it is by boss, and its commit is by w1"),
+        ({'"fence":"': '"fence":"0'}, "does not follow from the one before"),
+    ):
+        strict.refuses(why, "w1", f"{forged(strict, 'c', change)}:{TASK}c")
+    strict.takes("w1", f"{TASK}c")
+
+
+def test_an_event_from_a_time_to_come_is_refused(strict: Walled) -> None:
+    claimed(strict.as_worker("w1", hours=1), "c")
+    strict.refuses("is of a time to come", "w1", f"{TASK}c")
+
+
+def test_a_hand_in_needs_its_proposal_there(strict: Walled) -> None:
+    session = strict.as_worker("w1")
+    claimed(session, "c")
+    proposed(session, "c")
+    strict.refuses("names proposal 1, which is not here", "w1", f"{TASK}c")
+    strict.takes("w1", "refs/fleet/proposal/p/c/1", f"{TASK}c")
+
+
+def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    skeptic = strict.as_worker("verifier:skeptic")
+    before = strict.clone.rev(f"{TASK}c")
+    for by, why in (
+        ("gates", "which only a lead may say"),
+        ("security", "does not follow from the verdicts"),
+    ):
+        on_task(skeptic, "uphold", "c", by=by, number=1)
+        strict.refuses(why, "skeptic", f"{TASK}c")
+        if by != "gates":
+            strict.refuses(why, "boss", f"{TASK}c")
+        strict.clone.run_git("update-ref", f"{TASK}c", before)
+    verdict = Verdict("security", "verifier:skeptic", "upheld", 1)
+    on_task(skeptic, "verdict", "c", verdict=verdict)
+    on_task(skeptic, "uphold", "c", by="security", number=1)
+    strict.takes("skeptic", f"{TASK}c")
+
+
+def test_integrated_is_only_what_main_has(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    boss = strict.as_worker("boss")
+    accepted(boss, "c")
+    commit = landed_on_main(boss, "c")
+    on_task(boss, "integrate", "c", commit=commit)
+    strict.refuses("which no base has", "boss", f"{TASK}c")
+    strict.takes("boss", "main", f"{TASK}c")
+
+
+# --- in and out
+
+
+def test_it_goes_in_beside_the_hook_that_is_there_and_out_again(repo: Repo, tmp_path: Path) -> None:
+    server = tmp_path / "hub.git"
+    repo.run_git("clone", "--quiet", "--bare", ".", str(server))
+    theirs = server / "hooks" / "pre-receive"
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("#!/bin/sh\ncat >>seen\n")
+    theirs.chmod(0o755)
+    rehearsed = guarding.guard(server, plain=True, dry_run=True)
+    assert "cat >>seen" in theirs.read_text()
+    done = guarding.guard(server, plain=True, dry_run=False)
+    assert (done.changes, done.strength) == (rehearsed.changes, "rules")
+    assert "nobody may push anything of the fleet yet" in done.notes[0]
+    assert not guarding.guard(server, plain=True, dry_run=False).changes
+    wall = Walled(server, repo, datetime.now(UTC))
+    (server / "fleet" / "allowed").write_text("base main\nlead boss\n")
+    new = repo.commit("Next", {"new": "1\n"})
+    wall.refuses("main is the lead's", "w1", "main")
+    wall.takes("boss", "main")
+    assert (server / "seen").read_text().split() == [repo.rev("main^"), new, "refs/heads/main"]
+    session = open_fleet(server, "boss")
+    assert "wall" in [note.code for note in doctor(session, fix=False).notes]
+    theirs.write_bytes(theirs.read_bytes() + b"# older\n")
+    assert [problem.code for problem in doctor(session, fix=False).problems] == ["wall-outdated"]
+    guarding.take_out(server, dry_run=False)
+    assert "cat >>seen" in theirs.read_text()
+    assert (server / "fleet" / "allowed").exists()
+    wall.takes("w1", "main:refs/heads/other")
+
+
+def test_without_its_python_it_lets_nothing_of_the_fleet_through(strict: Walled) -> None:
+    hook = strict.server / "hooks" / "pre-receive"
+    hook.write_text(hook.read_text().replace("/git_fleet/wall.py", "/git_fleet/gone.py"))
+    claimed(strict.as_worker("w1"), "c")
+    strict.refuses("is not installed any more", "w1", f"{TASK}c")
+    strict.takes("stranger", "main:refs/heads/other")
+
+
+def test_every_shell_can_read_it(tmp_path: Path) -> None:
+    installed = tmp_path / "pre-receive"
+    for plain in (True, False):
+        installed.write_bytes(hookfiles.shim(hookfiles.WALL, plain=plain))
+        for shell in filter(None, map(shutil.which, ("sh", "dash", "bash", "ksh"))):
+            assert subprocess.run([shell, "-n", installed], check=False).returncode == 0
