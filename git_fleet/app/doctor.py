@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct, field
 
-from git_fleet.app.checks import claims, landings, logs, machine, setup
+from git_fleet.app.checks import claims, landings, logs, machine, setup, signed
 from git_fleet.app.checks.finding import Check, Finding, SnapshotCheck
 from git_fleet.app.session import Session
 from git_fleet.core.results import Diagnosis, Problem
@@ -81,13 +81,14 @@ class _Round(Struct):
         return Problem(problem.code, problem.text, problem.fix, fixed=True)
 
 
-def doctor(session: Session, *, fix: bool) -> Diagnosis:
-    """Everything that is wrong, and what helps; with `fix`, what can be is put right.
+def doctor(session: Session, *, fix: bool, signatures: bool = False) -> Diagnosis:
+    """Everything that is wrong, and what helps; with `fix`, what can be is put right. With `signatures` every
+    event's is looked at, too: that takes some ms each.
 
     A check that cannot be made is a problem, never an exception.
     """
     found = _Round(fix)
-    for check in ON_THE_REPOSITORY:
+    for check in (*ON_THE_REPOSITORY, *([signed.signatures] if signatures else [])):
         found.take(partial(check, session))
     _look_at_the_fleet(session, found)
     for check in AT_LAST:

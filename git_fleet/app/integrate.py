@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.app import choosing, foreign
+from git_fleet.app import choosing, foreign, trust
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gating import Gating
 from git_fleet.app.landing import settle
@@ -110,7 +110,7 @@ def keep_integrating(
 class _Task(Struct):
     """What a run is to do. `base` names the branch where only one counts; `begun`: what is asked for has been
     there, so it may have ended since; `left` is what the round before came to nothing with, `seen` the fleet as
-    it was read just before."""
+    it was read just before, `unsigned` what was said to rest on events that do not count."""
 
     order: Order
     report: Report
@@ -119,6 +119,7 @@ class _Task(Struct):
     begun: bool = False
     left: tuple[TaskId, ...] = ()
     seen: Snapshot | None = None
+    unsigned: list[Skipped] = field(default_factory=list)
 
 
 def _rounds(session: Session, task: _Task, lead: Leading) -> Integration:
@@ -179,6 +180,7 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
             raise InvalidInput(f"there is no branch {base}", hint=f"git branch {base}")
         main = found[0]
         config = session.config_in(main)
+        chosen, unsigned = trust.counting(session, chosen, signed=config.policy.signed)
         if chosen:
             choosing.require_gates(config, chosen)
         warnings = foreign.warnings(session, snapshot, base)
@@ -192,6 +194,8 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         queue.waiting.extend(choosing.in_order(session, snapshot, chosen, first))
         gone = [task_id for task_id in task.left if all(record.id != task_id for record in chosen)]
         queue.tally.skipped += _moved_on(snapshot, gone) if task.begun else skipped
+        queue.tally.skipped += [one for one in unsigned if one not in task.unsigned]
+        task.unsigned += unsigned
         try:
             _drain(queue, order)
         except NeedsPerson as stop:

@@ -24,6 +24,7 @@ from git_fleet.core.trailers import read_revert, read_stamp
 from git_fleet.errors import FleetError
 from git_fleet.git.formats import parse_signature
 from git_fleet.git.process import Git
+from git_fleet.git.signatures import ALLOWED, Signers, signers, split
 from git_fleet.store import log, names, plans
 from git_fleet.store.base import Store, tip
 from git_fleet.store.log import Entry
@@ -64,6 +65,7 @@ class Push:
     ) -> None:
         self._store, self._git, self._moves, self._now = store, git, moves, now
         self._bases, self._by_lead = bases, by_lead
+        self._configs: dict[str, Config] = {}
         self._coming = {move.ref: move.new for move in moves}
 
     def refusals(self) -> Iterator[Refusal]:
@@ -128,6 +130,7 @@ class Push:
         author = self._store.objects.read_commit(entry.oid).author.name
         if author != parse_signature(log.signature(event).stored()).name:
             yield f"says that it is by {event.actor}, and its commit is by {author}"
+        yield from self._signed(task, entry)
         if event.at > self._now + FAST_CLOCK:
             yield "is of a time to come: is the clock right there?"
         looks = {
@@ -139,6 +142,22 @@ class Push:
         }
         if event.name in looks:
             yield from looks[event.name](task, entry, before)
+
+    def _signed(self, task: TaskId, entry: Entry) -> Iterator[str]:
+        """A signature that is there must be right, where something says whose keys count."""
+        needed = self._config(task).policy.signed
+        if self._signers is None:
+            if needed:
+                yield f"cannot be checked: the server has no fleet/{ALLOWED} that says whose keys count"
+            return
+        data = self._store.objects.read(entry.oid)[1]
+        if needed or split(data, self._signers.object_format)[1]:
+            why = self._signers.doubt(data, entry.event.actor, entry.event.at)
+            yield from filter(None, [why])
+
+    @cached_property
+    def _signers(self) -> Signers | None:
+        return signers(self._store.repo)
 
     def _claim(self, _task: TaskId, entry: Entry, _before: TaskState) -> Iterator[str]:
         holder = entry.event.fields["claim"].holder
@@ -226,6 +245,11 @@ class Push:
 
     def _config(self, task: TaskId) -> Config:
         base = self._guarded.get(task.plan, self._bases[0])
+        if base not in self._configs:
+            self._configs[base] = self._read_config(base)
+        return self._configs[base]
+
+    def _read_config(self, base: str) -> Config:
         found = next(self._store.objects.read_many([f"{base}:{CONFIG_FILE}"]))
         return documents.load_config(found.data, CONFIG_FILE)[0] if found else Config()
 

@@ -84,15 +84,16 @@ def guard(call: Call, server: Path, plain: bool, uninstall: bool, dry_run: bool)
     )
 
 
-@click.command(epilog=examples("git fleet doctor", "git fleet doctor --fix"))
+@click.command(epilog=examples("git fleet doctor", "git fleet doctor --fix", "git fleet doctor --signatures"))
 @click.option("--fix", is_flag=True, help="Put right what is safe to put right.")
+@click.option("--signatures", is_flag=True, help="Also check who has signed each event.")
 @command
-def doctor(call: Call, fix: bool) -> int:
+def doctor(call: Call, fix: bool, signatures: bool) -> int:
     """Check that everything holds: refs, logs, hooks, worktrees, main. Ends with 1 when it does not."""
     from git_fleet.app import doctor as checking
 
     with call.session() as session, working(call, "checking"):
-        found = checking.doctor(session, fix=fix)
+        found = checking.doctor(session, fix=fix, signatures=signatures)
     call.show(lambda: machine.doctor(found), lambda look: upkeep.doctor(found, look))
     return 0 if found.ok else 1
 

@@ -80,11 +80,13 @@ class Bucket(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True):
-    """What verification asks for; `human` are the verbs only a person may do."""
+    """What verification asks for; `human` are the verbs only a person may do; `signed`: events that nobody has
+    signed do not count."""
 
     verdicts: int = 0
     require: tuple[str, ...] = ()
     human: tuple[str, ...] = ("approve", "accept", "reject", "verdict")
+    signed: bool = False
 
 
 class Config(Struct, frozen=True):

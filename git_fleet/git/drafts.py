@@ -43,6 +43,7 @@ class Drafts(Objects):
     def __init__(self, objects: Objects) -> None:
         super().__init__(objects.repo, git=objects._git)
         self._saved = objects
+        self.signer = objects.signer
         self._new: dict[Oid, Object] = {}
         self._adopted = False  # whether git has made some of them
         self._quarantine: Quarantine | None = None

@@ -43,6 +43,7 @@ from git_fleet.git.loose import is_shared, store
 from git_fleet.git.process import Child, Git
 from git_fleet.git.refs import is_ref_name
 from git_fleet.git.repository import PackedRefs, Repository
+from git_fleet.git.signatures import Signer
 
 if TYPE_CHECKING:
     import pygit2
@@ -86,6 +87,7 @@ class Objects:
         self._folder = None if git or is_shared(repo.common_dir) else repo.common_dir / "objects"
         self._packed = PackedRefs(repo)
         self._child: Child | None = None
+        self.signer = Signer(repo)
 
     def __enter__(self) -> Self:
         return self
@@ -214,10 +216,12 @@ class Objects:
         author: Signature,
         committer: Signature,
         message: str | bytes,
+        signed: bool = False,
     ) -> Oid:
-        """Store a commit and return its id. The message is stored as it is. Raises GitFailed."""
+        """Store a commit and return its id. The message is stored as it is; `signed`: as `signer` has it.
+        Raises GitFailed."""
         data = format_commit(tree, parents, author, committer, message)
-        return self.write("commit", data)
+        return self.write("commit", self.signer(data) if signed else data)
 
     def changed_paths(self, old_tree: Oid, new_tree: Oid) -> list[Change]:
         """Every path that differs between two trees (commits will do), sorted by bytes; no renames."""

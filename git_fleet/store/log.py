@@ -97,6 +97,7 @@ def write(
         author=who,
         committer=who,
         message=f"{one_line(subject)}\n\n{line}\n",
+        signed=True,
     )
 
 

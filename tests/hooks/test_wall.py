@@ -14,6 +14,7 @@ from git_fleet.app.doctor import doctor
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Verdict
 from tests.support.fleet import accepted, claimed, landed_on_main, on_task, open_fleet, proposed
+from tests.support.keys import allow, new_key, sign_with
 from tests.support.repo import Repo
 from tests.support.walled import Walled, walled
 
@@ -315,3 +316,27 @@ def test_every_shell_can_read_it(tmp_path: Path) -> None:
         installed.write_bytes(hookfiles.shim(hookfiles.WALL, plain=plain))
         for shell in filter(None, map(shutil.which, ("sh", "dash", "bash", "ksh"))):
             assert subprocess.run([shell, "-n", installed], check=False).returncode == 0
+
+
+def test_where_signatures_are_asked_for_a_forged_or_bare_event_is_refused(
+    strict: Walled, tmp_path: Path
+) -> None:
+    strict.clone.commit("Configure", {"fleet.toml": "version = 1\npolicy = { signed = true }\n"})
+    config = strict.clone.run_git("rev-parse", "main")
+    Repo(strict.server).run_git("fetch", "--quiet", str(strict.clone.path), "main")
+    Repo(strict.server).run_git("update-ref", "refs/heads/main", config)
+    w1, w2 = (new_key(tmp_path, name) for name in ("w1", "w2"))
+    bare = strict.as_worker("w1")
+    claimed(bare, "c")
+    strict.refuses("the server has no fleet/allowed_signers", "w1", f"{TASK}c")
+    for key, name in ((w1, "w1"), (w2, "w2")):
+        allow(strict.server / "fleet" / "allowed_signers", key, name)
+    strict.refuses("(claim) is not signed", "w1", f"{TASK}c")
+    for key, goes in ((w2, False), (w1, True)):
+        strict.clone.run_git("update-ref", "-d", f"{TASK}c")
+        sign_with(strict.clone, key)
+        claimed(strict.as_worker("w1"), "c")
+        if goes:
+            strict.takes("w1", f"{TASK}c")
+        else:
+            strict.refuses("is signed, but not with a key of w1", "w1", f"{TASK}c")
