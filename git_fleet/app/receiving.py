@@ -19,6 +19,7 @@ from git_fleet.app.session import CONFIG_FILE
 from git_fleet.core import verdicts
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import PENDING, PlanLog, State, TaskState
 from git_fleet.core.trailers import read_revert, read_stamp
 from git_fleet.errors import FleetError
@@ -136,6 +137,7 @@ class Push:
         looks = {
             "claim": self._claim,
             "done": self._done,
+            "block": self._block,
             "verdict": self._verdict,
             "uphold": self._uphold,
             "integrate": self._integrate,
@@ -174,6 +176,10 @@ class Push:
             (proposal.commit,) if proposal.commit else ()
         ):
             yield f"says of proposal {proposal.number} another commit than it has"
+
+    def _block(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
+        if entry.event.fields["code"] == ATTEMPTS and before.attempts_used < self._config(task).max_attempts:
+            yield "says that attempts are used up, and they are not"
 
     def _verdict(self, _task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
         verdict = entry.event.fields["verdict"]
@@ -215,8 +221,10 @@ class Push:
 
     def _landed(self, oid: Oid) -> str:
         message = self._store.objects.read_commit(oid).message
-        if read_revert(message) is not None:
-            return ""
+        reverted = read_revert(message)
+        if reverted is not None:
+            there = self._store.objects.exists(reverted) and self._store.objects.is_ancestor(reverted, oid)
+            return "" if there else f"takes back {reverted[:12]}, which is not below it"
         stamp = read_stamp(message)
         if stamp is None:
             return "carries no trailers of a verified proposal: work on a base comes by git fleet integrate"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.app.doctor import doctor
 from git_fleet.app.integrate import Order, integrate
@@ -12,7 +13,7 @@ from git_fleet.errors import FleetError, GitFailed, InvalidInput
 from git_fleet.git.signatures import signers, split
 from git_fleet.store import log, names
 from tests.support.clock import FakeClock
-from tests.support.fleet import approved, claimed, open_fleet, proposed, task, task_id
+from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, task, task_id
 from tests.support.keys import allow, new_key, sign_with
 from tests.support.repo import Repo, make_repo
 
@@ -84,6 +85,20 @@ def test_a_hand_in_signed_by_another_does_not_count(
     hand_in(strict, clock, "w1", keys["w2"])
     (skipped,) = integrate(open_fleet(strict, "boss", clock), Order(), print).skipped
     assert "is signed, but not with a key of w1" in skipped.reason
+
+
+def test_who_speaks_for_another_does_not_count(strict: Repo, clock: FakeClock, keys: dict[str, Path]) -> None:
+    """Signed by its author, who says that it is the work of somebody else."""
+    hand_in(strict, clock, "w2", keys["w2"])
+    session = open_fleet(strict, "w1", clock)
+    entry = log.read(session.store.objects, strict.rev(LOG))
+    on_task(session, "withdraw", "a")
+    claimed(session, "a")
+    sign_with(strict, keys["w2"])
+    proposal = replace(entry.event.fields["proposal"], worker="w1")
+    on_task(open_fleet(strict, "w2", clock), "done", "a", proposal=proposal)
+    (skipped,) = integrate(open_fleet(strict, "boss", clock), Order(), print).skipped
+    assert "(done by w2) speaks for w1, and does not count" in skipped.reason
 
 
 def test_what_is_signed_by_its_author_lands(strict: Repo, clock: FakeClock, keys: dict[str, Path]) -> None:

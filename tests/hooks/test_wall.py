@@ -37,6 +37,15 @@ def handed_in(wall: Walled, name: str, worker: str) -> None:
     wall.takes(worker, f"{log}:{log}", "refs/fleet/proposal/*:refs/fleet/proposal/*")
 
 
+def forged(wall: Walled, name: str, change: dict[str, str]) -> str:
+    """The last event of the task's log, its text changed: a commit that only looks like an event."""
+    raw = wall.clone.run_git("cat-file", "commit", f"{TASK}{name}")
+    for old, new in change.items():
+        assert old in raw
+        raw = raw.replace(old, new)
+    return wall.clone.run_git("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw.encode() + b"\n")
+
+
 def test_a_task_goes_its_whole_way_through_the_wall(wall: Walled) -> None:
     w1, boss = wall.as_worker("w1"), wall.as_worker("boss")
     claimed(w1, "a", worktree=True)
@@ -135,6 +144,64 @@ def test_a_verdict_is_a_verifiers_and_never_on_ones_own_proposal(wall: Walled) -
     wall.takes("skeptic", f"{TASK}c")
 
 
+def test_a_guard_names_a_claim_of_ones_own(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "a")
+    theirs = wall.clone.rev(GUARD)
+    env = {"GIT_AUTHOR_NAME": "w2"}
+    mine = wall.clone.run_git("commit-tree", "-m", "x", f"{theirs}^{{tree}}", "-p", f"{theirs}^", env=env)
+    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{mine}:{GUARD}")
+
+
+def test_only_the_holder_gives_a_branch_its_name(wall: Walled) -> None:
+    """A claim says its branch itself: one that names another's, or a base, gives no right to it."""
+    w1 = wall.as_worker("w1")
+    claimed(w1, "c", worktree=True)
+    wall.takes("w1", f"{TASK}c")
+    claim = w1.record(w1.snapshot(), "c").state.claim
+    assert claim is not None
+    wall.clone.commit("Next", {"new": "1\n"})
+    for branch, why in (
+        (claim.branch, "it is the branch of a task that w1 holds"),
+        ("main", "main is the lead's"),
+    ):
+        claimed(wall.as_worker("w2"), "d")
+        own = forged(wall, "d", {'"claim":{': f'"claim":{{"branch":"{branch}",'})
+        wall.refuses(why, "w2", f"{own}:{TASK}d", f"HEAD:refs/heads/{branch}")
+        wall.clone.run_git("update-ref", "-d", f"{TASK}d")
+
+
+def test_what_is_no_commit_or_has_an_odd_name_is_nothing_of_the_fleet(wall: Walled) -> None:
+    blob = wall.clone.run_git("rev-parse", "main:README.md")
+    for ref in (f"{TASK}z", GUARD, "refs/fleet/salvage/p/c/1"):
+        wall.refuses("it would not be a commit", "w1", f"{blob}:{ref}")
+    claimed(wall.as_worker("w1"), "c")
+    for ref in ("refs/fleet/task/q", "refs/fleet/task/p/c/d", "refs/fleet/salvage/p", "refs/fleet/new"):
+        wall.refuses("a ref of this name is the lead's alone", "w1", f"{TASK}c:{ref}")
+
+
+def test_replaced_objects_deceive_nobody(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "c")
+    theirs = wall.clone.rev(f"{TASK}c")
+    fake = wall.clone.run_git("commit-tree", "-m", "x", "main^{tree}", env={"GIT_AUTHOR_NAME": "w2"})
+    wall.takes("stranger", f"{fake}:refs/replace/{theirs}")
+    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{TASK}c")
+
+
+def test_a_key_is_a_name_where_the_server_says_so(wall: Walled, tmp_path: Path) -> None:
+    """As sshd runs `command=` of authorized_keys: nothing of the pusher's environment gets there but the command."""
+    claimed(wall.as_worker("w1"), "c")
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        "#!/bin/sh\nfor SSH_ORIGINAL_COMMAND; do :; done\n"
+        'exec env -i PATH="$PATH" SSH_ORIGINAL_COMMAND="$SSH_ORIGINAL_COMMAND" '
+        """sh -c 'FLEET_PUSHER=w2 git-shell -c "$SSH_ORIGINAL_COMMAND"'\n"""
+    )
+    ssh.chmod(0o755)
+    env = {"GIT_SSH": str(ssh), "GIT_SSH_VARIANT": "simple", "FLEET_PUSHER": "w1"}
+    done = wall.clone.try_git("push", "-q", f"git@host:{wall.server}", f"{TASK}c", env=env)
+    assert b"w2 may not write what w1 is the author of" in done.stderr
+
+
 def test_plans_notes_and_the_lead_are_the_leads(wall: Walled) -> None:
     tip = Oid(wall.clone.run_git("commit-tree", "-m", "x", "main^{tree}"))
     for ref, why in (
@@ -203,15 +270,6 @@ def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) ->
         strict.refuses("which it is not", "boss", f"{forged}:refs/heads/main")
 
 
-def forged(wall: Walled, name: str, change: dict[str, str]) -> str:
-    """The last event of the task's log, its text changed: a commit that only looks like an event."""
-    raw = wall.clone.run_git("cat-file", "commit", f"{TASK}{name}")
-    for old, new in change.items():
-        assert old in raw
-        raw = raw.replace(old, new)
-    return wall.clone.run_git("hash-object", "-t", "commit", "-w", "--stdin", stdin=raw.encode() + b"\n")
-
-
 def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
     session = strict.as_worker("w1")
     claimed(session, "c")
@@ -226,6 +284,27 @@ def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
     ):
         strict.refuses(why, "w1", f"{forged(strict, 'c', change)}:{TASK}c")
     strict.takes("w1", f"{TASK}c")
+
+
+def test_attempts_are_used_up_only_when_they_are(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    on_task(strict.as_worker("boss"), "reject", "c", reason="rejected")
+    strict.takes("boss", f"{TASK}c")
+    on_task(strict.as_worker("w2"), "block", "c", code="attempts", reason="tired")
+    strict.refuses("says that attempts are used up, and they are not", "w2", f"{TASK}c")
+
+
+def test_a_verdict_under_another_name_is_still_on_ones_own_proposal(strict: Walled) -> None:
+    handed_in(strict, "c", "w1")
+    allowed = strict.server / "fleet" / "allowed"
+    allowed.write_text(allowed.read_text() + "verifier other verifier:*\n")
+    on_task(
+        strict.as_worker("verifier:w1"),
+        "verdict",
+        "c",
+        verdict=Verdict("security", "verifier:w1", "upheld", 1),
+    )
+    strict.refuses("is a verdict of verifier:w1 on its own proposal", "other", f"{TASK}c")
 
 
 def test_an_event_from_a_time_to_come_is_refused(strict: Walled) -> None:
