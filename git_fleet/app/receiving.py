@@ -203,6 +203,8 @@ class Push:
         if not any(self._has(base, commit) for base in self._bases):
             yield f"names commit {commit[:12]}, which no base has: push that first"
             return
+        if entry.event.fields.get("via") == "forge":
+            return  # merged by pull request, perhaps without our trailers
         stamp = read_stamp(self._store.objects.read_commit(commit).message)
         if stamp is None or proposal is None or (stamp.task, stamp.proposal) != (task, proposal.oid):
             yield f"names commit {commit[:12]}, which was not made for its latest proposal"

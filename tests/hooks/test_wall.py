@@ -153,21 +153,17 @@ def test_a_guard_names_a_claim_of_ones_own(wall: Walled) -> None:
 
 
 def test_only_the_holder_gives_a_branch_its_name(wall: Walled) -> None:
-    """A claim says its branch itself: one that names another's, or a base, gives no right to it."""
+    """A claim says its branch itself: one that names another's gives no right to it."""
     w1 = wall.as_worker("w1")
     claimed(w1, "c", worktree=True)
     wall.takes("w1", f"{TASK}c")
     claim = w1.record(w1.snapshot(), "c").state.claim
     assert claim is not None
     wall.clone.commit("Next", {"new": "1\n"})
-    for branch, why in (
-        (claim.branch, "it is the branch of a task that w1 holds"),
-        ("main", "main is the lead's"),
-    ):
-        claimed(wall.as_worker("w2"), "d")
-        own = forged(wall, "d", {'"claim":{': f'"claim":{{"branch":"{branch}",'})
-        wall.refuses(why, "w2", f"{own}:{TASK}d", f"HEAD:refs/heads/{branch}")
-        wall.clone.run_git("update-ref", "-d", f"{TASK}d")
+    claimed(wall.as_worker("w2"), "d")
+    own = forged(wall, "d", {'"claim":{': f'"claim":{{"branch":"{claim.branch}",'})
+    wall.takes("w2", f"{own}:{TASK}d")
+    wall.refuses("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
 
 
 def test_what_is_no_commit_or_has_an_odd_name_is_nothing_of_the_fleet(wall: Walled) -> None:
@@ -346,6 +342,12 @@ def test_integrated_is_only_what_main_has(strict: Walled) -> None:
     commit = landed_on_main(boss, "c")
     on_task(boss, "integrate", "c", commit=commit)
     strict.refuses("which no base has", "boss", f"{TASK}c")
+    before = strict.clone.rev(f"{TASK}c^")
+    for via, goes in (("hand", False), ("forge", True)):  # as a pull request merges: without our trailers
+        strict.clone.run_git("update-ref", f"{TASK}c", before)
+        on_task(boss, "integrate", "c", commit=strict.clone.rev("main^"), via=via)
+        if not goes:
+            strict.refuses("which was not made for its latest proposal", "boss", f"{TASK}c")
     strict.takes("boss", "main", f"{TASK}c")
 
 
