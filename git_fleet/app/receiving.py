@@ -26,12 +26,15 @@ from git_fleet.errors import FleetError
 from git_fleet.git.formats import parse_signature
 from git_fleet.git.process import Git
 from git_fleet.git.signatures import ALLOWED, Signers, signers, split
-from git_fleet.store import log, names, plans
+from git_fleet.store import lead, log, names, plans
 from git_fleet.store.base import Store, tip
 from git_fleet.store.log import Entry
 
 FAST_CLOCK = timedelta(seconds=120)
 """How far the clock of another machine may be ahead; an event from the future could end a lease that runs."""
+
+_WITHOUT_VERDICTS = ("gates", "nobody")
+"""By whom an integration upholds: by the gates that it ran, or by nobody where there was none (app/gating.py)."""
 
 
 class Move(NamedTuple):
@@ -190,9 +193,12 @@ class Push:
             yield f"is a verdict of {verdict.verifier} on its own proposal"
 
     def _uphold(self, task: TaskId, entry: Entry, before: TaskState) -> Iterator[str]:
-        if entry.event.fields.get("by") == "gates":
+        if entry.event.fields.get("by") in _WITHOUT_VERDICTS:
+            waits = verdicts.why_not(before, self._config(task))
             if not self._by_lead:
-                yield "says that gates have passed, which only a lead may say"
+                yield "upholds without a verdict, which only a lead may do"
+            elif waits:
+                yield f"upholds without the verdicts that are asked for: {waits}"
         elif verdicts.decision(before, self._config(task)) is not verdicts.Decision.UPHOLD:
             yield "does not follow from the verdicts"
 
@@ -235,9 +241,24 @@ class Push:
         proposal = state.proposal
         if proposal is None or proposal.oid != stamp.proposal or proposal.worker != stamp.worker:
             return f"says that it is proposal {stamp.proposal[:12]} of {stamp.task} by {stamp.worker}, which it is not"
-        if state.state not in (State.VERIFIED, State.INTEGRATED):
-            return f"is of {stamp.task}, which is {state.state.phrase}, not verified"
-        return ""
+        if state.state in (State.VERIFIED, State.INTEGRATED):
+            return ""
+        # Where gates alone uphold, the event that says so follows main; the lead's intent is there before.
+        waits = verdicts.why_not(state, self._config(stamp.task)) if state.state is State.PROPOSED else ""
+        if state.state is State.PROPOSED and not waits and (stamp.task, oid) in self._intended:
+            return ""
+        return (
+            f"is of {stamp.task}, which is {state.state.phrase}, not verified{f': {waits}' if waits else ''}"
+        )
+
+    @cached_property
+    def _intended(self) -> frozenset[tuple[TaskId, Oid]]:
+        """The tasks that the lead is about to land, by the intent that is open once this is pushed, each with the
+        commit it is to become."""
+        last = self._value(names.LEAD)
+        intent = log.read(self._store.objects, last).lead_state.intent if last else None
+        landings = lead.read_intent(self._store, intent).landings if intent else ()
+        return frozenset((landing.task, landing.commit) for landing in landings if not landing.reverts)
 
     @cached_property
     def _guarded(self) -> dict[str, str]:

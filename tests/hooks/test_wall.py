@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from git_fleet.app import guarding, hookfiles
 from git_fleet.app.doctor import doctor
+from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Verdict
+from git_fleet.store import lead
 from tests.support.fleet import accepted, claimed, landed_on_main, on_task, open_fleet, proposed
 from tests.support.keys import allow, new_key, sign_with
 from tests.support.repo import Repo
@@ -251,6 +253,43 @@ def test_a_commit_on_main_needs_the_trailers_of_a_verified_proposal(strict: Wall
     strict.takes("boss", f"{TASK}c", "main")
 
 
+def intends(session: Session, name: str, commit: Oid) -> None:
+    """The lead's log, with an intent by which that task is to become the commit."""
+    now, store = session.now(), session.store
+    record = session.record(session.snapshot(), name)
+    assert record.tip is not None
+    landing = lead.Landing(record.id, 1, commit, record.tip, record.tip, "")
+    intent = lead.Intent(
+        "refs/heads/main", Repo(session.repo.common_dir).rev("main^"), commit, "", (landing,)
+    )
+    until = now + timedelta(hours=1)
+    led = lead.acquire(store, lead.read(store), actor="boss", worktree="x", now=now, expires_at=until)
+    lead.begin(store, led, intent, actor="boss", now=now)
+
+
+@pytest.mark.parametrize("policy", ["", "policy = { verdicts = 1 }\n"])
+def test_where_gates_alone_uphold_the_leads_intent_comes_before_main(strict: Walled, policy: str) -> None:
+    """The event that says so follows main, as in app/landing.py. Where verdicts are asked for it takes these."""
+    boss = strict.as_worker("boss")
+    config = strict.clone.commit("Configure", {"fleet.toml": f"version = 1\n{policy}"})
+    Repo(strict.server).run_git("fetch", "--quiet", str(strict.clone.path), "main")
+    Repo(strict.server).run_git("update-ref", "refs/heads/main", config)
+    for name in ("c", "d"):
+        handed_in(strict, name, "w1")
+    intends(boss, "d", landed_on_main(boss, "c"))
+    strict.refuses("is of p/c, which is proposed, not verified", "boss", "main", "refs/fleet/lead")
+    strict.clone.run_git("update-ref", "-d", "refs/fleet/lead")
+    intends(boss, "c", strict.clone.rev("main"))
+    if policy:
+        strict.refuses("it waits for verdicts", "boss", "refs/fleet/lead", "main")
+        strict.clone.run_git("update-ref", "-d", "refs/fleet/lead")
+        on_task(boss, "uphold", "c", by="gates", number=1)
+        strict.refuses("upholds without the verdicts that are asked for", "boss", f"{TASK}c")
+    else:
+        strict.takes("boss", "refs/fleet/lead")
+        strict.takes("boss", "main")
+
+
 def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) -> None:
     handed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
@@ -321,12 +360,13 @@ def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) 
     skeptic = strict.as_worker("verifier:skeptic")
     before = strict.clone.rev(f"{TASK}c")
     for by, why in (
-        ("gates", "which only a lead may say"),
+        ("gates", "which only a lead may do"),
+        ("nobody", "which only a lead may do"),
         ("security", "does not follow from the verdicts"),
     ):
         on_task(skeptic, "uphold", "c", by=by, number=1)
         strict.refuses(why, "skeptic", f"{TASK}c")
-        if by != "gates":
+        if by == "security":
             strict.refuses(why, "boss", f"{TASK}c")
         strict.clone.run_git("update-ref", f"{TASK}c", before)
     verdict = Verdict("security", "verifier:skeptic", "upheld", 1)
