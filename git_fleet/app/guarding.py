@@ -21,7 +21,7 @@ ALLOWED = "allowed"
 _HEAD = """\
 # Who may push what to this repository (git fleet guard --server). Made once; it is yours to change.
 #
-#   base BRANCH                  moved by a lead alone, and only forward
+#   base BRANCH                  moved by a lead alone, and only forward: main, and every other that is nobody's task
 #   lead PUSHER                  plans, main, notes, every log; may delete what the fleet has stored
 #   worker PUSHER [NAME]…        its own branches and logs, the guard, the bucket
 #   verifier PUSHER [NAME]…      verdicts, on proposals of others
