@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from git_fleet.app.session import Session, Surroundings, open_session
+from git_fleet.app.session import Session, open_session
+from git_fleet.app.surroundings import Surroundings
 
 _MEMORY = Path("/dev/shm")
 FLEET = (sys.executable, "-m", "git_fleet")

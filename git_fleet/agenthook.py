@@ -183,11 +183,13 @@ def _git(place: Place, *args: str, stdin: bytes | None = None, ok: tuple[int, ..
 
 def _tip(place: Place, ref: str) -> tuple[str, dict[str, Any]]:
     """The id and the event at the tip of a log; two empty values when there is no such log."""
-    head, _, rest = _git(place, "cat-file", "--batch", stdin=ref.encode() + b"\n").partition(b"\n")
-    words = head.split(b" ")
-    if words[-1] == b"missing":
-        return "", {}
-    return words[0].decode(), guardrail.event(rest[: int(words[2])].decode("utf-8", "surrogateescape"))
+    asked = "".join(f"{name}\n" for name in _names(place, ref)).encode()
+    answers = _git(place, "cat-file", "--batch", stdin=asked)
+    return guardrail.first_event(answers.decode("utf-8", "surrogateescape"))
+
+
+def _names(place: Place, ref: str) -> list[str]:
+    return guardrail.log_places(ref, _line(f"{place.common}/fleet/remote"))
 
 
 # --- before a tool -------------------------------------------------------------------------------
@@ -265,7 +267,8 @@ def _unless_claimed(place: Place, ticket: Ticket) -> str:
     """Why the claim does not count any more. git is asked again only when the task's log has moved: asking costs
     a third of the whole call. (No loose ref, as with packed ones or a reftable: then it is asked each time.)"""
     ref = f"refs/fleet/task/{ticket.id}"
-    loose, seen = _line(f"{place.common}/{ref}"), f"{place.git_dir}/{SEEN_FILE}"
+    loose = next(filter(None, (_line(f"{place.common}/{name}") for name in _names(place, ref))), "")
+    seen = f"{place.git_dir}/{SEEN_FILE}"
     if loose and _line(seen) == f"{loose} {ticket.fence}":
         return ""
     oid, tip = _tip(place, ref)

@@ -108,6 +108,16 @@ class Collides(Denied):
     code = "collides"
 
 
+class Refused(Denied):
+    """The git server that decides between machines said no, though nobody was faster. `said` are its words."""
+
+    code = "refused"
+
+    def __init__(self, message: str, *, hint: str = "", said: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.said = said
+
+
 class NeedsPerson(FleetError):
     """A person has to look: conflict, dirty main, a read-only or full disk."""
 
@@ -119,6 +129,13 @@ class GitFailed(FleetError):
     """git could not do it, and it is not about who came first (full disk, read-only, corrupt)."""
 
     code = "git-failed"
+    exit_code = 5
+
+
+class Unreachable(FleetError):
+    """The git server that decides between machines cannot be reached, or does not answer."""
+
+    code = "unreachable"
     exit_code = 5
 
 

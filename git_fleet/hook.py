@@ -130,11 +130,10 @@ def _text(data: bytes) -> str:
 
 def _tip(here: Here, ref: str) -> tuple[str, dict[str, Any]]:
     """The id and the event at the tip of a log; two empty values when there is no such log."""
-    head, _, rest = here.git("cat-file", "--batch", stdin=ref.encode() + b"\n").partition(b"\n")
-    words = head.split(b" ")
-    if words[-1] == b"missing":
-        return "", {}
-    return words[0].decode(), guardrail.event(_text(rest[: int(words[2])]))
+    remote = here.common / "fleet" / "remote"
+    places = guardrail.log_places(ref, remote.read_text().strip() if remote.exists() else "")
+    asked = "".join(f"{place}\n" for place in places).encode()
+    return guardrail.first_event(_text(here.git("cat-file", "--batch", stdin=asked)))
 
 
 def _leads(here: Here) -> bool:

@@ -17,7 +17,8 @@ from msgspec import Struct, field
 from git_fleet import resources
 from git_fleet.app import verdicts
 from git_fleet.app.gates import GateResult, gate_environment
-from git_fleet.app.session import AGENT_VARIABLES, Session
+from git_fleet.app.session import Session
+from git_fleet.app.surroundings import AGENT_VARIABLES
 from git_fleet.core.answers import Question
 from git_fleet.core.config import Command, Config, Verifier
 from git_fleet.core.ids import Oid

@@ -213,6 +213,7 @@ def _attempt(
 def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config: Config) -> Snapshot | None:
     """What a claim of `record` rests on, read again in the order of the protocol; None when it is
     not ready any more, or more has changed than this can tell."""
+    session.store.refs.refresh()
     again = session.reread_around(snapshot, record)
     if again is None:
         current = session.store.objects.read_ref(names.GUARD)
@@ -325,6 +326,7 @@ def resume(session: Session, name: str | None) -> placing.Placed:
 
 def _closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:
     """The last rule: if the plan began to close meanwhile, the claim is given back."""
+    session.store.refs.refresh()
     tip = session.store.objects.read_ref(names.plan_log(taken.id.plan))
     if tip and tip[0] == snapshot.plans[taken.id.plan].tip:
         return False  # nothing has happened to the plan, in which the task was ready

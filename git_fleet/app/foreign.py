@@ -9,6 +9,8 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.core.trailers import one_line, read_revert, read_stamp
 from git_fleet.store import names
+from git_fleet.store.base import tip
+from git_fleet.store.shared import SharedRefs
 
 _SHOWN = 3
 
@@ -29,14 +31,17 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
         if record.approved is not None and record.approved.base == base and record.base_commit is not None
     ]
     git, ref = session.repo.git(), names.branch(base)
-    if not began:
+    now = tip(session.store.refs.get(ref))
+    if not began or now is None:
         return ()
-    upstream = git.text("for-each-ref", "--format=%(upstream)", ref)
+    # What a remote decides about has no other upstream than itself.
+    shared = isinstance(session.store.refs, SharedRefs)
+    upstream = "" if shared else git.text("for-each-ref", "--format=%(upstream)", ref)
     there = session.store.objects.read_many(dict.fromkeys(began))
     known = [commit.oid for commit in there if commit is not None]
     first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if len(known) > 1 else known
     excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
-    out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", ref, *excluded).out
+    out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", now, *excluded).out
     found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]
     landed = {record.state.landed for record in snapshot.tasks.values()}  # by pull request: without trailers
     return tuple(

@@ -15,8 +15,9 @@ from git_fleet import resources
 from git_fleet.app import agentsetup, install, suggestions
 from git_fleet.app.agentsetup import Setup
 from git_fleet.app.checkouts import Checkouts
+from git_fleet.app.configs import CONFIG_FILE
 from git_fleet.app.install import Action, InstallReport
-from git_fleet.app.session import CONFIG_FILE, Session
+from git_fleet.app.session import Session
 from git_fleet.core.config import Config, Generated
 from git_fleet.core.results import FoundGate, InitReport
 from git_fleet.errors import GitFailed, InvalidInput

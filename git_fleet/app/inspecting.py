@@ -236,6 +236,7 @@ def _whole_logs(session: Session, tasks: Collection[TaskId]) -> dict[tuple[TaskI
     """The refs that keep the whole logs of gates beside proposals, by task and the proposal's number."""
     plans = dict.fromkeys(task.plan for task in tasks)
     refs = session.store.refs.read(*(f"{names.PROPOSALS}{plan}/" for plan in plans)) if plans else {}
+    session.store.refs.want(refs)
     found = {}
     for ref, oid in refs.items():
         plan, _, rest = ref.removeprefix(names.PROPOSALS).partition("/")

@@ -29,7 +29,7 @@ from git_fleet.core.results import Integration, Skipped
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import InvalidInput, NeedsPerson
 from git_fleet.git.drafts import Drafts
-from git_fleet.store import names
+from git_fleet.store import names, proposals
 
 _REST_SECONDS = 60.0
 _IDLE_ROUNDS = 20  # in which others were always faster
@@ -90,10 +90,11 @@ def keep_integrating(
     base = choosing.only_base(session, session.snapshot(), order.targets)
     task = _Task(order, report, watch, base)
     task.seen = _look(session, task)
+    places = session.store.refs.places
     ours = (names.LEAD, names.SNAPSHOTS)  # which each round writes, or which say nothing to the queue
     with (
         leading(session) as lead,
-        RefWatch(session.repo, (names.FLEET, names.branch(base)), ignored=ours) as refs,
+        RefWatch(session.repo, places(names.FLEET, names.branch(base)), ignored=places(*ours)) as refs,
     ):
         while True:
             found = _rounds(session, task, lead)
@@ -190,6 +191,7 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         queue = Queue(session, snapshot, config, base, main, drafts, stack, gating, report, task.watch, lead)
         queue.stop_on_conflict = order.stop_on_conflict
         first = choosing.still(snapshot, order.first, chosen) if task.begun else order.first
+        proposals.have(session.store, chosen)
         stack.expect(chosen)
         queue.waiting.extend(choosing.in_order(session, snapshot, chosen, first))
         gone = [task_id for task_id in task.left if all(record.id != task_id for record in chosen)]

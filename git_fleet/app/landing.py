@@ -8,6 +8,9 @@
     notes       the evidence
     complete    the intent is closed
 
+Where a remote decides, main and the lead's log, which moves along by one event, are one push, and what is only
+verified is compared as it begins; the branch and the worktree here follow then (homing.py).
+
 The events are a transaction of their own that is prepared before main moves and committed after it, so the
 tasks cannot move in between. Git prepares it while the intent is written, and commits it while the worktree
 follows: neither needs the other. With reftable, whose one lock would keep main out, main moves with a `verify` of
@@ -24,13 +27,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from git_fleet.app import homing
 from git_fleet.app.lead import Leading, lost_lead
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import Busy, FleetError, LostRace, NeedsPerson, Stale
+from git_fleet.errors import Busy, FleetError, LostRace, NeedsPerson, Refused, Stale
 from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.along import Along
 from git_fleet.git.refs import Absent, Refs, Update
@@ -39,6 +43,7 @@ from git_fleet.store import lead as log
 from git_fleet.store import log as events
 from git_fleet.store.base import tip
 from git_fleet.store.lead import Intent, Landing
+from git_fleet.store.shared import SharedRefs
 
 _TRIES = 20
 
@@ -63,7 +68,7 @@ def land(
     move = _Move(leading, ref, old, new, tuple(landings), unmoved)
     try:
         move.make()
-    except LostRace:
+    except (LostRace, Refused):
         if move.intent is None:
             raise  # nobody was told of it
         if tip(session.store.refs.get(names.LEAD)) != leading.record.tip:
@@ -132,6 +137,7 @@ class _Move(Struct):
     def _announce(self) -> None:
         """See that the worktree could follow, and write the intent."""
         session = self.leading.work
+        homing.catch_up(session, self.ref, self.old)
         self.way = require_way(session, self.ref, self.old, self.new)
         checkout = str(self.way.worktree) if self.way else ""
         intent = Intent(self.ref, self.old, self.new, checkout, self.landings)
@@ -141,14 +147,17 @@ class _Move(Struct):
 
     def _move(self, *others: Update) -> None:
         """Move the branch, while `others`, the lead's log and what must not move are as they were."""
-        fence = self.leading.record.tip
-        if fence is None:
-            raise AssertionError("an intent is an event of the lead's log")
+        session = self.leading.work
+        holding, held = log.hold(
+            session.store, self.leading.record, actor=session.person(), now=session.now()
+        )
         who = ", ".join(str(landing.task) for landing in self.landings[:3])
-        same = (Update(each, at, at) for each, at in {**self.unmoved, names.LEAD: fence}.items())
-        updates = [Update(self.ref, self.old, self.new), *same, *others]
-        self.leading.work.store.transact(updates, message=f"git-fleet: integrate {who}")
+        same = (Update(each, at, at) for each, at in self.unmoved.items())
+        updates = [Update(self.ref, self.old, self.new), holding, *same, *others]
+        session.store.transact(updates, message=f"git-fleet: integrate {who}")
+        self.leading.record = held
         self.moved = True
+        homing.moved(session, self.ref, self.old, self.new, self.way.worktree if self.way else None)
 
     def _follow(self) -> None:
         """Bring the worktree along. What keeps it is told when the tasks' events are written."""
@@ -158,6 +167,7 @@ class _Move(Struct):
             self.elsewhere = not _is_there(self.leading.work, self.intent)
             if not self.elsewhere:
                 self.way.follow()
+                homing.arrived(self.leading.work)
         except FleetError as trouble:
             self.trouble = trouble
 
@@ -256,6 +266,10 @@ def _refuse_undone(session: Session, intent: Intent, main: Oid | Absent) -> None
 
 def _finish_checkout(session: Session, intent: Intent, main: Oid | Absent) -> None:
     """Bring the worktree of main along, unless it has left the branch or main has gone on since."""
+    if isinstance(session.store.refs, SharedRefs):
+        if isinstance(main, str):
+            homing.catch_up(session, intent.ref, main)
+        return
     path = Path(intent.checkout) if intent.checkout else None
     if path is None or main != intent.new or not path.is_dir():
         return
@@ -268,12 +282,15 @@ def _finish_tasks(leading: Leading, landed: Sequence[Landing]) -> None:
     """Append the tasks' events: those prepared where nothing happened since, else new ones."""
     session = leading.work
     now = session.store.refs.read(*(names.task_log(landing.task) for landing in landed))
-    waiting = [landing for landing in landed if now.get(names.task_log(landing.task)) == landing.tip]
-    others = [
-        landing
-        for landing in landed
-        if now.get(names.task_log(landing.task)) not in (None, landing.tip, landing.event)
+    there = [
+        landing for landing in landed if now.get(names.task_log(landing.task)) not in (None, landing.event)
     ]
+    waiting = [
+        landing
+        for landing in there
+        if now.get(names.task_log(landing.task)) == landing.tip and _is_written(session, landing.event)
+    ]
+    others = [landing for landing in there if landing not in waiting]
     try:
         session.store.transact([Update(names.task_log(each.task), each.tip, each.event) for each in waiting])
     except LostRace:
@@ -315,6 +332,11 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
                 raise
 
 
+def _is_written(session: Session, event: Oid) -> bool:
+    """Whether a prepared event is here: a lead of another clone may have died before it could be pushed."""
+    return not isinstance(session.store.refs, SharedRefs) or session.store.objects.exists(event)
+
+
 def _follows(session: Session, at: Oid | None, event: Oid) -> bool:
     """Whether the task's log has the event already, and went on from there."""
-    return at is not None and session.store.objects.is_ancestor(event, at)
+    return at is not None and _is_written(session, event) and session.store.objects.is_ancestor(event, at)

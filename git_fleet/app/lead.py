@@ -22,6 +22,7 @@ from git_fleet.errors import Busy, Denied, Held, IllegalEvent, InvalidInput, Los
 from git_fleet.git.locks import alone
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
+from git_fleet.store.shared import SharedRefs
 
 FENCE_FILE = "fleet-lead"
 _LOCK_FILE = "fleet-integrate.lock"
@@ -30,6 +31,8 @@ _TRIES = 20
 
 def show(session: Session) -> LeadView:
     """Who leads now."""
+    if session.reading:
+        session.store.refs.refresh(session.patience)
     state = log.read(session.store).state
     if state.fence is None:
         return LeadView("", "", None, None, mine=False, intent_open=state.intent is not None)
@@ -50,16 +53,23 @@ def acquire(session: Session) -> LeadRecord:
     """
     if session.placement is not None:
         raise Denied("a task's worktree cannot lead", hint="lead from the main worktree")
+    session.store.refs.refresh()
     record = log.read(session.store)
     person, now = session.person(), session.now()
     until = lease.expiry(now, _lease_seconds(session))
     if record.state.fence is not None and _is_mine(session, record.state.fence):
         return log.renew(session.store, record, actor=person, now=now, expires_at=until)
     record = log.acquire(
-        session.store, record, actor=person, worktree=str(session.repo.git_dir), now=now, expires_at=until
+        session.store, record, actor=person, worktree=_place(session), now=now, expires_at=until
     )
     _fence_file(session).write_text(f"{record.state.fence}\n")
     return record
+
+
+def _place(session: Session) -> str:
+    """The worktree that a lead is bound to. Two machines may have one at the same path."""
+    place = str(session.repo.git_dir)
+    return f"{session.around.host}:{place}" if isinstance(session.store.refs, SharedRefs) else place
 
 
 def _lease_seconds(session: Session) -> int:
@@ -72,6 +82,7 @@ def _lease_seconds(session: Session) -> int:
 
 def release(session: Session) -> LeadRecord:
     """Give the lead up. Raises Held when another worktree leads, IllegalEvent while main is moving."""
+    session.store.refs.refresh()
     record = log.read(session.store)
     if record.state.fence is None:
         return record

@@ -22,7 +22,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, GitFailed, Held, InvalidInput
 from git_fleet.git import torn, worktrees
 from git_fleet.git.formats import parse_commit
-from git_fleet.store import names, worktree
+from git_fleet.store import names, proposals, worktree
 from git_fleet.store.base import tip
 from git_fleet.store.kept import snapshot as last_snapshot
 from git_fleet.store.worktree import Placement
@@ -165,6 +165,7 @@ def choose(
     """
     base = base_commit(session, snapshot, record.id)
     state = record.state
+    proposals.have(session.store, [record])
     kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
     merge = kept is not None and rework.wants_main(state, saved=rescued.commit is not None)
     reused = _reusable(session, record, config, kept)

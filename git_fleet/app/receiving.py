@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from git_fleet.app import documents
 from git_fleet.app.checks import logs
-from git_fleet.app.session import CONFIG_FILE
+from git_fleet.app.configs import CONFIG_FILE
 from git_fleet.core import verdicts
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId

@@ -23,7 +23,8 @@ from git_fleet.app import claim as claiming
 from git_fleet.app import work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.placing import Placed
-from git_fleet.app.session import Session, Surroundings, check_worker, open_session
+from git_fleet.app.session import Session, open_session
+from git_fleet.app.surroundings import Surroundings, check_worker
 from git_fleet.core.model import Output, State
 from git_fleet.errors import Busy, FleetError, Held, StaleClaim
 from git_fleet.store.fleet import Known

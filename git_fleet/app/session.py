@@ -6,8 +6,7 @@ long-lived session keeps git children, parsed plans and the last snapshot; a one
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,51 +15,35 @@ from typing import Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.core import config as configuration
+from git_fleet.app import configs, sharing
+from git_fleet.app.surroundings import AGENT_VARIABLES, Surroundings, check_worker, generated_worker
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Denied, InvalidInput, StaleClaim
-from git_fleet.git.objects import Object, open_objects
-from git_fleet.git.refs import Refs, is_ref_name
+from git_fleet.git.objects import open_objects
+from git_fleet.git.refnames import is_ref_name
+from git_fleet.git.refs import Refs
 from git_fleet.git.repository import Repository, discover
 from git_fleet.store import fleet, names, tasks, worktree
 from git_fleet.store.base import Store
 from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
 
-CONFIG_FILE = "fleet.toml"
 _SETTINGS = ("fleet.worker", "fleet.main", "user.name")
-
-AGENT_VARIABLES = (
-    "FLEET_TASK", "FLEET_GATE", "FLEET_VERIFIER", "FLEET_ROLE", "FLEET_LENS", "AI_AGENT", "CLAUDECODE",
-    "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI", "OPENCODE", "OPENCODE_SESSION",
-    "CURSOR_AGENT", "AIDER_MODEL",
-)  # fmt: skip
-"""A variable of one of these names says that an agent is at the keyboard, or a command that git-fleet itself
-has started, not a person."""
-
-
-class Surroundings(Struct, frozen=True):
-    """What a face hands in: the clock (aware, UTC), the environment, this machine's name and the
-    folders for its state and caches."""
-
-    now: Callable[[], datetime]
-    env: Mapping[str, str]
-    host: str
-    state_dir: Path
-    cache_dir: Path
 
 
 class Session(Struct, weakref=True):
-    """An open repository and the one who acts on it."""
+    """An open repository and the one who acts on it. `reading` says that nothing is decided: what is known of
+    a remote may then be `refresh_seconds` old."""
 
     store: Store
     around: Surroundings
     actor: str
     placement: Placement | None
     long_lived: bool = False
+    reading: bool = False
     _known: fleet.Known = field(default_factory=fleet.Known)
     _configs: dict[Oid | None, Config] = field(default_factory=dict)
     _settled: dict[str, Config] = field(default_factory=dict)
@@ -94,7 +77,8 @@ class Session(Struct, weakref=True):
     def snapshot(self) -> Snapshot:
         """The whole fleet, read now."""
         self._settled.clear()
-        return self._noted(fleet.read_snapshot(self.store, self.now(), known=self._known))
+        self._look_around()
+        return self._noted(fleet.read_snapshot(self.store, self.now(), known=self._known)) or self.snapshot()
 
     def snapshot_of(self, name: str | None) -> Snapshot:
         """What there is to know of the one task that `name`, or the worktree we stand in, says in full, and of
@@ -102,12 +86,29 @@ class Session(Struct, weakref=True):
         task = _in_full(name) if name else self.here() if self.placement else None
         if task is None:
             return self.snapshot()
-        self._settled.clear()
-        return self._noted(fleet.read_task(self.store, self.now(), task, known=self._known))
+        self._look_around()
+        found = fleet.read_task(self.store, self.now(), task, known=self._known)
+        return self._noted(found) or self.snapshot_of(name)
 
-    def _noted(self, found: Snapshot) -> Snapshot:
+    def _look_around(self) -> None:
+        """Before all is read: what others may have changed, as far as it must be known."""
+        self._settled.clear()
+        sharing.refresh(self.store, self.patience, self.around.warn)
+
+    def _noted(self, found: Snapshot) -> Snapshot | None:
+        """None where a plan has a base that was not known to be the remote's: then what was read is too old."""
         self._bases |= {plan.id: plan.approved.base for plan in found.plans.values() if plan.approved}
+        if sharing.follow(self.store, self._bases.values()):
+            return self.snapshot()
         return found
+
+    @property
+    def patience(self) -> float:
+        """How old, in seconds, what is known of a remote may be."""
+        try:
+            return self.config().refresh_seconds if self.reading else 0.0
+        except InvalidInput:  # said by those who need it
+            return Config().refresh_seconds
 
     def recent_snapshot(self, *, fresh: bool) -> Snapshot:
         """The last snapshot at a new moment where a long-lived session keeps one, else a new one.
@@ -220,17 +221,16 @@ class Session(Struct, weakref=True):
         """
         name = base or self.main
         if name not in self._settled:
-            found = self._config_blob(name)
+            found = configs.of_branch(self.store, name)
             oid = found.oid if found else None
             if oid not in self._configs:
-                self._configs[oid] = self._parse_config(found) if found else Config()
+                self._configs[oid] = configs.parsed(self.store, found)
             self._settled[name] = self._configs[oid]
         return self._settled[name]
 
     def config_in(self, commit: Oid) -> Config:
         """fleet.toml as a commit has it. Raises InvalidInput when it says what is not allowed."""
-        found = next(self.store.objects.read_many([f"{commit}:{CONFIG_FILE}"]))
-        return self._parse_config(found) if found else Config()
+        return configs.of_commit(self.store, commit)
 
     def base_of(self, task: TaskId) -> str | None:
         """The short name of the branch that the task's plan is integrated onto, as last read; None when
@@ -243,25 +243,10 @@ class Session(Struct, weakref=True):
         """The configuration that a task lives by: that of the branch its plan is integrated onto."""
         return self.config(self.base_of(task))
 
-    def _config_blob(self, base: str) -> Object | None:
-        return next(self.store.objects.read_many([f"{names.branch(base)}:{CONFIG_FILE}"]))
-
-    def _parse_config(self, found: Object) -> Config:
-        document = self.store.cache.load("config", found.oid)
-        if document is not None:
-            return configuration.from_document(document)
-        from git_fleet.app import documents  # slow to import, and hardly ever needed (see keep_config)
-
-        return documents.load_config(found.data, CONFIG_FILE)[0]
-
     def keep_config(self, base: str) -> None:
         """Remember that the configuration of `base` is valid (writing commands call this), so that
         the commands after it need not load a validator."""
-        found = self._config_blob(base)
-        if found and self.store.cache.load("config", found.oid) is None:
-            from git_fleet.app import documents
-
-            self.store.cache.save("config", found.oid, documents.load_config(found.data, CONFIG_FILE)[1])
+        configs.keep(self.store, base)
 
     def index(self, snapshot: Snapshot) -> Index:
         """What follows from the plans that count; kept while their revisions stay the same."""
@@ -342,7 +327,8 @@ class Session(Struct, weakref=True):
         return snapshot.resolve(name) if name else snapshot.resolve(str(self.here()))
 
     def reread(self, record: TaskRecord) -> TaskRecord:
-        """The task's log as it is now."""
+        """The task's log as it is now, as far as it is known here."""
+        self.store.refs.reload()
         return tasks.reread(self.store, record.task)
 
 
@@ -354,13 +340,15 @@ def open_session(
     long_lived: bool = False,
     bulk: bool | None = None,
     known: fleet.Known | None = None,
+    reading: bool = False,
 ) -> Session:
     """A session for the repository that `start` is in.
 
     `bulk` (as `long_lived`, unless it is said) has libgit2 read and write objects. `known` is what sessions of one
     process have read of this repository, and share.
     The actor is `worker`, else FLEET_WORKER, else the worktree's worker, else `git config
-    fleet.worker`, else one generated for this process. Raises InvalidInput outside a repository.
+    fleet.worker`, else one generated for this process. Raises InvalidInput outside a repository, Unreachable when
+    the remote that decides was never reached from here and cannot be.
     """
     repo = discover(start)
     store = Store(
@@ -372,9 +360,25 @@ def open_session(
     placement = worktree.read(repo.git_dir)
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
     asked = {} if actor else _settings(repo)
-    actor = actor or asked["fleet.worker"] or _generated(around)
-    kept = known or fleet.Known()
-    return Session(store, around, check_worker(actor), placement, long_lived, _known=kept, _asked=asked)
+    actor = actor or asked["fleet.worker"] or generated_worker(around)
+    session = Session(
+        store,
+        around,
+        check_worker(actor),
+        placement,
+        long_lived,
+        reading,
+        _known=known or fleet.Known(),
+        _asked=asked,
+    )
+    remote = sharing.remote_of(
+        repo, lambda: configs.text(store, session._main_branch()), lambda: session.config().remote
+    )
+    if remote:
+        base = session.main
+        session.store = sharing.share(store, remote, actor=session.actor, base=base, persistent=long_lived)
+        session._settled.clear()
+    return session
 
 
 def _in_full(name: str) -> TaskId | None:
@@ -383,17 +387,6 @@ def _in_full(name: str) -> TaskId | None:
         return parse_task_id(name.strip().lstrip("#"))
     except InvalidInput:
         return None
-
-
-def check_worker(name: str) -> str:
-    """`name`, which can be a worker's. Raises InvalidInput."""
-    if not name.isprintable() or len(name) > 100:
-        raise InvalidInput(f"worker name {name[:100]!r}: printable characters, at most 100")
-    return name
-
-
-def _generated(around: Surroundings) -> str:
-    return f"{around.env.get('USER', 'worker')}-{os.urandom(3).hex()}"
 
 
 def _settings(repo: Repository) -> dict[str, str]:

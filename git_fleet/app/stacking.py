@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts
-from git_fleet.app.session import CONFIG_FILE, Session
+from git_fleet.app.configs import CONFIG_FILE
+from git_fleet.app.session import Session
 from git_fleet.core import patterns
 from git_fleet.core.config import Config, Gate, Generated
 from git_fleet.core.ids import Oid, TaskId

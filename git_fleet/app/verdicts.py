@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from git_fleet.app.acting import act, same_proposal
-from git_fleet.app.session import AGENT_VARIABLES, Session
+from git_fleet.app.session import Session
+from git_fleet.app.surroundings import AGENT_VARIABLES
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event, cut

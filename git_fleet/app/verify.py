@@ -41,7 +41,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing, persons_command
 from git_fleet.errors import AnswerIsNo, Denied, FleetError, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
-from git_fleet.store import gatelogs
+from git_fleet.store import gatelogs, proposals
 
 _LAST_WORDS = 120
 
@@ -84,6 +84,7 @@ def verify(session: Session, asked: Asked, report: Report, watch: Watch = unwatc
     snapshot = session.snapshot()
     run = _Run(session, asked, report, Checkouts(session.repo, session.around.cache_dir))
     chosen = list(_chosen(snapshot, asked))
+    proposals.have(session.store, [record for record, _ in chosen])
     for number, (record, named) in enumerate(chosen):
         watch(Progress("verifying", number, len(chosen)))
         try:

@@ -22,7 +22,8 @@ from msgspec import Struct
 from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
-    from git_fleet.app.session import Session, Surroundings
+    from git_fleet.app.session import Session
+    from git_fleet.app.surroundings import Surroundings
 
 APP = "git-fleet"
 PIPE_WIDTH = 0  # a pipe has no width: nothing is wrapped there
@@ -39,14 +40,21 @@ class Call(Struct, frozen=True):
     as_json: bool = False
     worker: str | None = None
 
-    def session(self, *, long_lived: bool = False, bulk: bool | None = None) -> Session:
-        """The repository that we stand in, opened as `open_session` does. Raises InvalidInput when there is none."""
+    def session(
+        self, *, long_lived: bool = False, bulk: bool | None = None, reading: bool = False
+    ) -> Session:
+        """The repository that we stand in, opened as `open_session` does. Raises as that."""
         from git_fleet.app.session import open_session
 
         if not self.directory.is_dir():
             raise click.UsageError(f"-C {self.directory}: no such folder")
         return open_session(
-            self.directory, surroundings(), worker=self.worker, long_lived=long_lived, bulk=bulk
+            self.directory,
+            surroundings(),
+            worker=self.worker,
+            long_lived=long_lived,
+            bulk=bulk,
+            reading=reading,
         )
 
     def show(self, document: Callable[[], Document], text: Callable[[Look], str]) -> None:
@@ -59,7 +67,7 @@ class Call(Struct, frozen=True):
 
 def surroundings() -> Surroundings:
     """The clock, the environment, this machine's name, the folders for state and caches."""
-    from git_fleet.app.session import Surroundings
+    from git_fleet.app.surroundings import Surroundings
 
     state_dir, cache_dir = folders()
     return Surroundings(
@@ -68,6 +76,7 @@ def surroundings() -> Surroundings:
         host=os.uname().nodename,
         state_dir=state_dir,
         cache_dir=cache_dir,
+        warn=lambda text: say(f"git-fleet: {text}"),
     )
 
 

@@ -43,7 +43,7 @@ def conflicts(call: Call, tasks: tuple[str, ...], watch: bool, strict: bool) -> 
     if watch:
         _watch(call, tasks)
         return 0
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = comparing.conflicts(session, tasks)
     call.show(lambda: views.document(found), lambda how: views.conflicts(found, how))
     return 1 if strict and any(each.kind is Kind.TEXTUAL for each in found.collisions) else 0
@@ -58,7 +58,7 @@ def _watch(call: Call, tasks: tuple[str, ...]) -> None:
 
     found: list[Conflicts] = []
     try:
-        with call.session(long_lived=True, bulk=False) as session:
+        with call.session(long_lived=True, bulk=False, reading=True) as session:
             looks = comparing.watching(session, tasks)
             if drawn(call):
                 _draw(looks, found)

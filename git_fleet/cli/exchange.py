@@ -54,7 +54,7 @@ def export(call: Call, plan_id: str | None, format_: str) -> None:
     """The plan as TOML, byte for byte as it is stored, or in a format that `plan import` reads as well."""
     from git_fleet.app import exporting
 
-    with call.session() as session:
+    with call.session(reading=True) as session:
         made = exporting.export(session, plan_id or planning.only(session), format_)
     if call.as_json:
         left_out = list(made.left_out)

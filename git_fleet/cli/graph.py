@@ -31,7 +31,7 @@ def graph(call: Call, plan: str | None, form: str) -> None:
 
     A task comes after those it needs, and after those that own the same files (they take turns).
     """
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = picturing.graph(session, plan)
     call.show(lambda: view.document(found), lambda look: _drawn(found, form, look))
 

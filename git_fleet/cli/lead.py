@@ -39,7 +39,7 @@ def release(call: Call) -> None:
 @command
 def show(call: Call) -> None:
     """Who leads now, and from where."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         _show(call, leading.show(session))
 
 

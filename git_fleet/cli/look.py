@@ -20,7 +20,7 @@ def overview(call: Call) -> None:
     """What bare `git fleet` shows."""
     from git_fleet.views import machine_status, standing
 
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.status(session, details=call.as_json)  # the few lines name no commits or changes
     call.show(lambda: machine_status.status(found), lambda look: standing.overview(found, look))
 
@@ -56,7 +56,7 @@ def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str
 
         watching.status(call, everything=everything)
         return
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.status(session, details=not line)
         placed = session.placement
     if line:
@@ -74,7 +74,7 @@ def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str
 @command
 def ready(call: Call) -> None:
     """What can be claimed now."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.ready(session)
     call.show(lambda: machine.ready(found), lambda look: text.ready(found, look))
 
@@ -84,7 +84,7 @@ def ready(call: Call) -> None:
 @command
 def explain(call: Call, task: str | None) -> None:
     """How a task stands, why it cannot be claimed now, and what would change that."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.explain(session, task)
         now = session.now()
     call.show(lambda: machine.explain(found), lambda look: text.explain(found, now, look))
@@ -99,7 +99,7 @@ def explain(call: Call, task: str | None) -> None:
 @command
 def siblings(call: Call, name: str | None) -> None:
     """What the other tasks of the plan are doing; who met the same wall."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.siblings(session, name)
     call.show(lambda: machine.siblings(found), lambda look: text.siblings(found, look))
 
@@ -121,7 +121,7 @@ def log(call: Call, name: str | None, event: str | None, output: bool) -> None:
 
     if output and event is not None:
         raise click.UsageError("--output and --event are two things to show: take one of them")
-    with call.session() as session:
+    with call.session(reading=True) as session:
         if output:
             _outputs(call, session, name)
             return
@@ -169,7 +169,7 @@ def prompt(call: Call, task: str | None) -> None:
     """
     from git_fleet.app import prompt as prompting
 
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = prompting.prompt(session, task)
     call.show(
         lambda: machine.prompt(found.task, found.text, found.template), lambda _: found.text.rstrip("\n")
@@ -181,7 +181,7 @@ def prompt(call: Call, task: str | None) -> None:
 @command
 def path(call: Call, task: str) -> None:
     """Where a task is worked on."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.path_of(session, task)
     if call.as_json:
         call.show(lambda: machine.path(found), str)
@@ -200,6 +200,6 @@ def worktree_list(call: Call) -> None:
     """Every worktree of a task here, and what is in it."""
     from git_fleet.views import upkeep
 
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = looking.list_worktrees(session)
     call.show(lambda: machine.worktree_list(found), lambda look: upkeep.worktrees(found, look))

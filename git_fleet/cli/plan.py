@@ -151,7 +151,7 @@ def _show_saved(call: Call, made: Imported) -> None:
 @command
 def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) -> int:
     """Predict collisions, order and speed-up, from the plan and the repository alone."""
-    with call.session() as session, working(call, "checking the plan"):
+    with call.session(reading=True) as session, working(call, "checking the plan"):
         found = planning.check(session, plan_id or planning.only(session), workers)
     call.show(lambda: machine_plans.check(found), lambda how: plans.check(found, how))
     side_by_side = any(not overlap.ordered for overlap in found.overlaps)
@@ -167,7 +167,7 @@ def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) ->
 @command
 def show(call: Call, plan_id: str | None) -> None:
     """The plan's newest text; with --json its tasks, matrix expanded."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         plan_id = plan_id or planning.only(session)
         snapshot = session.snapshot()
         note, text = planning.text_of(session, plan_id)
@@ -352,6 +352,6 @@ def _chosen(session: Session, plan_id: str | None) -> str:
 @command
 def list_(call: Call) -> None:
     """Every plan there is."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         rows = planning.list_plans(session)
     call.show(lambda: machine_plans.listing(rows), lambda how: plans.listing(rows, how))

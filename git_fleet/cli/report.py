@@ -35,7 +35,7 @@ def report(call: Call, plan: str | None, target: Path | None) -> None:
     them and as they were changed; each task has its diff statistics, gates with their logs, verdicts and findings.
     Closed plans have a report, too.
     """
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = reporting.report(session, plan)
     if target is None:
         from git_fleet.views.markdown import markdown

@@ -24,7 +24,7 @@ from git_fleet.views import review as view
 @command
 def review(call: Call, plan: str | None, task: str | None) -> None:
     """What each task did, what was said of it, who differs from its siblings, what waits for whom."""
-    with call.session() as session, working(call, "reading the plan"):
+    with call.session(reading=True) as session, working(call, "reading the plan"):
         found = look_over(session, plan, task)
     show = view.task if task is not None else view.review
     call.show(lambda: machine_review.review(found), lambda look: show(found, look))

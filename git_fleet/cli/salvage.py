@@ -42,7 +42,7 @@ def salvage() -> None:
 @command
 def salvage_list(call: Call, task: str | None) -> None:
     """All kept work, of one task or of all, oldest first."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         found = keeping.listing(session, task)
         now = session.now()
     call.show(lambda: machine_salvage.listing(found), lambda look: view.listing(found, now, look))
@@ -57,7 +57,7 @@ def salvage_list(call: Call, task: str | None) -> None:
 @command
 def salvage_show(call: Call, task: str, number: str | None, patch: bool) -> None:
     """The commits in it and the files it changes; without a number, of what was saved last."""
-    with call.session() as session:
+    with call.session(reading=True) as session:
         shown = keeping.show(session, task, number, patch=patch)
     call.show(lambda: machine_salvage.show(shown), lambda look: view.show(shown, look))
 

@@ -22,7 +22,7 @@ def score(call: Call, plan: str | None) -> None:
     From the logs alone: agent time and wall time, starting, waiting, rework and conflicts, the speed-up
     against one worker, Amdahl's bound. Closed plans have a score, too.
     """
-    with call.session() as session, working(call, "reading the logs"):
+    with call.session(reading=True) as session, working(call, "reading the logs"):
         found = scoring.score(session, plan)
     blocks = speaks_unicode(sys.stdout)
     call.show(

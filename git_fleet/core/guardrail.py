@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from git_fleet.errors import Denied, UnknownFormat
 
 FORMAT = 1
-FLEET_REFS = ("refs/fleet/", "refs/notes/fleet/")
+FLEET_REFS = ("refs/fleet/", "refs/notes/fleet/", "refs/fleet-remote/")
 STASH = "refs/stash"
 BRANCHES = "refs/heads/"
 TRAILER = "Fleet-Task"
@@ -148,6 +148,24 @@ def event(message: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def log_places(ref: str, remote: str) -> list[str]:
+    """Where a log below refs/fleet/ is found, the first that is there: with a remote that decides, what is here alone
+    stands before what is known of it (store/names.py)."""
+    return [ref, f"refs/fleet-remote/{remote}/{ref.removeprefix('refs/fleet/')}"] if remote else [ref]
+
+
+def first_event(answers: str) -> tuple[str, dict[str, Any]]:
+    """The id and the event of the first commit in what `git cat-file --batch` says; two empty values for none."""
+    while answers:
+        head, _, answers = answers.partition("\n")
+        words = head.split(" ")
+        if len(words) == 3:
+            size = int(words[2])
+            content = answers.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "surrogateescape")
+            return words[0], event(content)
+    return "", {}
 
 
 def claim_fence(oid: str, tip: dict[str, Any]) -> str:

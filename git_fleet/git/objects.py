@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -41,7 +41,7 @@ from git_fleet.git.formats import (
 )
 from git_fleet.git.loose import is_shared, store
 from git_fleet.git.process import Child, Git
-from git_fleet.git.refs import is_ref_name
+from git_fleet.git.refnames import is_ref_name
 from git_fleet.git.repository import PackedRefs, Repository
 from git_fleet.git.signatures import Signer
 
@@ -88,6 +88,8 @@ class Objects:
         self._packed = PackedRefs(repo)
         self._child: Child | None = None
         self.signer = Signer(repo)
+        self.named: Callable[[str], str] = str
+        """Under which name an object is found that is asked for by the name of a ref."""
 
     def __enter__(self) -> Self:
         return self
@@ -267,6 +269,7 @@ class Objects:
         for name in names:
             if "\n" in name or not name:
                 raise InvalidInput(f"not an object name: {name!r}")
+        names = [self.named(name) for name in names]
         by_id = all(map(_HEX.fullmatch, names))
         while True:
             if self._packed.replaced():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,9 @@ _NOT_WRITTEN = ("unable to write", "couldn't write", "write error", "Could not r
 """What git says when a write fails half-way, mostly without saying why."""
 _READ_ONLY = ("Read-only file system", "Permission denied", "Operation not permitted")
 _KEPT_STDERR = 16_384
+TIMED_OUT = 124
+"""The exit code of a git that took too long, as timeout(1) has it."""
+_GRACE_SECONDS = 2.0
 _LISTENS_EACH = 32  # lines: their complaints fit into the pipe of standard error many times over
 
 
@@ -106,14 +110,17 @@ class Git:
         ok: tuple[int, ...] = (0,),
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        seconds: float | None = None,
     ) -> Result:
         """Run git to its end and return what it said.
 
-        `env` is added after scrubbing, so it is the deliberate way to set a GIT_ variable.
+        `env` is added after scrubbing, so it is the deliberate way to set a GIT_ variable. With `seconds` it has
+        no terminal, and is ended after that time with all that it has started (code `TIMED_OUT`).
         Raises GitFailed when the exit code is not in `ok`, InvalidInput when git is missing or too
         old or the directory is.
         """
         directory = cwd or self.directory
+        code = None
         with tracing.of_git(_named(args), args, directory) as traced:
             try:
                 process = subprocess.Popen(
@@ -123,20 +130,25 @@ class Git:
                     stderr=subprocess.PIPE,
                     cwd=directory,
                     env=self._environment(env),
+                    start_new_session=seconds is not None,
                 )
             except OSError as error:
                 raise _cannot_start(directory, error) from error
             with process:
                 try:
-                    out, err = process.communicate(input)
+                    out, err = process.communicate(input, seconds)
+                except subprocess.TimeoutExpired:
+                    code, out, err = TIMED_OUT, b"", f"error: no answer within {seconds:g} seconds".encode()
+                    _end_group(process)
                 except BaseException:
                     process.terminate()  # not killed: it removes its lock files
                     process.wait()
                     raise
-            traced.result.update(code=process.returncode, out_bytes=len(out))
-            if process.returncode not in ok:
-                raise failure(args, process.returncode, err)
-        return Result(process.returncode, out, err)
+            code = process.returncode if code is None else code
+            traced.result.update(code=code, out_bytes=len(out))
+            if code not in ok:
+                raise failure(args, code, err)
+        return Result(code, out, err)
 
     def text(
         self,
@@ -316,6 +328,16 @@ def no_space(command: str) -> GitFailed:
 
 def _named(args: Sequence[Argument]) -> str:
     return command_name([os.fspath(arg) for arg in args])
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a git that leads a session of its own, and what it has started to reach another machine. It may have
+    locked a ref here, so it is asked first."""
+    for sign, patience in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
 
 
 def command_name(words: Sequence[str]) -> str:

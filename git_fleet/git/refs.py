@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import itertools
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, Need
 from git_fleet.git import locks, tracing
 from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.process import Child, no_space
+from git_fleet.git.refnames import check_names, folders
 from git_fleet.git.repository import PackedRefs, Repository
 
 
@@ -39,7 +39,6 @@ ABSENT: Final = Absent.ABSENT
 Value = Oid | Absent
 
 _OURS = ("refs/fleet/", "refs/notes/fleet/")
-_BAD_NAME = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$")
 _PREFIXES_AT_ONCE = 1000  # the length of an argument list is limited
 _ATTEMPTS = 8  # with one lock in the way; about half a second, over a second for packed-refs
 _UNEXPLAINED = 3  # attempts when nobody seems to be in the way
@@ -145,6 +144,27 @@ class Refs:
         """The ref's value, or ABSENT."""
         return self.read(ref).get(ref, ABSENT)
 
+    def refresh(self, max_age_seconds: float = 0.0) -> None:
+        """Read anew what others may have changed: nothing is kept here."""
+
+    def reload(self) -> None:
+        """Take over what other processes have learned: nothing is kept here."""
+
+    def want(self, refs: Iterable[str]) -> None:
+        """Have here what these refs name: it is."""
+
+    def named(self, name: str) -> str:
+        """The name under which an object that is named by a ref is found: its own."""
+        return name
+
+    def places(self, *prefixes: str) -> tuple[str, ...]:
+        """Below which names something moves here when what is below these does: the same."""
+        return prefixes
+
+    def transact_soon(self, update: Update, *, message: str = "git-fleet") -> None:
+        """As `transact`, for what others may be told of a little later: there is no sooner."""
+        self.transact([update], message=message)
+
     def transact(
         self, updates: Sequence[Update], *, message: str = "git-fleet", along: Along | None = None
     ) -> None:
@@ -162,7 +182,7 @@ class Refs:
         batch = tuple(updates)
         if not batch:
             return
-        _check_names(batch)
+        check_names([update.ref for update in batch])
         self._refuse_symbolic(batch)
         with tracing.of_refs(message, [(update.ref, update.old, update.new) for update in batch]):
             self._until_decided(batch, message, along or Along())
@@ -329,7 +349,7 @@ class Refs:
         for update in batch:
             if update.old is not ABSENT:
                 continue
-            above = _parents(update.ref)
+            above = folders(update.ref)
             for other in self.read(update.ref, *above):
                 if other in above or other.startswith(f"{update.ref}/"):
                     return InvalidInput(
@@ -374,26 +394,6 @@ def _kept_out(met: Iterable[Path]) -> Busy:
         f"the lock file {min(met)} stays, and a git that may own it is running",
         hint="wait for it to end and try again; `git fleet doctor` shows it",
     )
-
-
-def _check_names(batch: Sequence[Update]) -> None:
-    refs = [update.ref for update in batch]
-    if len(set(refs)) != len(refs):
-        raise ValueError(f"a transaction names a ref twice: {refs}")
-    for ref in refs:
-        if not is_ref_name(ref):
-            raise InvalidInput(f"not a valid ref name: {ref!r}", hint="git help check-ref-format")
-
-
-def is_ref_name(ref: str) -> bool:
-    """Whether `ref` is a full ref name that git accepts (the rules of git-check-ref-format)."""
-    return ref.startswith("refs/") and not _BAD_NAME.search(ref)
-
-
-def _parents(ref: str) -> list[str]:
-    """`refs/fleet/task/p` and so on for `refs/fleet/task/p/a`: names that would be folders of it."""
-    parts = ref.split("/")
-    return ["/".join(parts[:size]) for size in range(3, len(parts))]
 
 
 def _batches(prefixes: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -34,15 +34,22 @@ class Store(Struct, frozen=True):
         subject: str,
         texts: Mapping[str, bytes] | None = None,
         attached: Mapping[str, Oid] | None = None,
+        soon: bool = False,
     ) -> Oid:
-        """Add one event to the log `ref`, whose tip must still be `parent` (None: no log yet).
+        """Add one event to the log `ref`, whose tip must still be `parent` (None: no log yet). `soon`: other
+        machines may be told of it a little later.
 
         Objects first, then the one ref. Raises Stale, Held or Busy; then nothing has changed.
         """
         tip = log.write(
             self.objects, event, state, parent=parent, subject=subject, texts=texts, attached=attached
         )
-        self.transact([Update(ref, value(parent), tip)])
+        update = Update(ref, value(parent), tip)
+        if soon:
+            self.objects.save()
+            self.refs.transact_soon(update)
+        else:
+            self.transact([update])
         return tip
 
     def transact(self, updates: Sequence[Update], *, message: str = "git-fleet") -> None:

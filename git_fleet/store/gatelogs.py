@@ -73,6 +73,7 @@ def listing(store: Store, task: TaskId) -> tuple[str, ...]:
     """Every log that is kept beside the task's proposals, oldest proposal first, as `git show` takes it:
     `<ref>:<file>`."""
     refs = store.refs.read(f"{names.PROPOSALS}{task}")
+    store.refs.want(refs)
     numbered = {int(number): ref for ref in refs if (number := _number(ref)).isdecimal()}
     return tuple(
         f"{ref}:{entry.name}"

@@ -4,7 +4,7 @@ The log `refs/fleet/lead` has the events acquire, renew, release, intent, comple
 event is the lead's fence. An intent says what is about to become true (DESIGN section 3, *commit
 point*): main old → new and, for each task landing, its finished event and evidence note. The next
 event, `complete` or `void`, closes it. Main moves in one transaction with a `verify` of this log at
-the intent, so that a lead who lost the lease cannot move main.
+the intent (on a remote: with one more event of it), so that a lead who lost the lease cannot move main.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import LeadState
 from git_fleet.errors import Held, IllegalEvent
-from git_fleet.git.refs import Absent
+from git_fleet.git.refs import Absent, Update
 from git_fleet.store import log, names
 from git_fleet.store.base import Store
+from git_fleet.store.shared import SharedRefs
 
 _INTENT = "intent.json"
 
@@ -124,6 +125,21 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
         attached={_INTENT: blob},
     )
     return LeadRecord(tip, replace(record.state, intent=tip))
+
+
+def hold(store: Store, record: LeadRecord, *, actor: str, now: datetime) -> tuple[Update, LeadRecord]:
+    """What is to be in the transaction that moves main, so that only this lead can make it, and the log after it.
+
+    Here the log is locked as it is; on a remote, where nothing can be, it moves along by an event.
+    """
+    if record.tip is None:
+        raise AssertionError("an intent is an event of the lead's log")
+    if not isinstance(store.refs, SharedRefs):
+        return Update(names.LEAD, record.tip, record.tip), record
+    moving = log.write(
+        store.objects, Event("renew", now, actor), record.state, parent=record.tip, subject="main moves"
+    )
+    return Update(names.LEAD, record.tip, moving), LeadRecord(moving, record.state)
 
 
 def read_intent(store: Store, event: Oid) -> Intent:

@@ -12,11 +12,19 @@ refs/fleet/snapshot/<plan>/<task>        the last saved work tree of a claimed t
 refs/fleet/salvage/<plan>/<task>/<n>     work kept from a lost or abandoned claim
 refs/fleet/archive/<plan>                logs of a closed plan, folded
 refs/notes/fleet/evidence                notes on integrated commits
+
+With a remote that decides (`remote` in fleet.toml) all of these but snapshots and salvages are the remote's, and
+what it has is mirrored below refs/fleet-remote/<remote>/. Below refs/fleet/ is then what is here alone:
+
+refs/fleet/task/<plan>/<task>            events that the remote has not got yet, on top of what it has
+refs/fleet/proposal/<plan>/<task>/<n>    a proposal that it has not got yet
+refs/fleet/offline/<plan>/<task>         the claim event of a claim made while it could not be reached
+refs/fleet/lost/<plan>/<task>/<event>    events that were never told in time: somebody else was first
 """
 
 from __future__ import annotations
 
-from git_fleet.core.ids import TaskId
+from git_fleet.core.ids import Oid, TaskId
 
 PLAN_NOTES = "refs/notes/fleet/plan/"
 PLAN_LOGS = "refs/fleet/plan/"
@@ -31,6 +39,14 @@ LEAD = "refs/fleet/lead"
 BUCKET = "refs/fleet/bucket"
 EVIDENCE = "refs/notes/fleet/evidence"
 FLEET = "refs/fleet/"
+NOTES = "refs/notes/fleet/"
+OFFLINE = "refs/fleet/offline/"
+LOST = "refs/fleet/lost/"
+HERE_ALONE = (SNAPSHOTS, SALVAGE, OFFLINE, LOST)
+"""What no other machine is told of."""
+MIRRORS = "refs/fleet-remote/"
+_BRANCHES = "refs/heads/"
+_MIRRORED = ((NOTES, "notes/"), (_BRANCHES, "heads/"), (FLEET, ""))
 
 
 def plan_note(plan: str) -> str:
@@ -87,4 +103,32 @@ def archive(plan: str) -> str:
 
 def branch(name: str) -> str:
     """A branch's full ref name."""
-    return f"refs/heads/{name}"
+    return f"{_BRANCHES}{name}"
+
+
+def offline(task: TaskId) -> str:
+    """The mark of a claim that the remote has not heard of."""
+    return OFFLINE + str(task)
+
+
+def lost(ref: str, tip: Oid) -> str:
+    """Where the events up to `tip` are kept that lost against those of the log `ref`."""
+    return f"{LOST}{ref.removeprefix(TASK_LOGS)}/{tip[:12]}"
+
+
+def mirrors(remote: str) -> str:
+    """What stands before all that is known of a remote's refs."""
+    return f"{MIRRORS}{remote}/"
+
+
+def mirrored(remote: str, ref: str) -> str:
+    """Where the value of the remote's ref is kept here."""
+    before, after = next(pair for pair in _MIRRORED if ref.startswith(pair[0]))
+    return mirrors(remote) + after + ref.removeprefix(before)
+
+
+def of_mirror(remote: str, ref: str) -> str:
+    """The remote's ref whose value is kept at `ref`: the inverse of `mirrored`."""
+    rest = ref.removeprefix(mirrors(remote))
+    before, after = next(pair for pair in _MIRRORED if rest.startswith(pair[1]))
+    return before + rest.removeprefix(after)

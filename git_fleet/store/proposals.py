@@ -10,7 +10,7 @@ trace of a hand-in that did not get there, and the next one takes the next numbe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import CUT, Event
 from git_fleet.core.model import Proposal
+from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import Busy, Held
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.store import log, names
@@ -102,8 +103,15 @@ def numbers(store: Store, task: TaskId) -> list[int]:
 def commits(store: Store, task: TaskId) -> frozenset[Oid]:
     """The workers' commits of all the task's proposals."""
     found = store.refs.read(f"{names.PROPOSALS}{task}")
+    store.refs.want(found)
     kept = (oid for ref, oid in found.items() if not ref.endswith(names.GATES))
     return frozenset(parent for oid in kept for parent in store.objects.read_commit(oid).parents)
+
+
+def have(store: Store, records: Iterable[TaskRecord]) -> None:
+    """Have here what was handed in last of these tasks: a remote is only asked for work that somebody looks at."""
+    found = [(record.id, record.state.proposal) for record in records]
+    store.refs.want([names.proposal(task, proposal.number) for task, proposal in found if proposal])
 
 
 def result(store: Store, oid: Oid) -> str:

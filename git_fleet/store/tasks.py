@@ -37,6 +37,10 @@ def subject(task: TaskId, event: Event) -> str:
     return f"{event.name} {task} by {event.actor}"
 
 
+SIGNS_OF_LIFE = frozenset({"progress", "renew", "usage"})
+"""Events that change nothing for anybody else: they may ride along with the next one (DESIGN section 11)."""
+
+
 def append(
     store: Store, record: TaskRecord, event: Event, texts: Mapping[str, bytes] | None = None
 ) -> TaskRecord:
@@ -52,5 +56,6 @@ def append(
         parent=record.tip,
         subject=subject(record.id, event),
         texts=texts,
+        soon=event.name in SIGNS_OF_LIFE,
     )
     return TaskRecord(record.task, tip, state.fenced(tip))

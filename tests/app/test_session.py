@@ -11,7 +11,8 @@ import pytest
 
 from git_fleet.app import claim as claiming
 from git_fleet.app import documents
-from git_fleet.app.session import AGENT_VARIABLES, Session
+from git_fleet.app.session import Session
+from git_fleet.app.surroundings import AGENT_VARIABLES
 from git_fleet.core.config import Config
 from git_fleet.errors import Ambiguous, Denied, InvalidInput, StaleClaim
 from tests.support.clock import FakeClock

@@ -27,7 +27,7 @@ ELSEWHERE = Place(own="", guarded={"refs/heads/main"})
         ("refs/fleet/guard", "fleet", "fleet"),
         ("refs/notes/fleet/evidence", "fleet", "fleet"),
         ("refs/notes/commits", "", ""),
-        ("refs/fleet-remote/origin/guard", "", ""),
+        ("refs/fleet-remote/origin/guard", "fleet", "fleet"),
         ("refs/stash", "stash", ""),
         ("refs/tags/v1", "", ""),
         ("refs/remotes/origin/main", "", ""),

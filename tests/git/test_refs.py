@@ -16,7 +16,8 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
 from git_fleet.git.along import Along
 from git_fleet.git.objects import open_objects
-from git_fleet.git.refs import ABSENT, Refs, Update, is_ref_name
+from git_fleet.git.refnames import is_ref_name
+from git_fleet.git.refs import ABSENT, Refs, Update
 from git_fleet.git.repository import discover
 from tests.support.race import Done, Puppet, Raised, meanwhile, race, values
 from tests.support.repo import Repo, make_repo

@@ -12,6 +12,7 @@ from git_fleet.app import approve, work
 from git_fleet.app import claim as claiming
 from git_fleet.core.model import State
 from tests.support.clock import FakeClock
+from tests.support.clones import make_clones
 from tests.support.fleet import Table, approved, open_fleet, saved, task
 from tests.support.race import meanwhile, race, values
 from tests.support.repo import Repo
@@ -28,9 +29,8 @@ TURNS = 4  # tasks that own the same file
 PATIENCE = 1000  # claims of one worker
 
 
-def _crowd(repo: Repo, tasks: int, overlapping: int, clock: FakeClock) -> list[frozenset[str]]:
+def _crowd(place: Path, tasks: int, overlapping: int, clock: FakeClock) -> list[frozenset[str]]:
     """An approved plan of many tasks, the first of them in groups that own the same file; the pairs."""
-    repo.commit("Set up", {"fleet.toml": GENEROUS})
     tables: list[Table] = []
     groups: dict[int, list[str]] = {}
     for number in range(tasks):
@@ -39,7 +39,7 @@ def _crowd(repo: Repo, tasks: int, overlapping: int, clock: FakeClock) -> list[f
         tables.append(task(f"t{number}", **shared))
         if shared:
             groups.setdefault(group, []).append(f"p/t{number}")
-    with open_fleet(repo, "person", clock) as session:
+    with open_fleet(place, "person", clock) as session:
         approved(session, *tables)
     return pairs_among(groups.values())
 
@@ -78,13 +78,36 @@ def _gc(repo: Repo) -> None:
 
 
 def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overlapping: int) -> None:
-    pairs = _crowd(repo, tasks, overlapping, clock)
+    repo.commit("Set up", {"fleet.toml": GENEROUS})
+    pairs = _crowd(repo.path, tasks, overlapping, clock)
     linked = [repo.worktree(repo.path.parent / f"linked-{n}", f"linked-{n}") for n in range(2)]
     places = [repo.path, *(tree.path for tree in linked)]
     with meanwhile(_pack, repo), meanwhile(_gc, repo):
         held = [each for found in values(race(workers, _work_through, places, clock)) for each in found]
     assert_taking_turns(held, pairs)
-    with open_fleet(repo, "person", clock) as session:
+    _assert_each_once(repo.path, held, tasks, clock)
+    assert_sound(repo)
+
+
+def _run_clones(
+    folder: Path, clock: FakeClock, *, clones: int, workers: int, tasks: int, overlapping: int
+) -> None:
+    """The same in several clones, the git server between them packing its refs meanwhile."""
+    server, repos = make_clones(folder, clones, config=f'{GENEROUS}remote = "origin"\n')
+    pairs = _crowd(repos[0].path, tasks, overlapping, clock)
+    places = [repo.path for repo in repos]
+    with meanwhile(_pack, Repo(server)):
+        held = [each for found in values(race(workers, _work_through, places, clock)) for each in found]
+    assert_taking_turns(held, pairs)
+    _assert_each_once(places[-1], held, tasks, clock)
+    for repo in repos:
+        assert_sound(repo)
+        assert repo.refs("refs/fleet") == {}  # nothing is left that the server does not have
+
+
+def _assert_each_once(place: Path, held: list[Held], tasks: int, clock: FakeClock) -> None:
+    """Every claim has had its holder, and every task its end."""
+    with open_fleet(place, "person", clock) as session:
         logs = assert_logs_are_legal(session)
         assert len(logs) == tasks
         for name, entries in logs.items():
@@ -92,11 +115,19 @@ def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overla
             assert events.count("claim") - events.count("release") == 1, f"{name}: {events}"
             assert sum(each.task == str(name) for each in held) == events.count("claim"), name
         assert {record.state.state for record in session.snapshot().tasks.values()} == {State.CANCELLED}
-    assert_sound(repo)
 
 
 def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: FakeClock) -> None:
     _run_crowd(repo, clock, workers=8, tasks=40, overlapping=24)
+
+
+def test_clones_take_turns(tmp_path: Path, clock: FakeClock) -> None:
+    _run_clones(tmp_path, clock, clones=3, workers=6, tasks=9, overlapping=8)
+
+
+@pytest.mark.slow
+def test_three_clones_of_eight_workers_claim_a_hundred_tasks(tmp_path: Path, clock: FakeClock) -> None:
+    _run_clones(tmp_path, clock, clones=3, workers=24, tasks=100, overlapping=40)
 
 
 @pytest.mark.slow

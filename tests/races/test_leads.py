@@ -17,6 +17,7 @@ from git_fleet.errors import FleetError
 from git_fleet.git.locks import left_behind
 from tests.support.breaking import Halted, attempt
 from tests.support.clock import FakeClock
+from tests.support.clones import make_clones
 from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, task
 from tests.support.race import Done, Puppet, Raised, race, until, values
 from tests.support.repo import Repo
@@ -27,6 +28,10 @@ TASKS = ("a", "b", "c")
 
 def _handed_in(repo: Repo, clock: FakeClock) -> Session:
     repo.commit("Set up", {"fleet.toml": GENEROUS})
+    return _all_proposed(repo, clock)
+
+
+def _all_proposed(repo: Repo, clock: FakeClock) -> Session:
     session = open_fleet(repo, "w1", clock)
     approved(session, *map(task, TASKS))
     for name in TASKS:
@@ -63,6 +68,72 @@ def test_two_leads_at_once_land_every_task_once(repo: Repo, clock: FakeClock, li
     assert_logs_are_legal(session)
     assert repo.status() == []
     assert_sound(repo)
+
+
+def _in_clones(folder: Path, clock: FakeClock) -> tuple[Session, Repo, list[Repo]]:
+    """The same, handed in from the first of two clones; the server between them."""
+    server, clones = make_clones(folder, config=f'{GENEROUS}remote = "origin"\n')
+    return _all_proposed(clones[0], clock), Repo(server), clones
+
+
+def _assert_landed_once(session: Session, server: Repo, clones: list[Repo]) -> None:
+    """All of it is on the server's main, once, and who looks from either clone sees so."""
+    assert sorted(_landed(server)) == ["a", "b", "c"]
+    assert {record.state.state for record in session.snapshot().tasks.values()} == {State.INTEGRATED}
+    assert session.snapshot().lead.intent is None
+    assert_logs_are_legal(session)
+    for clone in clones:
+        assert clone.status() == []
+        assert_sound(clone)
+
+
+def test_two_leads_of_two_clones_land_every_task_once(tmp_path: Path, clock: FakeClock) -> None:
+    session, server, clones = _in_clones(tmp_path, clock)
+    places = [clone.path for clone in clones]
+    outcomes = race(2, _one_of, places, clock)
+    refused = [each for each in outcomes if not isinstance(each, Done)]
+    assert all(isinstance(each, Raised) and each.kind in ("Held", "Stale") for each in refused), outcomes
+    assert any(isinstance(each, Done) for each in outcomes)
+    _integrate(places[1], clock)
+    _assert_landed_once(session, server, clones)
+    assert server.rev("main") in {clone.rev("main") for clone in clones}
+
+
+PUSHES = 6  # of an integration of one task: lead, intent, main, events, notes, end
+
+
+@pytest.mark.parametrize("number", range(1, PUSHES + 1))
+def test_a_lead_that_is_stopped_loses_main_to_another_clone(
+    tmp_path: Path, clock: FakeClock, number: int
+) -> None:
+    session, server, clones = _in_clones(tmp_path, clock)
+    with Halted(number, _integrate, clones[0].path, clock, "a", of=("push",)) as halted:
+        assert halted.stopped
+        clock.advance(4000)
+        _integrate(clones[1].path, clock)
+        assert sorted(_landed(server)) == ["a", "b", "c"]
+        outcome = halted.go_on()
+    assert isinstance(outcome, Raised) or outcome == Done([]), outcome
+    _assert_landed_once(session, server, clones[1:])
+    _integrate(clones[0].path, clock)
+    _assert_landed_once(session, server, clones)
+
+
+@pytest.mark.parametrize("number", range(1, PUSHES + 1))
+def test_what_another_clone_took_back_before_main_moved_does_not_land(
+    tmp_path: Path, clock: FakeClock, number: int
+) -> None:
+    session, server, clones = _in_clones(tmp_path, clock)
+    record = on_task(session, "accept", "a")
+    with Halted(number, _integrate, clones[1].path, clock, "a", of=("push",)) as halted:
+        taken_back = isinstance(attempt(_reject, clones[0].path, clock, "a"), Done)
+        before = _landed(server)
+        halted.go_on()
+    if taken_back:
+        assert _landed(server) == before
+    session.snapshot()
+    assert (session.reread(record).state.state is State.INTEGRATED) == (_landed(server) == ["a"])
+    assert_logs_are_legal(session)
 
 
 WRITES = 8  # at least as many as an integration of one task makes

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 WRITING = {
     "update-ref", "worktree", "commit", "add", "merge", "reset", "read-tree", "update-index", "checkout-index",
+    "push",
 }  # fmt: skip
 _STOPPED = "stopped"
 

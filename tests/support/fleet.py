@@ -25,7 +25,8 @@ from msgspec.structs import replace
 
 from git_fleet.app import acting, handin, placing, work
 from git_fleet.app import claim as claiming
-from git_fleet.app.session import Session, Surroundings, open_session
+from git_fleet.app.session import Session, open_session
+from git_fleet.app.surroundings import Surroundings
 from git_fleet.core import plandoc, trailers
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event

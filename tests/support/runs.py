@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from git_fleet.app.session import AGENT_VARIABLES
+from git_fleet.app.surroundings import AGENT_VARIABLES
 from tests.support.documents import validate
 from tests.support.fleet import Table, plan_toml
 from tests.support.repo import Repo, make_repo

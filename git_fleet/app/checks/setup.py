@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from git_fleet.app import agentsetup, guarding, install
 from git_fleet.app.checks.finding import Finding
-from git_fleet.app.session import CONFIG_FILE, Session
+from git_fleet.app.configs import CONFIG_FILE
+from git_fleet.app.session import Session
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import FleetError
 from git_fleet.git.process import MINIMUM_VERSION, git_version

@@ -63,7 +63,9 @@ class Conductor(Struct, dict=True):
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
-        told = listening.begin(self.session.repo, self.base, self.events)  # before anything is looked at
+        told = listening.begin(
+            self.session.store.refs, self.session.repo, self.base, self.events
+        )  # before anything is looked at
         self._begin(left)
         told(self.desk)
         try:
@@ -148,6 +150,7 @@ class Conductor(Struct, dict=True):
     def _ring(self) -> None:
         """Wake who works on a task whose log has moved: its claim may have ended, or cost too much. And who waits for
         others."""
+        self.session.store.refs.reload()
         for seat in self.desk.seats:
             if seat.phase == IN_TURN:
                 seat.bell.ring()

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from git_fleet.app import agents
 from git_fleet.app.agents import Agent
 from git_fleet.app.placing import Placed
-from git_fleet.app.session import AGENT_VARIABLES, Session, Surroundings, open_session
+from git_fleet.app.session import Session, open_session
+from git_fleet.app.surroundings import AGENT_VARIABLES, Surroundings
 from git_fleet.core import launch
 from git_fleet.core.ids import TaskId
 from git_fleet.core.progress import Report

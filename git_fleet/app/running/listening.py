@@ -11,33 +11,40 @@ from git_fleet.app.running import orders
 from git_fleet.app.running.desk import Desk
 from git_fleet.app.running.events import Changed, Event
 from git_fleet.errors import FleetError
+from git_fleet.git.refs import Refs
 from git_fleet.git.repository import Repository
 from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 
 _REST_SECONDS = 60.0
+_REMOTE_SECONDS = 20.0
 _AGAIN_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
 """What a run moves itself is told by who does it, so one look a second will do."""
 
 
-def begin(repo: Repository, base: str, events: queue.SimpleQueue[Event]) -> Callable[[Desk], None]:
+def begin(
+    refs: Refs, repo: Repository, base: str, events: queue.SimpleQueue[Event]
+) -> Callable[[Desk], None]:
     """Look at the refs as they are now: what moves from here on is told to `events`, once the function that is
     returned has been called."""
-    watch = RefWatch(repo, (names.FLEET, names.branch(base)), ignored=(names.LEAD, names.SNAPSHOTS))
+    elsewhere = refs.places(names.FLEET) != (names.FLEET,)
+    watched, ignored = refs.places(names.FLEET, names.branch(base)), refs.places(names.LEAD, names.SNAPSHOTS)
+    watch = RefWatch(repo, watched, ignored=ignored)
 
     def listen(desk: Desk) -> None:
-        threading.Thread(target=_refs, args=(watch, events), name="refs", daemon=True).start()
+        threading.Thread(target=_refs, args=(watch, events, elsewhere), name="refs", daemon=True).start()
         threading.Thread(target=_bell, args=(desk, events), name="bell", daemon=True).start()
 
     return listen
 
 
-def _refs(watch: RefWatch, events: queue.SimpleQueue[Event]) -> None:
+def _refs(watch: RefWatch, events: queue.SimpleQueue[Event], elsewhere: bool) -> None:
+    """What moves here is told of; what moves `elsewhere`, on a remote, is looked for now and then."""
     with watch as refs:
         while True:
             try:
-                if refs.wait(_REST_SECONDS):
+                if refs.wait(_REMOTE_SECONDS if elsewhere else _REST_SECONDS) or elsewhere:
                     events.put(Changed())
                     time.sleep(_LOOK_SECONDS)
             except (FleetError, OSError):  # its git was killed, say

@@ -173,7 +173,7 @@ def _comes_back(session: Session, record: TaskRecord) -> bool:
     """Whether the run gives the task back within a while."""
     until = time.monotonic() + _WAIT_SECONDS
     mine = record.state.claim
-    with RefWatch(session.repo, (names.task_log(record.id),)) as refs:
+    with RefWatch(session.repo, session.store.refs.places(names.task_log(record.id))) as refs:
         while True:
             now = session.reread(record).state
             if (

@@ -16,7 +16,8 @@ from git_fleet.app.running.conductor import Conductor
 from git_fleet.app.running.desk import Desk, Options, Seat
 from git_fleet.app.running.events import Asked
 from git_fleet.app.running.notify import notify
-from git_fleet.app.session import Session, Surroundings
+from git_fleet.app.session import Session
+from git_fleet.app.surroundings import Surroundings
 from git_fleet.core import launch
 from git_fleet.core.config import Config
 from git_fleet.core.model import PlanState, State, Task, Usage

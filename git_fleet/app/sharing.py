@@ -1,0 +1,90 @@
+"""A store whose refs a git server decides about (`remote` in fleet.toml), made from one that is local."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from git_fleet.errors import FleetError
+from git_fleet.git.remote import Remote
+from git_fleet.git.repository import Repository
+from git_fleet.store import names, plans
+from git_fleet.store.base import Store
+from git_fleet.store.mirror import REMOTE_FILE
+from git_fleet.store.shared import SharedRefs
+
+_MAY_NAME_ONE = re.compile(rb"^[ \t]*[\"']?(remote|main)\b", re.MULTILINE)
+
+
+def share(store: Store, remote: str, *, actor: str, base: str, persistent: bool) -> Store:
+    """The store whose shared refs are those of `remote`; `base` is the default base, a short name.
+
+    Raises InvalidInput when there is no such remote, Unreachable when it was never listed here and cannot be; the
+    store given is closed then.
+    """
+    store.refs.close()
+    try:
+        refs = SharedRefs(
+            store.repo,
+            Remote(store.repo, remote),
+            actor=actor,
+            bases={names.branch(base), *_open_bases(store.repo)},
+            durable=True,
+            persistent=persistent,
+        )
+        store.objects.named = refs.named
+        shared = replace(store, refs=refs)
+        if refs.mirror.age_seconds() == float("inf"):
+            refresh(shared)
+    except FleetError:
+        store.objects.close()
+        raise
+    return shared
+
+
+def remote_of(repo: Repository, text: Callable[[], bytes], parsed: Callable[[], str]) -> str:
+    """The remote that decides, "" for none: `parsed` says it, and is only asked where the `text` of fleet.toml may
+    name one. Where it cannot be read, the one this clone has shared its refs with so far."""
+    known = ""
+    with suppress(FileNotFoundError):
+        known = (repo.fleet_dir / REMOTE_FILE).read_text(encoding="utf-8").strip()
+    try:
+        return parsed() if known or _MAY_NAME_ONE.search(text()) else ""
+    except FleetError:
+        return known
+
+
+def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], object] = str) -> None:
+    """Read anew what others may have changed (see `SharedRefs.refresh`); hooks learn which plans are open.
+
+    `warn` is told when it is old because the remote cannot be reached.
+    """
+    refs = store.refs
+    if not isinstance(refs, SharedRefs):
+        return
+    before = refs.read(names.PLAN_LOGS)
+    refs.refresh(max_age_seconds)
+    if refs.trouble is not None:
+        warn(f"{refs.trouble.message}; what is shown is {_ago(refs.mirror.age_seconds())} old")
+    if refs.read(names.PLAN_LOGS) != before:
+        with suppress(FleetError):  # a plan that cannot be read: whoever reads the fleet next says so
+            plans.refresh_open_file(store)
+
+
+def follow(store: Store, bases: Collection[str]) -> bool:
+    """Take these branches (short names) for the remote's, too. Whether one was new: then read again."""
+    return isinstance(store.refs, SharedRefs) and store.refs.follow({names.branch(base) for base in bases})
+
+
+def _open_bases(repo: Repository) -> Iterator[str]:
+    """The bases of plans that were open when this was last looked at."""
+    with suppress(FileNotFoundError):
+        for line in (repo.fleet_dir / "open").read_text(encoding="utf-8").splitlines():
+            yield line.partition(" ")[2]
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
