@@ -83,7 +83,7 @@ def holder_fence(session: Session, record: TaskRecord) -> Oid:
     fence, claim = session.fence(record.id), record.state.claim
     nobody = InvalidInput(f"nobody has claimed {record.id}", hint=f"git fleet claim {record.id}")
     if claim is None or claim.fence is None:
-        raise nobody
+        raise nobody if fence is None else taken_over(record)
     mine = claim.holder == session.actor if fence is None else fence == claim.fence
     given_back = record.state.state in _LET_GO
     if mine and not given_back:

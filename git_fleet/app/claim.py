@@ -26,7 +26,7 @@ from itertools import groupby, islice
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import placing
+from git_fleet.app import placing, sharing
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.config import Config
@@ -113,7 +113,7 @@ def _claim_from(
         candidates = iter([_named(session, snapshot, request.task, config)])
     else:
         candidates = _candidates(session, snapshot, request, config)
-    lost, trouble, paid = False, None, False
+    lost, trouble, paid = False, None, sharing.offline(session.store) is not None
     for record in candidates:
         wait_seconds = 0 if paid else bucket.take(session.store, config.bucket, session.actor, snapshot.at)
         if wait_seconds:
@@ -178,6 +178,8 @@ def _attempt(
 
     Raises Busy when a lock stays although it was waited for: starting over would only wait again.
     """
+    if record.state.state is State.CLAIMED and sharing.offline(session.store):
+        return sharing.needed(f"taking {record.id} over")
     if session.long_lived:
         again = _look_again(session, snapshot, record, config)
         if again is None:
@@ -258,6 +260,7 @@ def _event(
     )
     fields: dict[str, object] = {"claim": claim_}
     fields |= rescued.fields()
+    fields |= {"offline": True} if sharing.offline(session.store) else {}
     return Event("claim", snapshot.at, session.actor, fields)
 
 
@@ -266,12 +269,16 @@ def _take(
 ) -> tuple[TaskRecord, Oid | None]:
     """Guard first where the task overlaps another, then the task's log; the task and the guard as
     they are then. Raises LostRace."""
-    store = session.store
-    if not session.index(snapshot).overlaps.of(record.id):
+    store, offline = session.store, sharing.offline(session.store)
+    if not offline and not session.index(snapshot).overlaps.of(record.id):
         return tasks.append(store, record, event), snapshot.guard
     state = after(record.state, event)
     tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
-    guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
+    guard_now = snapshot.guard
+    if offline:  # the guard is asked by `git fleet sync`
+        offline.mark_offline(record.id, tip)
+    else:
+        guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
     try:
         store.transact([Update(names.task_log(record.id), value(record.tip), tip)])
     except LostRace:
@@ -289,7 +296,7 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     It is in its task's log already, or void, unless that log's tip is exactly the event's parent. A
     claim in a closed plan counts for nobody.
     """
-    if snapshot.guard is None:
+    if snapshot.guard is None or sharing.offline(session.store):
         return False
     named = guard.read(session.store, snapshot.guard)
     record = snapshot.record(named.task)

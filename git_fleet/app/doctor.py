@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct, field
 
-from git_fleet.app.checks import claims, landings, logs, machine, setup, signed
+from git_fleet.app.checks import claims, landings, logs, machine, remote, setup, signed
 from git_fleet.app.checks.finding import Check, Finding, SnapshotCheck
 from git_fleet.app.session import Session
 from git_fleet.core.results import Diagnosis, Problem
@@ -27,6 +27,11 @@ ON_THE_REPOSITORY: tuple[Check, ...] = (
     logs.task_logs,
     logs.plan_logs,
     logs.other_documents,
+    remote.offline_claims,
+    remote.untold,
+    remote.went_back,
+    remote.refusals,
+    remote.server_locks,
 )
 ON_THE_FLEET: tuple[SnapshotCheck, ...] = (
     setup.configuration,
@@ -81,6 +86,14 @@ class _Round(Struct):
         return Problem(problem.code, problem.text, problem.fix, fixed=True)
 
 
+def probe(session: Session, name: str) -> Diagnosis:
+    """What the server of the remote `name` ("": the one that fleet.toml names) lacks of what is needed for it to
+    decide. Raises InvalidInput when there is no such remote."""
+    found = _Round(False)
+    found.take(partial(remote.probe, session, remote.named(session, name)))
+    return Diagnosis(not found.problems, tuple(found.problems), tuple(found.notes))
+
+
 def doctor(session: Session, *, fix: bool, signatures: bool = False) -> Diagnosis:
     """Everything that is wrong, and what helps; with `fix`, what can be is put right. With `signatures` every
     event's is looked at, too: that takes some ms each.
@@ -88,6 +101,7 @@ def doctor(session: Session, *, fix: bool, signatures: bool = False) -> Diagnosi
     A check that cannot be made is a problem, never an exception.
     """
     found = _Round(fix)
+    found.take(partial(remote.reached, session))
     for check in (*ON_THE_REPOSITORY, *([signed.signatures] if signatures else [])):
         found.take(partial(check, session))
     _look_at_the_fleet(session, found)

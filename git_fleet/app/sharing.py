@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from git_fleet.errors import FleetError
+from git_fleet.errors import FleetError, InvalidInput, Unreachable
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, plans
@@ -66,12 +66,37 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
     if not isinstance(refs, SharedRefs):
         return
     before = refs.read(names.PLAN_LOGS)
-    refs.refresh(max_age_seconds)
+    try:
+        refs.refresh(max_age_seconds)
+    except Unreachable as error:
+        if not refs.read(names.OFFLINE):
+            raise
+        refs.reload()  # who has claimed offline goes on; what is not offline is refused when it is pushed
+        refs.trouble = error
     if refs.trouble is not None:
         warn(f"{refs.trouble.message}; what is shown is {_ago(refs.mirror.age_seconds())} old")
     if refs.read(names.PLAN_LOGS) != before:
         with suppress(FleetError):  # a plan that cannot be read: whoever reads the fleet next says so
             plans.refresh_open_file(store)
+
+
+def go_offline(store: Store) -> None:
+    """Ask nothing of the remote from here on. Raises InvalidInput where none decides."""
+    if not isinstance(store.refs, SharedRefs):
+        raise InvalidInput("no remote decides here, so nothing is asked of one", hint="git fleet claim")
+    store.refs.offline = True
+
+
+def offline(store: Store) -> SharedRefs | None:
+    """The refs when nothing is asked of the remote: what is claimed then is settled by `git fleet sync`."""
+    return store.refs if isinstance(store.refs, SharedRefs) and store.refs.offline else None
+
+
+def needed(deed: str) -> Unreachable:
+    """The refusal of what cannot be done offline."""
+    return Unreachable(
+        f"{deed} needs the remote that decides", hint="git fleet sync, when it can be reached again"
+    )
 
 
 def follow(store: Store, bases: Collection[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import work
+from git_fleet.app import sharing, work
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
@@ -30,8 +30,13 @@ from git_fleet.views.look import Look
 )
 @click.option("--no-worktree", is_flag=True, help="Claim only: no branch, no worktree.")
 @click.option("--resume", is_flag=True, help="The task I hold already.")
+@click.option(
+    "--offline", is_flag=True, help="Without asking the remote that decides; `git fleet sync` settles it."
+)
 @command
-def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bool, resume: bool) -> int:
+def claim(
+    call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bool, resume: bool, offline: bool
+) -> int:
     """Take a task, and with it the exclusive right to its files.
 
     Makes the branch and a worktree beside the repository. Never waits: with nothing ready it says why
@@ -42,6 +47,8 @@ def claim(call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bo
             "--resume goes on with the task I hold: it takes no --label and no --no-worktree"
         )
     with call.session() as session, working(call, "claiming, and making the worktree"):
+        if offline:
+            sharing.go_offline(session.store)
         if resume:
             placed = claiming.resume(session, task)
         else:

@@ -84,16 +84,37 @@ def guard(call: Call, server: Path, plain: bool, uninstall: bool, dry_run: bool)
     )
 
 
-@click.command(epilog=examples("git fleet doctor", "git fleet doctor --fix", "git fleet doctor --signatures"))
+@click.command(
+    epilog=examples(
+        "git fleet doctor",
+        "git fleet doctor --fix",
+        "git fleet doctor --signatures",
+        "git fleet doctor --remote          can the server of the remote that fleet.toml names decide?",
+        "git fleet doctor --remote=backup   can that one's?",
+    )
+)
 @click.option("--fix", is_flag=True, help="Put right what is safe to put right.")
 @click.option("--signatures", is_flag=True, help="Also check who has signed each event.")
+@click.option(
+    "--remote",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Only try what a git server can, on refs of its own.",
+)
 @command
-def doctor(call: Call, fix: bool, signatures: bool) -> int:
+def doctor(call: Call, fix: bool, signatures: bool, remote: str | None) -> int:
     """Check that everything holds: refs, logs, hooks, worktrees, main. Ends with 1 when it does not."""
     from git_fleet.app import doctor as checking
 
-    with call.session() as session, working(call, "checking"):
-        found = checking.doctor(session, fix=fix, signatures=signatures)
+    if remote is not None and (fix or signatures):
+        raise click.UsageError("--remote only looks at a server: it goes without --fix and --signatures")
+    with call.session(reading=True) as session, working(call, "checking"):
+        found = (
+            checking.doctor(session, fix=fix, signatures=signatures)
+            if remote is None
+            else checking.probe(session, remote)
+        )
     call.show(lambda: machine.doctor(found), lambda look: upkeep.doctor(found, look))
     return 0 if found.ok else 1
 

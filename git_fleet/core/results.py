@@ -346,3 +346,25 @@ class LeadView(Struct, frozen=True):
     expires_at: datetime | None
     mine: bool
     intent_open: bool
+
+
+class Settled(Struct, frozen=True):
+    """What came of a claim made offline. A loser's work is at the ref `kept`, and in its `worktree`."""
+
+    task: TaskId
+    won: bool
+    reason: str = ""
+    kept: str = ""
+    worktree: str = ""
+
+
+class Synced(Struct, frozen=True):
+    """What was exchanged with a remote: how many pushes, which refs had events to tell, what came of claims made
+    offline. `lost` counts what is kept of events that came too late; `notes` are for a person."""
+
+    remote: str
+    pushes: int
+    told: tuple[str, ...]
+    settled: tuple[Settled, ...]
+    lost: int
+    notes: tuple[str, ...] = ()

@@ -27,6 +27,8 @@ REMOTE_FILE = "remote"
 
 _LOOKS = 60
 
+_LOGS = (names.TASK_LOGS, names.PLAN_LOGS, names.LEAD, names.GUARD)
+
 Listing = dict[str, Oid]
 """The shared refs of a remote by their full names there."""
 
@@ -40,6 +42,7 @@ class Mirror:
         self.remote = remote
         self.bases: set[str] = set()
         self._shared = shared
+        self._git = repo.git()
         self._refs = Refs(repo, persistent=persistent)  # a cache: it need not be on the disk
         self._seen = repo.fleet_dir / REMOTE_FILE
 
@@ -111,6 +114,7 @@ class Mirror:
         gone = [ref for ref in kept if ref not in there]
         try:
             self.remote.fetch(changed)
+            self._pin_what_went(kept, there)
             self.follow([Update(ref, value(kept, ref), value(there, ref)) for ref in (*changed, *gone)])
         except (Unreachable, GitFailed):
             if (
@@ -119,6 +123,21 @@ class Mirror:
                 raise
             return False
         return True
+
+    def _pin_what_went(self, kept: Listing, there: Listing) -> None:
+        """Keep the events that the remote had and has no more: it was brought back from a backup, say. A folded log
+        is in its archive."""
+        moved = [ref for ref in kept if ref.startswith(_LOGS) and kept[ref] != there.get(ref)]
+        if not moved:
+            return
+        after = [there[ref] for ref in there if ref in moved or ref.startswith(names.ARCHIVE)]
+        asked = "".join(f"{oid}\n" for oid in [*(kept[ref] for ref in moved), *(f"^{oid}" for oid in after)])
+        missing = self._git.run("rev-list", "--stdin", input=asked.encode(), ok=(0, 128)).out.decode().split()
+        for ref in moved:
+            if kept[ref] in missing:
+                with suppress(LostRace):
+                    pin = Update(names.lost(ref, kept[ref]), ABSENT, kept[ref])
+                    self._refs.transact([pin], message="the remote has it no more")
 
     def _remember(self, began: float) -> None:
         self._seen.parent.mkdir(exist_ok=True)

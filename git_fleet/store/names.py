@@ -113,7 +113,16 @@ def offline(task: TaskId) -> str:
 
 def lost(ref: str, tip: Oid) -> str:
     """Where the events up to `tip` are kept that lost against those of the log `ref`."""
-    return f"{LOST}{ref.removeprefix(TASK_LOGS)}/{tip[:12]}"
+    return f"{LOST}{ref.removeprefix(TASK_LOGS).removeprefix(FLEET)}/{tip[:12]}"
+
+
+def task_of(ref: str) -> TaskId | None:
+    """The task that a log, a proposal or a mark of a claim made offline is of."""
+    kind = next((kind for kind in (TASK_LOGS, PROPOSALS, OFFLINE) if ref.startswith(kind)), None)
+    if kind is None:
+        return None
+    plan, task = ref.removeprefix(kind).split("/")[:2]
+    return TaskId(plan, task)
 
 
 def mirrors(remote: str) -> str:

@@ -1,11 +1,13 @@
 """What this clone has pushed: one line a push, so that it can be counted and kept rare.
 
+`<common dir>/fleet/refused` names the refs that the server did not take, with its words, a line for each.
 `<common dir>/fleet/pushes` has `<seconds since 1970> <worker>` on each line, oldest first; only the last ones stay.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from git_fleet.git.locks import alone
@@ -37,6 +39,32 @@ class Pushes:
         """How long ago this worker pushed last."""
         mine = [at for at, worker in self._lines() if worker == self._worker]
         return time.time() - max(mine, default=0.0)
+
+    def refused(self, refs: Iterable[str], words: str) -> None:
+        """Remember that the server does not take pushes of these refs, and what it says."""
+        known = self.refusals() | {ref: " ".join(words.split()) for ref in refs}
+        self._refusals.write_text("".join(f"{ref} {said}\n" for ref, said in known.items()), encoding="utf-8")
+
+    def accepted(self, refs: Iterable[str]) -> None:
+        """It does take these."""
+        known = self.refusals()
+        left = {ref: said for ref, said in known.items() if ref not in set(refs)}
+        if left != known:
+            self._refusals.write_text(
+                "".join(f"{ref} {said}\n" for ref, said in left.items()), encoding="utf-8"
+            )
+
+    def refusals(self) -> dict[str, str]:
+        """Refs that the server did not take when they were pushed last, and its words."""
+        try:
+            lines = self._refusals.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return {}
+        return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+
+    @property
+    def _refusals(self) -> Path:
+        return self._path.with_name("refused")
 
     def _lines(self) -> list[tuple[float, str]]:
         try:

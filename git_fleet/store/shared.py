@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.errors import GitFailed, Held, LostRace, Refused, Stale, Unreachable
@@ -60,7 +60,8 @@ class SharedRefs(Refs):
         self.trouble: Unreachable | None = None
         self.offline = False
         self._there: Listing | None = None
-        self._here: dict[str, Oid] = {}
+        self._here: Listing = {}
+        self._ignored: frozenset[str] = frozenset()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -141,7 +142,7 @@ class SharedRefs(Refs):
             self.trouble = error
             self._load()
             return
-        self._add_own()
+        self._find_own(tidy=not max_age_seconds)
 
     def follow(self, bases: Collection[str]) -> bool:
         """Take these branches (full names) for the remote's, too. Whether one was not known: then refresh."""
@@ -161,38 +162,79 @@ class SharedRefs(Refs):
         """What the mirror says (which has few proposals), and what is here alone."""
         known = (self._there or {}).items()
         self._there = {ref: oid for ref, oid in known if ref.startswith(names.PROPOSALS)} | self.mirror.kept()
-        self._add_own()
+        self._find_own(tidy=False)
 
     # --- what is here alone ----------------------------------------------------------------------
 
-    def _add_own(self) -> None:
-        """Find what is ahead of the remote. What it has by now goes; what lost is put where it is kept."""
+    def waiting(self) -> Listing:
+        """What is ahead of the remote."""
+        self._view()
+        return dict(self._here)
+
+    def tell(self, *refs: str) -> None:
+        """Push what is here alone of these refs. Raises as `transact`."""
+        self._push([Update(ref, self._at(ref), self._here[ref]) for ref in refs if ref in self._here])
+
+    def give_up(self, *refs: str) -> None:
+        """Put what is here alone of these refs where what has lost is kept."""
+        for ref in refs:
+            if ref in self._here:
+                self._keep_apart(ref, self._here.pop(ref))
+
+    @contextmanager
+    def ignoring(self, *refs: str) -> Iterator[None]:
+        """While the block runs these are as the remote has them."""
+        self._ignored = frozenset(refs)
+        try:
+            self._find_own(tidy=False)
+            yield
+        finally:
+            self._ignored = frozenset()
+            self._find_own(tidy=False)
+
+    def mark_offline(self, task: TaskId, claim: Oid) -> None:
+        """From now on what concerns the task stays here, until `unmark`. Raises Held when it is marked already."""
+        super().transact([Update(names.offline(task), ABSENT, claim)], message="claimed offline")
+
+    def unmark(self, task: TaskId, claim: Oid) -> None:
+        """What concerns the task is the remote's again."""
+        with suppress(LostRace):
+            super().transact([Update(names.offline(task), claim, ABSENT)], message="settled")
+
+    def _at(self, ref: str) -> Value:
+        return (self._there or {}).get(ref, ABSENT)
+
+    def _find_own(self, *, tidy: bool) -> None:
+        """Find what is ahead of the remote. With `tidy`, what it has by now goes, and what has lost is kept apart."""
         self._here = {}
         for ref, oid in super().read(*_ALONE).items():
-            at = (self._there or {}).get(ref)
-            if at is None or (at != oid and self._contains(oid, at)):
-                self._here[ref] = oid
+            at = self._at(ref)
+            if ref in self._ignored:
                 continue
-            moves = [Update(ref, oid, ABSENT)]
-            if at != oid and not self._contains(at, oid):
-                moves.append(Update(names.lost(ref, oid), ABSENT, oid))
-            with suppress(LostRace):
-                super().transact(moves[1:])
-                super().transact(moves[:1])
+            if at is ABSENT or (at != oid and self._contains(oid, at)):
+                self._here[ref] = oid
+            elif tidy and (at == oid or self._contains(at, oid)):
+                with suppress(LostRace):
+                    super().transact([Update(ref, oid, ABSENT)], message="the remote has it")
+            elif tidy:
+                self._keep_apart(ref, oid)
 
-    def _contains(self, new: Oid, old: Oid) -> bool:
-        return self._git.run("merge-base", "--is-ancestor", old, new, ok=(0, 1, 128)).code == 0
+    def _keep_apart(self, ref: str, oid: Oid) -> None:
+        with suppress(LostRace):
+            super().transact([Update(names.lost(ref, oid), ABSENT, oid)], message="somebody else was first")
+        with suppress(LostRace):
+            super().transact([Update(ref, oid, ABSENT)], message="somebody else was first")
+
+    def _contains(self, new: Oid, old: Value) -> bool:
+        return self._git.run("merge-base", "--is-ancestor", str(old), new, ok=(0, 1, 128)).code == 0
 
     def _stays_here(self, ref: str) -> bool:
         """Whether changes of the ref wait for `git fleet sync`: its task was claimed while the remote could not
         be reached."""
         if self.offline:
             return True
-        kind = next((kind for kind in _ALONE if ref.startswith(kind)), None)
-        if kind is None:
-            return False
-        plan, task = ref.removeprefix(kind).split("/")[:2]
-        return bool(super().read(names.offline(TaskId(plan, task))))
+        task = names.task_of(ref)
+        return task is not None and bool(super().read(names.offline(task)))
 
     def _write_here(self, updates: Sequence[Update], message: str) -> None:
         """Change what is here alone."""
@@ -254,13 +296,8 @@ class SharedRefs(Refs):
         return super().read(ref).get(ref, ABSENT) if ref in self.mirror.bases else ABSENT
 
     def _push(self, batch: Sequence[Update]) -> None:
-        there = self._there or {}
         asked = [
-            Update(
-                each.ref,
-                there.get(each.ref, ABSENT),
-                each.new if each.changes else there.get(each.ref, ABSENT),
-            )
+            Update(each.ref, self._at(each.ref), each.new if each.changes else self._at(each.ref))
             for each in batch
         ]
         asked = [each for each in asked if each.changes or each.old is not ABSENT]
@@ -275,6 +312,7 @@ class SharedRefs(Refs):
                 self._drop_own(asked)
                 return
             time.sleep(os.urandom(1)[0] / 255 * _FIRST_PAUSE * 2**attempt)
+        self.pushes.refused([each.ref for each in asked if each.changes], said)
         branch = next((each.ref for each in asked if each.ref in self.mirror.bases), "")
         raise _refused(self.remote.name, branch, said)
 
@@ -288,6 +326,7 @@ class SharedRefs(Refs):
             else:
                 there.pop(update.ref, None)
         self.mirror.follow(moved)
+        self.pushes.accepted(update.ref for update in moved)
         self._drop_own(asked)
 
     def _drop_own(self, asked: Sequence[Update]) -> None:

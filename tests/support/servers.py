@@ -53,3 +53,8 @@ def refuse(server: Path, words: str, refs: str = "*") -> None:
         encoding="utf-8",
     )
     hook.chmod(0o755)
+
+
+def reconnect_side(clone: Repo, side: str) -> None:
+    """One of both directions is as it was."""
+    clone.run_git("config", "--unset", f"remote.origin.{side}")

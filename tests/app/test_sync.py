@@ -1,0 +1,215 @@
+"""Claims made while the server could not be reached, and how they are settled: who pushes first has won."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from git_fleet.app import claim as claiming
+from git_fleet.app import doctor, handin, placing, sharing, work
+from git_fleet.app.session import Session
+from git_fleet.app.sync import sync
+from git_fleet.core.model import State
+from git_fleet.errors import Held, InvalidInput, Refused, StaleClaim, Unreachable
+from git_fleet.store import names
+from git_fleet.store.shared import SharedRefs
+from tests.support import servers
+from tests.support.clock import FakeClock
+from tests.support.clones import make_clones
+from tests.support.fleet import approved, claimed, handed_in, on_task, open_fleet, task, task_id, working_on
+from tests.support.repo import Repo
+from tests.support.worlds import assert_logs_are_legal, assert_reachable
+
+
+class World:
+    """Two clones; the first can be cut off."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.server, (self.one, self.two) = make_clones(folder)
+        self.clock = clock
+        self.there = open_fleet(self.two, "w2", clock, host="two")
+
+    @property
+    def here(self) -> Session:
+        """The next command in the first clone."""
+        return open_fleet(self.one, "w1", self.clock, host="one")
+
+    def claim_offline(self, name: str) -> Path:
+        """Claim it with its worktree, without the server."""
+        session = self.here
+        sharing.go_offline(session.store)
+        got = claiming.claim(session, claiming.Request(task=name))
+        assert isinstance(got, claiming.Claimed)
+        path = placing.place(session, got.record).path
+        assert path is not None
+        return path
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: FakeClock) -> World:
+    world = World(tmp_path, clock)
+    approved(world.there, task("a", files=["same", "a/**"]), task("b", files=["same", "b/**"]), task("c"))
+    world.here.snapshot()
+    return world
+
+
+def test_cut_off_a_claim_is_refused_and_offline_it_is_taken_worked_on_and_settled(world: World) -> None:
+    servers.cut_off(world.one)
+    with pytest.raises(Unreachable):
+        claimed(world.here, "c")
+    path = world.claim_offline("c")
+    work.progress(world.here, "c", "half")
+    session = world.here
+    handed_in(session, "c")
+    assert session.snapshot().tasks[task_id("c")].state.state is State.PROPOSED
+    assert world.there.snapshot().tasks[task_id("c")].state.state is State.PENDING
+    with pytest.raises(Unreachable):
+        sync(world.here)
+    servers.reconnect(world.one)
+    codes = [note.code for note in doctor.doctor(world.here, fix=False).notes]
+    assert {"offline-claim", "not-pushed"} <= set(codes)
+    found = sync(world.here)
+    assert [(str(one.task), one.won) for one in found.settled] == [("p/c", True)]
+    record = world.there.snapshot().tasks[task_id("c")]
+    assert (record.state.state, record.state.summary) == (State.PROPOSED, "half")
+    events = assert_logs_are_legal(world.there)[task_id("c")]
+    assert [entry.event.name for entry in events] == ["claim", "progress", "done"]
+    assert events[0].event.fields["offline"] is True
+    assert world.one.refs("refs/fleet/task", "refs/fleet/proposal", "refs/fleet/offline") == {}
+    assert (path / "c/new").exists()
+    again = sync(world.here)
+    assert (again.pushes, again.settled, again.told) == (0, (), ())
+
+
+def test_of_an_offline_claim_of_an_overlapping_task_the_guard_is_asked(world: World) -> None:
+    world.claim_offline("a")
+    assert [one.won for one in sync(world.here).settled] == [True]
+    assert_logs_are_legal(world.there)  # it went through the guard
+    with pytest.raises(Exception, match="p/a owns files of it"):
+        claimed(world.there, "b")
+
+
+@pytest.mark.parametrize(("taken", "why"), [("a", "w2 was first"), ("b", "p/b owns files of it")])
+def test_who_pushed_first_has_won_and_the_losers_work_is_kept(world: World, taken: str, why: str) -> None:
+    path = world.claim_offline("a")
+    Repo(path).commit("Mine", {"a/mine": "committed\n"})
+    Repo(path).write("a/more", "not committed\n")
+    claimed(world.there, taken)
+    (lost,) = sync(world.here).settled
+    assert not lost.won
+    assert why in lost.reason or "somebody else was first" in lost.reason
+    assert lost.kept
+    assert lost.worktree == str(path)
+    assert_reachable(world.one, b"committed\n", b"not committed\n")
+    assert (path / "a/more").exists()
+    inside = open_fleet(path, None, world.clock, host="one")
+    with pytest.raises(StaleClaim, match="your work is"):
+        handin.done(inside, None, handin.Handin(all_changes=True))
+    assert world.one.refs("refs/fleet/task", "refs/fleet/offline") == {}
+    assert len(world.one.refs("refs/fleet/lost")) == 1
+    assert assert_logs_are_legal(world.there).keys() == {task_id(taken)}
+
+
+def test_what_a_loser_handed_in_is_kept_too(world: World) -> None:
+    world.claim_offline("c")
+    handed_in(world.here, "c", {"c/mine": "mine\n"})
+    on_task(world.there, "cancel", "c")
+    (lost,) = sync(world.here).settled
+    assert not lost.won
+    assert_reachable(world.one, b"mine\n")
+    assert world.one.refs("refs/fleet/proposal") == {}
+    assert Repo(world.server).refs("refs/fleet/proposal") == {}
+
+
+def test_a_sync_that_was_cut_short_is_finished_by_the_next(world: World) -> None:
+    world.claim_offline("a")
+    servers.stand_in(world.one, "receivepack", servers.UNREACHABLE)
+    with pytest.raises(Refused):  # it can be asked, but takes nothing
+        sync(world.here)
+    assert world.one.refs("refs/fleet/offline")
+    servers.reconnect_side(world.one, "receivepack")
+    assert [one.won for one in sync(world.here).settled] == [True]
+
+
+def test_progress_that_waits_is_told_and_the_checkout_of_main_follows(world: World) -> None:
+    session = world.here
+    working_on(session, "c")
+    work.progress(session, "c", "half")
+    assert isinstance(session.store.refs, SharedRefs)
+    assert session.store.refs.waiting()
+    world.two.commit("Upstream", {"new": "new\n"})
+    world.two.run_git("push", "--quiet", "origin", "main")
+    found = sync(world.here)
+    assert found.told == (names.task_log(task_id("c")),)
+    assert world.there.snapshot().tasks[task_id("c")].state.summary == "half"
+    assert (world.one.path / "new").exists()
+    assert world.one.status() == []
+
+
+def test_without_a_remote_there_is_nothing_to_sync(repo: Repo, clock: FakeClock) -> None:
+    with pytest.raises(InvalidInput, match="names no remote"):
+        sync(open_fleet(repo, "w1", clock))
+    with pytest.raises(InvalidInput, match="no remote decides"):
+        sharing.go_offline(open_fleet(repo, "w1", clock).store)
+
+
+# --- doctor --------------------------------------------------------------------------------------
+
+
+def _codes(session: Session) -> set[str]:
+    found = doctor.doctor(session, fix=False)
+    return {one.code for one in (*found.problems, *found.notes)} - {"hooks-missing"}
+
+
+def test_doctor_finds_a_server_that_was_brought_back_from_a_backup(world: World) -> None:
+    claim = claimed(world.here, "c")
+    assert "remote-went-back" not in _codes(world.here)
+    ref = names.task_log(claim.id)
+    Repo(world.server).run_git("update-ref", "-d", ref)
+    found = {one.code: one for one in doctor.doctor(world.here, fix=False).problems}
+    told = found["remote-went-back"]
+    assert ref in told.text
+    world.one.run_git(*told.fix.split(" brings", maxsplit=1)[0].split()[1:])
+    assert Repo(world.server).refs(ref) == {ref: claim.tip}
+    assert "remote-went-back" not in _codes(world.here)
+
+
+def test_doctor_names_what_the_server_refused_and_locks_that_were_left_there(world: World) -> None:
+    servers.refuse(world.server, "no such refs here", "refs/fleet/task/*")
+    with pytest.raises(Exception, match="no such refs here"):
+        claimed(world.here, "c")
+    lock = world.server / "refs/fleet/plan/p.lock"
+    lock.touch()
+    assert {"remote-refused", "remote-lock"} <= _codes(world.here)
+    lock.unlink()
+    (world.server / "hooks/pre-receive").unlink()
+    with pytest.raises(Held, match="w1 holds it"):  # it has finished the claim that the guard names
+        claimed(world.here, "c")
+    assert not {"remote-refused", "remote-lock"} & _codes(world.here)
+
+
+def test_doctor_says_so_when_the_server_cannot_be_reached(world: World) -> None:
+    servers.cut_off(world.one)
+    assert "remote-unreachable" in _codes(world.here)
+
+
+def _probed(world: World) -> list[str]:
+    found = doctor.probe(world.here, "")
+    assert not [ref for ref in Repo(world.server).refs() if "probe" in ref]
+    return [one.code for one in (*found.problems, *found.notes)]
+
+
+def test_a_plain_git_server_can_decide(world: World) -> None:
+    assert _probed(world) == ["remote-tried"]
+
+
+def test_what_a_server_lacks_is_found_out_on_refs_of_its_own(world: World) -> None:
+    Repo(world.server).run_git("config", "receive.advertiseAtomic", "false")
+    assert _probed(world)[0] == "remote-refs"
+    Repo(world.server).run_git("config", "--unset", "receive.advertiseAtomic")
+    servers.refuse(world.server, "no notes", "refs/notes/*")
+    assert _probed(world) == ["remote-refs"]
+    (world.server / "hooks/pre-receive").unlink()
+    servers.cut_off(world.one)
+    assert _probed(world) == ["remote-unreachable"]
