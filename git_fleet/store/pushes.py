@@ -6,13 +6,30 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from git_fleet.git.locks import alone
 
 _LARGEST = 256 * 1024  # bytes; then the older half goes
+_BY_A_WALL = re.compile(r"git-fleet: refused: (.+?); +next: (.+?)(?:; git-fleet: refused: .*)?$")
+
+
+class WallsWords(NamedTuple):
+    """Which ref a wall refuses and why, and what it says to do next."""
+
+    why: str
+    then: str
+
+
+def said_by_wall(words: str) -> WallsWords | None:
+    """What the wall of a server (hooks/pre-receive) refuses first, in what a push that failed was told; None where
+    it was not a wall."""
+    found = _BY_A_WALL.search(words)
+    return WallsWords(found[1], found[2]) if found else None
 
 
 class Pushes:
@@ -20,13 +37,13 @@ class Pushes:
 
     def __init__(self, path: Path, worker: str) -> None:
         self._path = path
-        self._worker = " ".join(worker.split())
+        self.worker = " ".join(worker.split())
 
     def add(self) -> None:
         """Count one by this worker, now. A line is written in one piece."""
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.time():.3f} {self._worker}\n")
+            file.write(f"{time.time():.3f} {self.worker}\n")
             large = file.tell() > _LARGEST
         if large:
             self._shorten()
@@ -37,7 +54,7 @@ class Pushes:
 
     def seconds_since_last(self) -> float:
         """How long ago this worker pushed last."""
-        mine = [at for at, worker in self._lines() if worker == self._worker]
+        mine = [at for at, worker in self._lines() if worker == self.worker]
         return time.time() - max(mine, default=0.0)
 
     def refused(self, refs: Iterable[str], words: str) -> None:

@@ -24,7 +24,7 @@ from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
 from git_fleet.store import names
 from git_fleet.store.mirror import Listing, Mirror
-from git_fleet.store.pushes import Pushes
+from git_fleet.store.pushes import Pushes, said_by_wall
 
 RIDE_SECONDS = 60.0
 """A worker's progress and renewals are pushed so often at most; in between they wait for the next push."""
@@ -367,6 +367,9 @@ def _lost(update: Update, now: Value) -> LostRace:
 
 
 def _refused(remote: str, branch: str, said: str) -> Refused:
+    wall = said_by_wall(said)
+    if wall is not None:
+        return Refused(f"the wall of {remote} refuses {wall.why}", hint=wall.then, said=said)
     if branch:
         short = branch.removeprefix("refs/heads/")
         return Refused(

@@ -9,16 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import guarding, hookfiles
-from git_fleet.app.doctor import doctor
+from git_fleet.app import guarding, hookfiles, integrate, work
+from git_fleet.app.doctor import doctor, probe
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Verdict
-from git_fleet.store import lead
-from tests.support.fleet import accepted, claimed, landed_on_main, on_task, open_fleet, proposed
+from git_fleet.errors import Refused
+from git_fleet.store import gatelogs, lead
+from tests.support.fleet import (
+    accepted,
+    approved,
+    claimed,
+    handed_in,
+    landed_on_main,
+    on_task,
+    open_fleet,
+    proposed,
+    task,
+    task_id,
+    working_on,
+)
 from tests.support.keys import allow, new_key, sign_with
 from tests.support.repo import Repo
-from tests.support.walled import Walled, walled
+from tests.support.walled import Deciding, Walled, walled
 
 TASK = "refs/fleet/task/p/"
 GUARD = "refs/fleet/guard"
@@ -30,7 +43,7 @@ def wall(repo: Repo, tmp_path: Path, request: pytest.FixtureRequest) -> Walled:
     return walled(repo, tmp_path, plain=request.param)
 
 
-def handed_in(wall: Walled, name: str, worker: str) -> None:
+def pushed_in(wall: Walled, name: str, worker: str) -> None:
     """That task claimed and handed in by the worker, and pushed by it."""
     session = wall.as_worker(worker)
     claimed(session, name)
@@ -129,7 +142,7 @@ def test_a_log_is_never_rewritten_nor_deleted_but_by_the_lead(wall: Walled) -> N
 
 def test_a_verdict_is_a_verifiers_and_never_on_ones_own_proposal(wall: Walled) -> None:
     for name, worker in (("c", "w1"), ("d", "both")):
-        handed_in(wall, name, worker)
+        pushed_in(wall, name, worker)
     before = wall.clone.refs(TASK)
     for name, verifier, pusher, why in (
         ("c", "w1", "w1", "verdict is a verifier's, and w1 is none"),
@@ -213,7 +226,7 @@ def test_plans_notes_and_the_lead_are_the_leads(wall: Walled) -> None:
 
 
 def test_what_was_handed_in_stays_as_it_is(wall: Walled) -> None:
-    handed_in(wall, "c", "w1")
+    pushed_in(wall, "c", "w1")
     wall.refuses("stays as it is", "w1", "+main:refs/fleet/proposal/p/c/1")
     wall.refuses("stays as it is", "boss", "+main:refs/fleet/proposal/p/c/1")
     proposal = wall.clone.rev("refs/fleet/proposal/p/c/1")
@@ -242,7 +255,7 @@ def strict(repo: Repo, tmp_path: Path) -> Walled:
 
 
 def test_a_commit_on_main_needs_the_trailers_of_a_verified_proposal(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
     strict.clone.commit("By hand", {"new": "1\n"})
     strict.refuses("carries no trailers of a verified proposal", "boss", "main")
@@ -275,7 +288,7 @@ def test_where_gates_alone_uphold_the_leads_intent_comes_before_main(strict: Wal
     Repo(strict.server).run_git("fetch", "--quiet", str(strict.clone.path), "main")
     Repo(strict.server).run_git("update-ref", "refs/heads/main", config)
     for name in ("c", "d"):
-        handed_in(strict, name, "w1")
+        pushed_in(strict, name, "w1")
     intends(boss, "d", landed_on_main(boss, "c"))
     strict.refuses("is of p/c, which is proposed, not verified", "boss", "main", "refs/fleet/lead")
     strict.clone.run_git("update-ref", "-d", "refs/fleet/lead")
@@ -291,7 +304,7 @@ def test_where_gates_alone_uphold_the_leads_intent_comes_before_main(strict: Wal
 
 
 def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
     accepted(boss, "c")
     strict.takes("boss", f"{TASK}c")
@@ -322,7 +335,7 @@ def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
 
 
 def test_attempts_are_used_up_only_when_they_are(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     on_task(strict.as_worker("boss"), "reject", "c", reason="rejected")
     strict.takes("boss", f"{TASK}c")
     on_task(strict.as_worker("w2"), "block", "c", code="attempts", reason="tired")
@@ -330,7 +343,7 @@ def test_attempts_are_used_up_only_when_they_are(strict: Walled) -> None:
 
 
 def test_a_verdict_under_another_name_is_still_on_ones_own_proposal(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     allowed = strict.server / "fleet" / "allowed"
     allowed.write_text(allowed.read_text() + "verifier other verifier:*\n")
     on_task(
@@ -356,7 +369,7 @@ def test_a_hand_in_needs_its_proposal_there(strict: Walled) -> None:
 
 
 def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     skeptic = strict.as_worker("verifier:skeptic")
     before = strict.clone.rev(f"{TASK}c")
     for by, why in (
@@ -376,7 +389,7 @@ def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) 
 
 
 def test_integrated_is_only_what_main_has(strict: Walled) -> None:
-    handed_in(strict, "c", "w1")
+    pushed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
     accepted(boss, "c")
     commit = landed_on_main(boss, "c")
@@ -389,6 +402,63 @@ def test_integrated_is_only_what_main_has(strict: Walled) -> None:
         if not goes:
             strict.refuses("which was not made for its latest proposal", "boss", f"{TASK}c")
     strict.takes("boss", "main", f"{TASK}c")
+
+
+# --- where this server decides between clones
+
+
+@pytest.fixture(params=[True, False], ids=["rules", "contents"])
+def deciding(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Deciding:
+    """Either strength."""
+    return Deciding(tmp_path, monkeypatch, plain=request.param)
+
+
+def test_clones_share_a_fleet_through_the_wall(deciding: Deciding) -> None:
+    approved(deciding.acting("boss"), task("a", files=["x/**"]), task("b", files=["x/y"]), task("c"))
+    w1 = deciding.acting("w1")
+    working_on(w1, "a")
+    work.progress(w1, "a", "half")
+    handed_in(w1, "a", {"x/1": "1\n"})
+    w2 = deciding.acting("w2", "b")
+    claimed(w2, "c")
+    on_task(w2, "release", "c")
+    skeptic = deciding.acting("skeptic", "b")
+    skeptic.snapshot()
+    for printed in (b"once", b"again"):
+        gatelogs.keep(skeptic.store, task_id("a"), 1, {"lint": printed}, actor="skeptic", at=skeptic.now())
+    boss = deciding.acting("boss")
+    found = integrate.integrate(boss, integrate.Order(("p",)), lambda _: None)
+    assert [each.id.task for each in found.integrated] == ["a"]
+    w2 = deciding.acting("w2", "b")
+    working_on(w2, "b")
+    assert "x/1" in Repo(deciding.server).files("main")
+    for name in ("w2", "skeptic", "boss"):
+        tried = probe(deciding.acting(name), "")
+        assert tried.ok, tried
+    assert not [ref for ref in Repo(deciding.server).refs() if "probe-" in ref]
+
+
+def test_what_the_wall_refuses_is_told_with_its_reason_and_its_next_step(deciding: Deciding) -> None:
+    approved(deciding.acting("boss"), task("c"), task("d"))
+    session = deciding.acting("w1")
+    deciding.pushes_as("stranger")
+    with pytest.raises(
+        Refused, match=r"^the wall of origin refuses refs/fleet/task/p/c: stranger is"
+    ) as told:
+        claimed(session, "c")
+    assert told.value.hint.startswith("ask whoever keeps the server")
+    found = doctor(session, fix=False)
+    note = next(note for note in found.notes if note.code == "remote-refused")
+    assert "stranger is neither lead" in note.text
+    assert "git-fleet: refused" not in note.text
+    assert note.fix == told.value.hint
+    tried = probe(session, "")
+    assert [problem.fix for problem in tried.problems] == [told.value.hint]
+    deciding.pushes_as("w1")
+    claimed(session, "c")
+    proposed(session, "c")
+    with pytest.raises(Refused, match=r"^the wall of origin refuses refs/fleet/lead: it is the lead's alone"):
+        integrate.integrate(session, integrate.Order(("p",)), lambda _: None)
 
 
 # --- in and out

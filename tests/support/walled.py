@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from git_fleet.app import guarding
 from git_fleet.app.session import Session
 from tests.support.clock import FakeClock
+from tests.support.clones import make_clones
 from tests.support.fleet import approved, open_fleet, task
 from tests.support.repo import Repo
 
@@ -74,3 +77,23 @@ def walled(repo: Repo, tmp_path: Path, *, plain: bool) -> Walled:
     approved(boss, task("a", files=["x/**"]), task("b", files=["x/y"]), task("c"), task("d"))
     found.takes("boss", "refs/fleet/*:refs/fleet/*", "refs/notes/fleet/*:refs/notes/fleet/*")
     return found
+
+
+class Deciding:
+    """A server with the wall that decides between two clones, `a` and `b`."""
+
+    def __init__(self, folder: Path, environment: pytest.MonkeyPatch, *, plain: bool) -> None:
+        self.server, clones = make_clones(folder)
+        self._clones = dict(zip("ab", clones, strict=True))
+        self._environment = environment
+        guarding.guard(self.server, plain=plain, dry_run=False)
+        (self.server / "fleet" / "allowed").write_text(ALLOWED, encoding="utf-8")
+
+    def acting(self, name: str, clone: str = "a") -> Session:
+        """A session of that worker in one of the clones, who pushes from now on."""
+        self.pushes_as(name)
+        return open_fleet(self._clones[clone], name, FakeClock(datetime.now(UTC)), host=clone)
+
+    def pushes_as(self, name: str) -> None:
+        """Who the server takes every push for from now on."""
+        self._environment.setenv("FLEET_PUSHER", name)

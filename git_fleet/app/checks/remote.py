@@ -17,6 +17,7 @@ from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import discover
 from git_fleet.store import log, names
+from git_fleet.store.pushes import said_by_wall
 from git_fleet.store.shared import SharedRefs
 
 _SHOWN = 5
@@ -91,10 +92,8 @@ def refusals(session: Session) -> Iterator[Finding]:
     """Refs that it did not take."""
     refs = _refs(session)
     for ref, words in refs.pushes.refusals().items() if refs else ():
-        text = f"the remote did not take {ref}: {words}"
-        yield Finding(
-            "remote-refused", text, "git fleet doctor --remote says what it has to allow", note=True
-        )
+        why, then = said_by_wall(words) or (words, "git fleet doctor --remote says what it has to allow")
+        yield Finding("remote-refused", f"the remote did not take {ref}: {why}", then, note=True)
 
 
 def server_locks(session: Session) -> Iterator[Finding]:
@@ -142,10 +141,9 @@ def _tried(remote: Remote, one: str, note: str, first: Oid, second: Oid) -> Iter
         said = remote.push([Update(ref, ABSENT, first)])
         seconds = time.monotonic() - began
         if said or remote.list_refs(ref) != {ref: first}:
-            text = f"{name} does not take refs {what}: {said or 'it hides them'}"
-            yield Finding(
-                "remote-refs", text, "allow them on the server, or name another remote in fleet.toml"
-            )
+            allow = "allow them on the server, or name another remote in fleet.toml"
+            why, then = said_by_wall(said) or (said or "it hides them", allow)
+            yield Finding("remote-refs", f"{name} does not take refs {what}: {why}", then)
             return
     remote.push([Update(one, second, second), Update(note, second, second)])
     remote.push([Update(one, second, ABSENT)])
