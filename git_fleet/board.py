@@ -32,7 +32,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from git_fleet import resources
-from git_fleet.app import showing
+from git_fleet.app import sharing, showing
 from git_fleet.app.session import Session
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import FleetError
@@ -284,9 +284,13 @@ class Board:
         self.pulse = Pulse()
         over = threading.Event()
         session = await asyncio.get_running_loop().run_in_executor(self._lane, self._open)
-        watched = (names.FLEET, "refs/notes/fleet", "refs/heads")
-        watch = RefWatch(session.repo, watched, ignored=(names.BUCKET,))
-        threading.Thread(target=self._watch, args=(watch, over), name="refs", daemon=True).start()
+        places = session.store.refs.places
+        watched = places(names.FLEET, names.NOTES, names.branch(""))
+        watch = RefWatch(session.repo, watched, ignored=places(names.BUCKET))
+        look = sharing.lookout(session.store, session.patience)
+        rest = session.patience if look else _REST_SECONDS
+        told = (watch, over, rest, look or (lambda: None))
+        threading.Thread(target=self._watch, args=told, name="refs", daemon=True).start()
         try:
             yield
         finally:
@@ -299,11 +303,14 @@ class Board:
             self._session = self._opened()
         return self._session
 
-    def _watch(self, watch: RefWatch, over: threading.Event) -> None:
+    def _watch(self, watch: RefWatch, over: threading.Event, rest: float, look: Callable[[], None]) -> None:
+        """Tell of what moves here; after each `rest` without, `look` for what has moved elsewhere."""
         with watch as refs:
             while not over.is_set():
                 try:
-                    moved = refs.wait(_REST_SECONDS)
+                    moved = refs.wait(rest)
+                    if not moved:
+                        look()
                 except (FleetError, OSError):  # its git was killed, say
                     moved = not over.wait(_AGAIN_SECONDS)
                 if moved:

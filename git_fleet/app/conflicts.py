@@ -53,7 +53,9 @@ def watching(session: Session, tasks: Sequence[str] = ()) -> Iterator[Conflicts]
 
     known = Known()
     shown: Conflicts | None = None
-    with RefWatch(session.repo, (names.FLEET, names.branch("")), ignored=(names.LEAD,)) as refs:
+    places = session.store.refs.places
+    watched, ignored = places(names.FLEET, names.branch("")), places(names.LEAD)
+    with RefWatch(session.repo, watched, ignored=ignored) as refs:
         while True:
             began = time.monotonic()
             found = conflicts(session, tasks, known)

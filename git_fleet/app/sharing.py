@@ -80,11 +80,31 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
             plans.refresh_open_file(store)
 
 
+def as_known(store: Store) -> None:
+    """Ask nothing of a remote from here on: whoever only looks, and must not wait, sees what was known last."""
+    if isinstance(store.refs, SharedRefs):
+        store.refs.offline = True
+
+
 def go_offline(store: Store) -> None:
     """Ask nothing of the remote from here on. Raises InvalidInput where none decides."""
     if not isinstance(store.refs, SharedRefs):
         raise InvalidInput("no remote decides here, so nothing is asked of one", hint="git fleet claim")
-    store.refs.offline = True
+    as_known(store)
+
+
+def lookout(store: Store, seconds: float) -> Callable[[], None] | None:
+    """What looks at the remote again where it was not looked at for so long, for a thread of its own: then refs move
+    here, and whoever watches them is told. None where no remote decides."""
+    if not isinstance(store.refs, SharedRefs):
+        return None
+    refs = store.refs.another()
+
+    def look() -> None:
+        with suppress(FleetError):  # it cannot be reached, say: those who read will be told
+            refs.refresh(seconds)
+
+    return look
 
 
 def offline(store: Store) -> SharedRefs | None:

@@ -36,7 +36,7 @@ def board(call: Call, port: int, opening: bool) -> None:
             f"the board needs a small web server, and {missing} is not installed",
             hint="pip install 'git-fleet[board]'",
         ) from error
-    with call.session():  # where this is no repository it is said now
+    with call.session(reading=True):  # where this is no repository it is said now
         pass
     token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     with _listening(face.HOST, port) as sock:
@@ -49,7 +49,7 @@ def board(call: Call, port: int, opening: bool) -> None:
             import webbrowser
 
             webbrowser.open(f"http://{place}/?token={once}")
-        face.serve(lambda: call.session(long_lived=True), sock, token, once if opening else "")
+        face.serve(lambda: call.session(long_lived=True, reading=True), sock, token, once if opening else "")
 
 
 def _listening(host: str, port: int) -> socket.socket:

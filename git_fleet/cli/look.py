@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from git_fleet.app import sharing
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, Group, command, examples, write, write_bytes, write_path
@@ -57,6 +58,8 @@ def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str
         watching.status(call, everything=everything)
         return
     with call.session(reading=True) as session:
+        if line:
+            sharing.as_known(session.store)  # a prompt does not wait for a server
         found = looking.status(session, details=not line)
         placed = session.placement
     if line:

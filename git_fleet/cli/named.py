@@ -35,12 +35,14 @@ class Named(Word):
         """What there is that begins so, each with what it is. Where nothing can be read there is nothing."""
         from click.shell_completion import CompletionItem
 
+        from git_fleet.app import sharing
         from git_fleet.errors import FleetError
 
         found = [CompletionItem(incomplete, type="file")] if self._files else []
         taken = ctx.params.get(param.name or "") or ()
         try:
-            with _call(ctx).session() as session:
+            with _call(ctx).session(reading=True) as session:
+                sharing.as_known(session.store)  # who presses Tab does not wait for a server
                 snapshot = session.snapshot()
         except (FleetError, OSError, click.ClickException):
             return found

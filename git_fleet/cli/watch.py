@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from git_fleet.app import sharing
 from git_fleet.app import status as looking
 from git_fleet.app.comparing import Known
 from git_fleet.app.details import Details
@@ -28,7 +29,7 @@ from git_fleet.git.watching import RefWatch
 from git_fleet.views import machine_status, standing
 from git_fleet.views.look import Look
 
-_REFS = ("refs/fleet", "refs/notes/fleet/plan", "refs/heads")
+_REFS = ("refs/fleet/", "refs/notes/fleet/plan", "refs/heads")
 _IGNORED = ("refs/fleet/snapshot", "refs/fleet/bucket")
 _SHARE = 20
 _LEAST_SECONDS = 1.0
@@ -41,7 +42,9 @@ def status(call: Call, *, everything: bool) -> None:
     """Show the status until somebody interrupts, which is how this ends well."""
     seen: _Seen | None = None
     try:
-        with call.session(long_lived=True) as session, _woken(session) as wake:
+        with call.session(long_lived=True, reading=True) as session, _woken(session) as wake:
+            if drawn:
+                session.around = replace(session.around, warn=str)  # a line would tear the screen
             seen = _Seen(session)
             if drawn(call):
                 _draw(seen, wake)
@@ -97,13 +100,18 @@ class _Wake:
 def _woken(session: Session) -> Iterator[_Wake]:
     """Told when refs move. The thread is waited for by nobody."""
     wake = _Wake()
-    watch = RefWatch(session.repo, _REFS, ignored=_IGNORED)
+    places = session.store.refs.places
+    watch = RefWatch(session.repo, places(*_REFS), ignored=places(*_IGNORED))
+    look = sharing.lookout(session.store, session.patience)
+    rest = session.patience if look else _REST_SECONDS
 
     def listen() -> None:
         while True:
             try:
-                if watch.wait(_REST_SECONDS):
+                if watch.wait(rest):
                     wake.moved()
+                elif look:
+                    look()
             except (FleetError, OSError):  # its git was killed, say
                 time.sleep(_REST_SECONDS)
                 wake.moved()

@@ -143,7 +143,10 @@ def refresh_open_file(store: Store, *, besides: Iterable[tuple[str, str]] = ()) 
             if state.state.counts:
                 plan_id = ref.removeprefix(names.PLAN_LOGS)
                 for note in filter(None, (state.revision, state.incoming)):
-                    lines.add(f"{plan_id} {names.branch(revision(store, plan_id, note).plan.base)}\n")
+                    found = revision(store, plan_id, note)
+                    lines.add(f"{plan_id} {names.branch(found.plan.base)}\n")
+                    if store.cache.load("plan", note) is None:
+                        keep(store, found)  # it was approved in another clone
         _replace(folder / "open", "".join(sorted(lines)))
 
 

@@ -63,6 +63,11 @@ class SharedRefs(Refs):
         self._here: Listing = {}
         self._ignored: frozenset[str] = frozenset()
 
+    def another(self) -> SharedRefs:
+        """The same refs, for another thread."""
+        bases = self.mirror.bases
+        return SharedRefs(self._repo, self.remote, actor=self.pushes.worker, bases=bases, durable=True)
+
     # --- reading ---------------------------------------------------------------------------------
 
     @property

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from git_fleet import oneline
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, install, integrate, work
+from git_fleet.app import handin, install, integrate, sharing, work
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, Refused, StaleClaim, Unreachable
-from git_fleet.store import evidence
+from git_fleet.git.watching import RefWatch
+from git_fleet.store import evidence, names
 from git_fleet.store.shared import SharedRefs
 from tests.support import servers
 from tests.support.clock import FakeClock
@@ -153,6 +155,41 @@ def test_gates_and_verdicts_of_one_clone_count_in_the_other(
     on_task(one, "accept", "a")
     assert land(other) == ["a"]
     assert states(one) == {"a": State.INTEGRATED, "b": State.REWORK}
+
+
+def test_a_prompt_waits_for_no_server(world: tuple[Repo, Session, Session], clock: FakeClock) -> None:
+    _, one, other = world
+    clone = Repo(other.repo.common_dir.parent)
+    approved(one, task("a"), task("b"))
+    claimed(one, "a")
+    other.snapshot()
+    servers.cut_off(clone)
+    assert oneline.line(clone.path, clock()) == "p 0/2, 1 claimed"
+    sharing.as_known(other.store)
+    assert states(other) == {"a": State.CLAIMED, "b": State.PENDING}
+    servers.reconnect(clone)
+    session = open_fleet(clone, "w2", clock, host="other")
+    claimed(session, "b")
+    assert oneline.line(clone.path, clock()) == "p 0/2, 2 claimed"
+    work.progress(
+        session, "b", "half"
+    )  # rides along with the next push, and which is ahead is a longer story
+    assert oneline.line(clone.path, clock()) is None
+
+
+def test_whoever_looks_on_is_told_of_what_moves_on_the_server(world: tuple[Repo, Session, Session]) -> None:
+    _, one, other = world
+    approved(one, task("a"))
+    look = sharing.lookout(one.store, 0.0)
+    assert look is not None
+    with RefWatch(one.repo, one.store.refs.places(names.FLEET)) as watch:
+        claimed(other, "a")
+        assert not watch.wait(0.0)
+        look()
+        assert watch.wait(60.0)
+        servers.cut_off(Repo(one.repo.common_dir.parent))
+        look()  # says nothing: whoever reads is told
+        assert not watch.wait(0.0)
 
 
 def test_the_server_protects_main_and_everything_stays_as_it_was(
