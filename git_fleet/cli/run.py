@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from git_fleet.app.running.desk import Options
     from git_fleet.app.running.orders import Obeyed
     from git_fleet.app.running.run import Ready, Run
+    from git_fleet.app.running.worker import Worker
     from git_fleet.app.session import Session
     from git_fleet.cli.live import Screen
     from git_fleet.core.launch import Agent
 
-_PROGRAM = (sys.executable, "-m", "git_fleet")
+PROGRAM = (sys.executable, "-m", "git_fleet")
 _MOST_WORKERS, _MOST_JOBS = 256, 64
-_COMMAND = "git_fleet.command"
+COMMAND = "git_fleet.command"
 
 
 class RunCommand(click.Command):
@@ -44,7 +45,7 @@ class RunCommand(click.Command):
         own, dashes, behind = _split(args)
         if dashes and not behind:
             raise click.UsageError("a command is missing behind --", ctx)
-        ctx.meta[_COMMAND] = tuple(behind)
+        ctx.meta[COMMAND] = tuple(behind)
         try:
             return super().parse_args(ctx, own)
         except click.UsageError as error:
@@ -115,13 +116,13 @@ def run(
     """
     from git_fleet.app.running.desk import Options
 
-    given: tuple[str, ...] = click.get_current_context().meta[_COMMAND]
+    given: tuple[str, ...] = click.get_current_context().meta[COMMAND]
     with call.session(long_lived=True, bulk=False) as session:
         plan, agent = _plan(call, session, target, given, yes=yes, dry_run=dry_run)
         options = Options(
             plan=plan,
             workers=workers or 0,
-            program=_PROGRAM,
+            program=PROGRAM,
             verify=not no_verify,
             integrate=not no_integrate,
             command=given,
@@ -213,14 +214,14 @@ def _run(call: Call, session: Session, options: Options) -> int:
             ending.run = run
             screen.watch(run)
 
-        found = running.run(session, ready, screen.say, _claim, watch)
+        found = running.run(session, ready, screen.say, as_claimed, watch)
     call.show(lambda: machine_run.run(found), lambda how: text.run(found, how))
     if ending.ended_by:
         return 128 + ending.ended_by
     return 0 if found.complete else 1
 
 
-def _claim(placed: Placed) -> str:
+def as_claimed(placed: Placed) -> str:
     """A claim as an agent finds it in the file FLEET_CLAIM: what `git fleet claim --json` prints."""
     from git_fleet.views import machine
 
@@ -245,7 +246,7 @@ class ExitOn:
     SIGHUP are as good as both."""
 
     def __init__(self, screen: Screen) -> None:
-        self.run: Run | None = None
+        self.run: Run | Worker | None = None
         self.ended_by = 0
         self._screen = screen
         self._terminals = terminals()

@@ -76,3 +76,24 @@ class Outlook(Struct, frozen=True):
     agents: tuple[str, ...]
     left: tuple[TaskId, ...]
     ready: tuple[TaskId, ...]
+
+
+class Engaged(Struct, frozen=True):
+    """A task that one worker has had: how its claim ended, in a word, and more about that, for people."""
+
+    task: TaskId
+    how: str
+    text: str = ""
+
+
+class Worked(Struct, frozen=True):
+    """What came of one worker. `stop.code`: complete (every task has ended, or the one named is handed in), worked (it
+    was to work no more), waiting (nothing became ready), nothing (the task named cannot be had), interrupted, trouble,
+    unreachable. `left` is the folder that stays because not all in it could be sent away, "" when there is none."""
+
+    plan: str
+    worker: str
+    stop: Stop
+    tasks: tuple[Engaged, ...]
+    seconds: float
+    left: str = ""

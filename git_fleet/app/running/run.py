@@ -50,7 +50,7 @@ def prepare(session: Session, options: Options, ask: Ask | None = None) -> Ready
             "a run starts workers, and this is a worker's worktree", hint="run it in the main worktree"
         )
     snapshot = session.snapshot()
-    records = _open_plan(snapshot, options.plan)
+    records = open_plan(snapshot, options.plan)
     base = session.base_of(records[0].id) if records else None
     config = session.config(base)
     session.keep_config(base or session.main)
@@ -64,7 +64,8 @@ def prepare(session: Session, options: Options, ask: Ask | None = None) -> Ready
     return Ready(options, base or session.main, advice, sources)
 
 
-def _open_plan(snapshot: Snapshot, name: str) -> list[TaskRecord]:
+def open_plan(snapshot: Snapshot, name: str) -> list[TaskRecord]:
+    """The tasks of a plan that is open. Raises AnswerIsNo."""
     record = snapshot.plans.get(name)
     state = record.state if record is not None else None
     if state is PlanState.OPEN:
@@ -144,7 +145,7 @@ def run(
 
 def _desk(session: Session, ready: Ready, report: Report, describe: Callable[[Placed], str]) -> Desk:
     options = ready.options
-    around = _surroundings(session.around)
+    around = surroundings(session.around)
     desk = Desk(
         root=session.repo.worktree or session.repo.common_dir,
         around=around,
@@ -165,7 +166,7 @@ def _name(session: Session, options: Options) -> str:
     return options.worker or env.get("FLEET_WORKER") or configured or env.get("USER") or "worker"
 
 
-def _surroundings(around: Surroundings) -> Surroundings:
+def surroundings(around: Surroundings) -> Surroundings:
     """Without what speaks for one worker: a run has many."""
     return replace(
         around, env={name: text for name, text in around.env.items() if not name.startswith("FLEET_")}
