@@ -48,6 +48,11 @@ def completion(shell: str) -> str:
     return (_PACKAGE / "templates" / "completion" / f"git-fleet.{shell}").read_text(encoding="utf-8")
 
 
+def job_template(name: str) -> str:
+    """The text of `templates/jobs/NAME.j2`. Raises FileNotFoundError: the names are ours, not input."""
+    return (_PACKAGE / "templates" / "jobs" / f"{name}.j2").read_text(encoding="utf-8")
+
+
 def agents_text(name: str) -> str:
     """What coding agents are given, `templates/agents/NAME`. Raises FileNotFoundError: the names are ours, not input."""
     return (_PACKAGE / "templates" / "agents" / name).read_text(encoding="utf-8")

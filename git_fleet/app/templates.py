@@ -7,6 +7,8 @@ is filled in is never read as a template. jinja2 is slow to import: only who ren
 from __future__ import annotations
 
 import functools
+import json
+import shlex
 import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,10 +30,12 @@ MAX_BYTES = 256 * 1024
 
 
 class Template(Struct, frozen=True):
-    """A template's text and the name that errors give it: where it is from."""
+    """A template's text and the name that errors give it: where it is from. `parent` is the text that one of one's
+    own may extend; "" stands for that of a prompt."""
 
     name: str
     text: str
+    parent: str = ""
 
 
 def built_in() -> Template:
@@ -77,7 +81,7 @@ def _compiled(template: Template) -> jinja2.Template:
     def load(name: str) -> tuple[str, str, None] | None:
         if name == template.name:
             return template.text, name, None
-        return (built_in().text, name, None) if name == BUILT_IN else None
+        return (template.parent or built_in().text, name, None) if name == BUILT_IN else None
 
     environment = ImmutableSandboxedEnvironment(
         loader=FunctionLoader(load),
@@ -88,7 +92,24 @@ def _compiled(template: Template) -> jinja2.Template:
         keep_trailing_newline=True,
         cache_size=2,
     )
+    environment.filters |= {"sh": _for_sh, "yaml": _for_yaml}
     return environment.get_template(template.name)
+
+
+def _for_sh(text: object) -> str:
+    """One word for a POSIX shell, whatever is in it."""
+    return shlex.quote(harmless(str(text)))
+
+
+def _for_yaml(text: object) -> str:
+    """A scalar for YAML (a double-quoted one), whatever is in it."""
+    shown = json.dumps(harmless(str(text)), ensure_ascii=False)
+    return "".join(each if each.isprintable() else _escaped(each) for each in shown)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _line(error: Exception, template: Template) -> str:
@@ -105,4 +126,6 @@ def _one_line(text: str) -> str:
 def _mend(template: Template) -> str:
     if template.name == BUILT_IN:
         return "this is a fault of git-fleet's own template"
+    if template.parent:
+        return "correct it; git fleet jobs ENGINE without --template makes what the built-in one does"
     return "correct it on the base branch; git fleet prompt TASK shows what it makes"

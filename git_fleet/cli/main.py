@@ -52,7 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",), "pr": ("pr",)},
-    "More than one machine": {"sync": ("sync",), "worker": ("worker",)},
+    "More than one machine": {"sync": ("sync",), "worker": ("worker",), "jobs": ("jobs",)},
     "Saved work": {"salvage": ("snapshot", "salvage")},
     "Tidy up": {"setup": ("cleanup", "hook")},
 }  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
+import yaml
 
 from git_fleet.app import templates
 from git_fleet.app.templates import Template, built_in, render
+from git_fleet.core.quoting import harmless
 from git_fleet.errors import InvalidInput
 
 VALUES = {
@@ -92,3 +96,16 @@ def test_one_may_extend_the_built_in_one() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(templates, "built_in", lambda: short)
         assert render(own(mine), VALUES) == "top\nrules\nand {{ 7 * 6 }} {% raw %}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["a'b\"$(id)`id`\\", "- {x: &y *z} # !t", "one\ntwo\x85\u2028\U0001f600", "yes", "", "1e3"]
+)
+def test_what_is_filled_into_a_manifest_or_a_script_is_one_word_of_it(text: str) -> None:
+    made = render(Template("t", "a: {{ x | yaml }}\n"), {"x": text})
+    assert yaml.safe_load(made) == {"a": harmless(text)}
+    script = render(Template("t", "printf %s {{ x | sh }}"), {"x": text})
+    assert (
+        subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
+        == harmless(text).encode()
+    )
