@@ -2,6 +2,7 @@
 #   make demo    the whole story on a scratch repository (KEEP=DIR leaves it there)
 #   make test    all tests, the slow ones last
 #   make test-agents   the real agents through a plan each (needs npm; 1.2 GB below build/)
+#   make test-engines  a real Slurm on loopback (root, Debian), Kubernetes' own schemas
 #   make check   format, lint, types, layers
 #   make pictures   those of README, in Chromium
 #   make bench   the measurements of benchmarks/ (FULL=1: their baselines to the end)
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo pictures test test-fast test-slow test-agents check format-check lint types layers format bench clean
+.PHONY: demo pictures test test-fast test-slow test-agents test-engines check format-check lint types layers format bench clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" git fleet demo $(if $(KEEP),--keep "$(KEEP)")
@@ -38,6 +39,11 @@ test-agents: $(VENV)/.installed-test
 	  npm install --prefix $(AGENTS) --no-audit --no-fund --loglevel=error $$package || \
 	    echo "cannot be had from npm: $$package" >&2; done
 	$(ALONE) $(BIN)/python -m pytest -p no:xdist -rs --basetemp=$(CURDIR)/$(AGENTS)/work tests/agents/real.py tests/agents/guarded.py
+
+# What starts workers elsewhere. Without root or Debian's packages of Slurm that part is skipped, and says so.
+test-engines: $(VENV)/.installed-test
+	$(PIP) install --editable '.[engines]'
+	$(BIN)/python -m pytest -p no:xdist -rs tests/engines/real_kubernetes.py tests/engines/real_slurm.py
 
 check: format-check lint types layers
 
