@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from git_fleet.app.running import orders
 from git_fleet.app.running.desk import Desk
@@ -23,9 +23,14 @@ _LOOK_SECONDS = 1.0
 """What a run moves itself is told by who does it, so one look a second will do."""
 
 
-def begin(
-    refs: Refs, repo: Repository, base: str, events: queue.SimpleQueue[Event]
-) -> Callable[[Desk], None]:
+class Told(Protocol):
+    """Who is told: a queue, say. From any thread."""
+
+    def put(self, event: Event, /) -> object:
+        """It has happened."""
+
+
+def begin(refs: Refs, repo: Repository, base: str, events: Told) -> Callable[[Desk], None]:
     """Look at the refs as they are now: what moves from here on is told to `events`, once the function that is
     returned has been called."""
     elsewhere = refs.places(names.FLEET) != (names.FLEET,)
@@ -39,7 +44,7 @@ def begin(
     return listen
 
 
-def _refs(watch: RefWatch, events: queue.SimpleQueue[Event], elsewhere: bool) -> None:
+def _refs(watch: RefWatch, events: Told, elsewhere: bool) -> None:
     """What moves here is told of; what moves `elsewhere`, on a remote, is looked for now and then."""
     with watch as refs:
         while True:
@@ -52,7 +57,7 @@ def _refs(watch: RefWatch, events: queue.SimpleQueue[Event], elsewhere: bool) ->
                 events.put(Changed())
 
 
-def _bell(desk: Desk, events: queue.SimpleQueue[Event]) -> None:
+def _bell(desk: Desk, events: Told) -> None:
     for _ in orders.rung(desk.folder):
         for seat in desk.seats:
             seat.bell.ring()

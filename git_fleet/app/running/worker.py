@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from git_fleet.app import agents, carrying, claim, work
 from git_fleet.app.placing import Placed
+from git_fleet.app.running import listening
 from git_fleet.app.running.desk import Desk, Options, Seat, held_by
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.patience import HINDERED, backoff
@@ -27,8 +28,8 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, FleetError, Held, InvalidInput, LostRace, Unreachable
 from git_fleet.git import cloning
 
-_LOOK_SECONDS = 20.0
-"""How long to wait before looking again whether something can be claimed."""
+_LOOK_SECONDS = 60.0
+"""How long to wait, without having been told of anything, before looking again whether something can be claimed."""
 
 _AGAIN = "its worker was started again"
 _HANDED_IN = (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED)
@@ -62,7 +63,8 @@ class Worker:
         self._session, self._seat = session, self.desk.seats[0]
         self._task, self._most, self._patience = task, most, patience_seconds
         self._stop: Stop | None = None
-        self._no_more = False
+        self._base = ready.base
+        self._no_more = self._waits = False
         self._worked: list[Engaged] = []
         self._mine: list[str] = []  # tasks of a former life
         self._left: set[TaskId] = set()  # tasks given up in this life: others may fare better
@@ -75,14 +77,22 @@ class Worker:
             self.desk.end()
         self._seat.bell.ring()
 
+    def put(self, _: object) -> None:
+        """Something has happened elsewhere: look again, if it is what is waited for."""
+        if self._waits:
+            self._seat.bell.ring()
+
     def work(self) -> Worked:
         """Work until there is nothing left, and say what came of it.
 
         Raises InvalidInput for a task that is not of the plan.
         """
         began = time.monotonic()
+        refs = self._session.store.refs
+        told = listening.begin(refs, self._session.repo, self._base, self)  # before anything is looked at
         self._require_task()
         self._begin_again()
+        told(self.desk)
         with self._carrying():
             while (record := self._next()) is not None:
                 self._engage(record)
@@ -175,10 +185,12 @@ class Worker:
             if isinstance(found, TaskRecord):
                 return found
             left = until - time.monotonic()
+            self._waits = not failures
             if left <= 0 or found.code in ("complete", "nothing"):
                 self._stop = found
             else:
                 self._seat.bell.wait(min(pause, left))
+            self._waits = False
         return None
 
     def _claim(self) -> TaskRecord | Stop:

@@ -73,6 +73,17 @@ def test_a_worker_works_what_is_ready_and_stops_at_proposals(crew: Crew) -> None
     assert worker(crew, "--task", "c", code=1)["ended"] == "nothing"
 
 
+def test_one_that_waits_goes_on_when_others_have_brought_to_main_what_it_needs(crew: Crew) -> None:
+    crew.plan(task("a"), task("c", needs=["a"]))
+    process = starting(crew, "--wait-minutes", "3")
+    crew.until(lambda: crew.states()["a"] == "proposed")
+    crew.fleet("integrate")
+    crew.until(lambda: crew.states()["c"] == "proposed", seconds=30)
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=20)[1]
+    assert process.returncode == 143, err
+
+
 def test_one_that_is_ended_gives_its_task_back_with_its_work(crew: Crew) -> None:
     crew.plan(task("a"), agents={"a": "wait"})
     process = starting(crew, "--worker", "w")
