@@ -136,6 +136,21 @@ def _is_let_go(crew: Crew, job: str) -> bool:
     return [task for task, _, _ in crew.starts()].count("a") > 1
 
 
+def test_workers_with_clones_of_their_own_hand_in_at_the_server(crew: Crew, tmp_path: Path) -> None:
+    server = tmp_path / "server.git"
+    crew.repo.run_git("clone", "--quiet", "--bare", str(crew.repo.path), str(server))
+    crew.repo.run_git("remote", "add", "origin", str(server))
+    text = (crew.repo.path / "fleet.toml").read_text()
+    shared = 'version = 1\nremote = "origin"\nrefresh_seconds = 0\n'
+    crew.repo.commit("Share it", {"fleet.toml": text.replace("version = 1\n", shared)})
+    crew.repo.run_git("push", "--quiet", "origin", "main")
+    crew.plan(task("a"), task("b"), task("c", needs=["a"]))
+    submit(crew, "--remote", str(server), "--filter", "blob:none")
+    until_over(crew)
+    assert crew.states() == {"a": "integrated", "b": "integrated", "c": "integrated"}, printed(crew)
+    assert "made by fleet-p-c" in crew.repo.run_git("-C", str(server), "show", "main:c/new")
+
+
 def test_what_slurm_does_not_take_is_said_and_nothing_is_left_behind(crew: Crew) -> None:
     crew.plan(task("a"))
     said = subprocess.run(

@@ -73,6 +73,16 @@ def test_a_worker_works_what_is_ready_and_stops_at_proposals(crew: Crew) -> None
     assert worker(crew, "--task", "c", code=1)["ended"] == "nothing"
 
 
+def test_a_script_for_any_engine_is_a_worker_when_it_is_run(crew: Crew) -> None:
+    crew.plan(task("a"), task("b"))
+    options = ("--workers", "2", "--name", "crew", "--wait-minutes", "0")
+    crew.fleet("jobs", "command", "p", *options, "--", "sh", "{script}", "{index}")
+    assert crew.states() == {"a": "proposed", "b": "proposed"}
+    assert {name for _, name, _ in crew.starts()} == {
+        "crew-0"
+    }  # the second had nothing left to do, and says so
+
+
 def test_one_that_waits_goes_on_when_others_have_brought_to_main_what_it_needs(crew: Crew) -> None:
     crew.plan(task("a"), task("c", needs=["a"]))
     process = starting(crew, "--wait-minutes", "3")
@@ -148,6 +158,21 @@ def test_what_one_clone_saved_another_goes_on_from(shared: tuple[Crew, Path], tm
     )
     assert hows(found) == {"p/a": "handed in"}
     assert (crew.box / "found").read_text() == "begun\n"
+
+
+def test_a_shallow_clone_takes_up_what_was_begun_before_its_history_begins(
+    shared: tuple[Crew, Path], tmp_path: Path
+) -> None:
+    crew, server = shared
+    crew.plan(task("a"), task("b"), task("c"), agents={"a": "red"})
+    worker(crew)
+    crew.fleet("integrate", code=1)
+    assert crew.states() == {"a": "rework", "b": "integrated", "c": "integrated"}
+    crew.act("a", '[ -e b/new ] && echo whole > "$T/new"')
+    found = worker(crew, "--remote", str(server), "--depth", "1", "--directory", str(tmp_path))
+    assert hows(found) == {"p/a": "handed in"}
+    crew.fleet("integrate")
+    assert crew.repo.run_git("show", "main:a/new").strip() == "whole"
 
 
 def test_a_machine_that_went_away_leaves_what_was_carried(shared: tuple[Crew, Path], tmp_path: Path) -> None:
