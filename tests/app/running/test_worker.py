@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import carrying, claim
+from git_fleet.app import carrying, claim, work
 from git_fleet.store import kept
 from tests.support.clones import make_clone
 from tests.support.documents import validate
@@ -195,6 +195,21 @@ def test_a_machine_that_went_away_leaves_what_was_carried(shared: tuple[Crew, Pa
     found = worker(crew, "--worker", "w-0", "--remote", str(server), "--directory", str(tmp_path))
     assert hows(found) == {"p/a": "handed in"}
     assert (crew.box / "found").read_text() == "carried\n"
+
+
+def test_events_that_were_to_ride_along_are_told_before_a_clone_goes(
+    shared: tuple[Crew, Path], tmp_path: Path
+) -> None:
+    crew, server = shared
+    crew.plan(task("a"))
+    with open_fleet(make_clone(tmp_path / "one" / "repo", server), "w") as session:
+        assert isinstance(claim.claim(session, claim.Request(worktree=False)), claim.Claimed)
+        record = work.progress(session, "p/a", "half way").record
+        there = ("rev-parse", "refs/fleet/task/p/a")
+        assert Repo(server).run_git(*there).strip() != record.tip
+        carrying.tell(session)
+        assert Repo(server).run_git(*there).strip() == record.tip
+        assert session.repo.git().text("for-each-ref", "refs/fleet/task/") == ""
 
 
 def test_two_clones_carry_beside_each_other(shared: tuple[Crew, Path], tmp_path: Path) -> None:
