@@ -77,19 +77,22 @@ def not_carried(session: Session, plan: str) -> list[Oid]:
     return [oid for each in found if each.oid not in there for oid in (each.start, *each.rest)]
 
 
-def tell(session: Session) -> None:
-    """Push the events that were to ride along with a later one, of which there is none. What the server does not take
-    stays here."""
-    remote = remote_of(session)
-    if remote is None:
-        return
-    listed = session.repo.git().text("for-each-ref", "--format=%(refname) %(objectname)", names.TASK_LOGS)
-    own = {ref: Oid(oid) for ref, _, oid in (row.partition(" ") for row in listed.splitlines())}
-    there = remote.list_refs(*own) if own else {}
-    for ref, oid in own.items():
-        if there.get(ref) != oid:
-            remote.push([Update(ref, there.get(ref, ABSENT), oid)])
-    session.store.refs.refresh()
+def tell(session: Session) -> tuple[str, ...]:
+    """Push what is here alone because it was to ride along with a later push: the refs that were. What has lost is kept
+    apart; what was claimed offline is for app/sync.py. Raises Unreachable, Refused."""
+    refs = session.store.refs
+    if not isinstance(refs, SharedRefs):
+        return ()
+    refs.refresh()
+    told = []
+    offline = refs.read(names.OFFLINE)
+    for ref in refs.waiting():
+        task = names.task_of(ref)
+        if task is None or names.offline(task) not in offline:
+            with suppress(LostRace):
+                refs.tell(ref)
+                told.append(ref)
+    return tuple(told)
 
 
 def _carry_one(remote: Remote, plan: str, task: TaskId, oid: Oid, there: dict[str, Oid]) -> str:
@@ -150,6 +153,14 @@ def _as_snapshot(session: Session, record: TaskRecord) -> None:
         last = max(own, key=lambda each: each.at)
         with suppress(LostRace):
             store.transact([Update(names.snapshot(record.id), ABSENT, last.oid)], message="from the remote")
+
+
+def have(session: Session, record: TaskRecord) -> None:
+    """Have here what was saved last of a task's work where the next claim goes on from it, as far as the server has
+    it. Raises Unreachable."""
+    saved, refs = record.state.salvaged, session.store.refs
+    if saved is not None and isinstance(refs, SharedRefs) and not refs.offline and not _has(session, saved):
+        bring(session, record.id.plan)
 
 
 def is_here(session: Session, plan: str, record: TaskRecord) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import includes, isolation, naming, provision, rework, salvage
+from git_fleet.app import carrying, includes, isolation, naming, provision, rework, salvage
 from git_fleet.app.acting import not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
@@ -166,6 +166,7 @@ def choose(
     base = base_commit(session, snapshot, record.id)
     state = record.state
     proposals.have(session.store, [record])
+    carrying.have(session, record)
     kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
     merge = kept is not None and rework.wants_main(state, saved=rescued.commit is not None)
     reused = _reusable(session, record, config, kept)

@@ -7,9 +7,7 @@ Whoever pushes first wins; of the loser everything is kept, and it is told.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from git_fleet.app import homing, placing
+from git_fleet.app import carrying, homing, placing
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.ready import first_obstacle
@@ -37,17 +35,11 @@ def sync(session: Session) -> Synced:
         _settle(session, refs, names.task_of(mark), Oid(claim))
         for mark, claim in refs.read(names.OFFLINE).items()
     ]
-    told = []
-    for ref in refs.waiting():
-        with suppress(LostRace):  # what lost is kept apart by now
-            refs.tell(ref)
-            told.append(ref)
+    told = carrying.tell(session)
     snapshot = session.snapshot()
     notes = [*_catch_up(session, snapshot)]
     lost = len(refs.read(names.LOST))
-    return Synced(
-        refs.remote.name, refs.pushes.since(0) - before, tuple(told), tuple(settled), lost, tuple(notes)
-    )
+    return Synced(refs.remote.name, refs.pushes.since(0) - before, told, tuple(settled), lost, tuple(notes))
 
 
 def _settle(session: Session, refs: SharedRefs, task: TaskId | None, claim: Oid) -> Settled:

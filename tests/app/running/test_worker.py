@@ -14,7 +14,7 @@ from git_fleet.app import carrying, claim, work
 from git_fleet.store import kept
 from tests.support.clones import make_clone
 from tests.support.documents import validate
-from tests.support.fleet import open_fleet, task
+from tests.support.fleet import open_fleet, task, working_on
 from tests.support.repo import Repo
 from tests.support.runs import FLEET, Crew
 
@@ -158,6 +158,19 @@ def test_what_one_clone_saved_another_goes_on_from(shared: tuple[Crew, Path], tm
     )
     assert hows(found) == {"p/a": "handed in"}
     assert (crew.box / "found").read_text() == "begun\n"
+
+
+def test_a_claim_by_hand_goes_on_from_what_a_clone_saved_that_is_gone(
+    shared: tuple[Crew, Path], tmp_path: Path
+) -> None:
+    crew, server = shared
+    crew.plan(task("a"), agents={"a": "wait"})
+    process = starting(crew, "--worker", "w", "--remote", str(server), "--directory", str(tmp_path))
+    crew.begun("a")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    with open_fleet(make_clone(tmp_path / "one" / "repo", server), "v", host="one") as session:
+        assert (working_on(session, "a") / "a" / "new").read_text() == "begun\n"
 
 
 def test_a_shallow_clone_takes_up_what_was_begun_before_its_history_begins(
