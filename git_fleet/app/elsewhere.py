@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.app import gh, placing, publishing, requests
+from git_fleet.app import gh, homing, placing, publishing, requests
 from git_fleet.app.acting import act, same_proposal
 from git_fleet.app.landing import land, require_way, settle
 from git_fleet.app.lead import Leading, leading
@@ -220,6 +220,7 @@ class _Base(Struct):
                 session.store.transact(moves)
             except (Held, Stale) as lost:
                 raise Stale("a task has moved", hint="git fleet pr --sync") from lost
+            homing.catch_up(session, ref, goal)
         for _, pull in found:
             self.report(f"{pull.task}: integrated by {pull.url}")
 

@@ -21,6 +21,7 @@ from git_fleet.errors import Held, InvalidInput
 from git_fleet.store import evidence, log
 from tests.app.test_publishing import fates
 from tests.support import gh
+from tests.support.clones import CONFIG, make_clone
 from tests.support.dying import killed_at_every_step
 from tests.support.fleet import (
     approved,
@@ -133,6 +134,23 @@ def test_what_was_merged_there_is_integrated_here(
     again = state_as_text(session)
     assert fates(look(session)) == ["open"]
     assert state_as_text(session) == again
+
+
+def test_where_that_server_decides_main_here_follows(
+    repo: Repo, server: Repo, tmp_path: Path, forge: StandIn
+) -> None:
+    repo.commit("Share it", {"fleet.toml": CONFIG})
+    repo.run_git("push", "-q", "origin", "main")
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    claimed(session, "a")
+    proposed(session, "a")
+    publish(session, Wanted(), lambda _: None)
+    commit = at_the_forge(make_clone(tmp_path / "there", server.path), forge, squashed)
+    assert fates(look(session)) == ["recorded"]
+    assert (state(session, "a").state, state(session, "a").landed) == (State.INTEGRATED, commit)
+    assert (repo.rev("main"), repo.status(), server.rev("main")) == (commit, [], commit)
+    assert evidence.read(session.store, commit) is not None
 
 
 def forwarded(there: Repo) -> None:
