@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import guarding, hookfiles, integrate, work
+from git_fleet.app import carrying, guarding, hookfiles, integrate, work
 from git_fleet.app.doctor import doctor, probe
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -416,8 +416,12 @@ def deciding(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest
 def test_clones_share_a_fleet_through_the_wall(deciding: Deciding) -> None:
     approved(deciding.acting("boss"), task("a", files=["x/**"]), task("b", files=["x/y"]), task("c"))
     w1 = deciding.acting("w1")
-    working_on(w1, "a")
+    path = working_on(w1, "a")
+    (path / "x").mkdir()
+    (path / "x/1").write_text("half\n")
     work.progress(w1, "a", "half")
+    assert carrying.carry(w1, "p") == ("refs/fleet/salvage/p/a/1",)
+    assert carrying.tell(w1) == ("refs/fleet/task/p/a",)
     handed_in(w1, "a", {"x/1": "1\n"})
     w2 = deciding.acting("w2", "b")
     claimed(w2, "c")
