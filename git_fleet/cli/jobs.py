@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 10_000
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=Group,
+    epilog=examples(
+        "git fleet jobs kubernetes tasks-app --image agents:1 --apply",
+        "git fleet jobs slurm tasks-app --workers 16",
+        "git fleet jobs command tasks-app --workers 4 -- qsub -J 0-{last} {script}",
+    ),
+)
 def jobs() -> None:
     """Have Kubernetes, Slurm or any other engine start the workers of a plan."""
 

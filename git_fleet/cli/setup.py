@@ -51,8 +51,8 @@ def init(call: Call, uninstall: bool, agents: bool, config_hooks: bool, dry_run:
 
 @click.command(
     epilog=examples(
-        "git fleet guard --server /srv/git/app.git              on the server: who may move which ref, and how",
-        "git fleet guard --server /srv/git/app.git --plain      in git and sh alone, where no git-fleet is to run",
+        "git fleet guard --server /srv/git/app.git           on the server: who may move which ref",
+        "git fleet guard --server /srv/git/app.git --plain   in git and sh alone, without git-fleet",
         "git fleet guard --server /srv/git/app.git --uninstall",
     )
 )

@@ -336,6 +336,12 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("lead", "show"): ["nope"],
     ("cleanup",): ["99"],
     ("completion",): ["nope"],
+    ("guard",): ["--server", "nowhere"],
+    ("sync",): [],
+    ("worker",): ["--plan", "nope"],
+    ("jobs", "kubernetes"): ["nope", "--image", "agents:1"],
+    ("jobs", "slurm"): ["nope"],
+    ("jobs", "command"): ["nope"],
 }
 """For each command that answers, arguments that it must refuse with the plan of conftest open."""
 
