@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from git_fleet.cli.call import Call, command, examples, look, write, write_json
 
@@ -61,6 +62,7 @@ def _watch(call: Call, tasks: tuple[str, ...]) -> None:
         with call.session(long_lived=True, bulk=False, reading=True) as session:
             looks = comparing.watching(session, tasks)
             if drawn(call):
+                session.around = replace(session.around, warn=str)  # a line would tear the screen
                 _draw(looks, found)
             else:
                 _print(call, looks)

@@ -43,7 +43,7 @@ def status(call: Call, *, everything: bool) -> None:
     seen: _Seen | None = None
     try:
         with call.session(long_lived=True, reading=True) as session, _woken(session) as wake:
-            if drawn:
+            if drawn(call):
                 session.around = replace(session.around, warn=str)  # a line would tear the screen
             seen = _Seen(session)
             if drawn(call):
