@@ -347,6 +347,7 @@ def _landing(session: Session, record: TaskRecord, pull: Pull) -> Landing:
             "integrated_at": codec.format_time(now),
             "via": VIA,
             "url": pull.url,
+            **({"below": pull.below} if pull.below else {}),
             "recognised_by": pull.how,
             "gate": [
                 {"name": check.name, "outcome": str(check.outcome), "kind": KIND} for check in pull.checks

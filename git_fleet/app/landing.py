@@ -20,6 +20,7 @@ main and voids one whose are not, so a process may die anywhere.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -40,12 +41,13 @@ from git_fleet.git.along import Along
 from git_fleet.git.refs import Absent, Refs, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
-from git_fleet.store import log as events
 from git_fleet.store.base import tip
 from git_fleet.store.lead import Intent, Landing
 from git_fleet.store.shared import SharedRefs
 
 _TRIES = 20
+_BY_A_FORGE = ("via", "url", "below")
+"""What an `integrate` event says, and the evidence with it, where a pull request was merged."""
 
 
 def land(
@@ -318,10 +320,8 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
         if not landing.reverts:
             from git_fleet.app import placing
 
-            said = events.read(session.store.objects, landing.event).event.fields
-            fields |= {"completing": True} | {
-                key: said[key] for key in ("via", "url", "below") if key in said
-            }
+            said = tomllib.loads(landing.note)  # the event itself may be in the clone of a lead that died
+            fields |= {"completing": True} | {key: said[key] for key in _BY_A_FORGE if key in said}
             fields |= placing.rescue(session, record, leave=True).fields()
         name = "revert" if landing.reverts else "integrate"
         try:
