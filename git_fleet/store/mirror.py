@@ -4,8 +4,9 @@ The mirror (`refs/fleet-remote/<remote>/`) keeps the last listing for the next p
 
 A listing is read ref by ref, in an order that is the server's, and claims rest on what was read before what (DESIGN
 section 6): the guard before the tips, the plans' logs after them. So a listing counts when the guard is what it was
-known to be before, and when the plans' logs have stayed the same if a tip has moved since. No value of a log ever
-comes back, so what is the same twice was the same in between.
+known to be before, and the plans' logs, too, which must have stayed the same until after it if a tip has moved since.
+No value of a log ever comes back, so what is the same twice was the same in between.
+`tests/races/claim_model.py` shows that each of these is needed.
 """
 
 from __future__ import annotations
@@ -72,13 +73,19 @@ class Mirror:
             if not self._take(before, there):
                 before = self.kept()
                 continue  # something went while we fetched it
-            if there.get(names.GUARD) == before.get(names.GUARD):
-                moved = _below(there, names.TASK_LOGS) != _below(before, names.TASK_LOGS)
-                if not moved or _below(self._list(), names.PLAN_LOGS) == _below(there, names.PLAN_LOGS):
-                    self._remember(began)
-                    return there
+            if self._is_of_one_moment(before, there):
+                self._remember(began)
+                return there
             before = there
         raise Busy("the remote's refs change faster than they can be read", hint="try again")
+
+    def _is_of_one_moment(self, before: Listing, there: Listing) -> bool:
+        """Whether a listing counts (see above), after what was known `before` it."""
+        plans = _below(there, names.PLAN_LOGS)
+        if there.get(names.GUARD) != before.get(names.GUARD) or plans != _below(before, names.PLAN_LOGS):
+            return False
+        moved = _below(there, names.TASK_LOGS) != _below(before, names.TASK_LOGS)
+        return not moved or _below(self._list(), names.PLAN_LOGS) == plans
 
     def want(self, there: Listing, refs: Iterable[str]) -> None:
         """Have these refs of a listing, too, proposals say. Raises Unreachable."""
@@ -136,7 +143,7 @@ class Mirror:
         for ref in moved:
             if kept[ref] in missing:
                 with suppress(LostRace):
-                    pin = Update(names.lost(ref, kept[ref]), ABSENT, kept[ref])
+                    pin = Update(names.gone(ref, kept[ref]), ABSENT, kept[ref])
                     self._refs.transact([pin], message="the remote has it no more")
 
     def _remember(self, began: float) -> None:

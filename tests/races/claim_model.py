@@ -9,6 +9,9 @@ write, and leave its locks, which anybody may remove later.
 What must hold in every state: `a` and `x` are never both active (a claim in a closed plan counts for nobody), and
 nobody is left working in a closed plan. Each rule of `RULES` can be switched off, to see that it is needed.
 
+A world that `lists` has a git server: a claimer reads all refs in any order, and again until what was read counts as
+of one moment (store/mirror.py). Of LISTING, the rules for that, each can be switched off, too.
+
 A ref's value is the whole history of its log, so that no value ever comes back: `(kind, process, before, task)`.
 """
 
@@ -22,6 +25,7 @@ Value = tuple[Any, ...]
 Change = tuple[str, Value, Value]  # ref, old, new
 
 RULES = ("helping", "rereading", "approving", "revised", "guard-first", "closing")
+LISTING = ("guard known", "plan known", "plan again")
 REFS = ("a", "x", "guard", "Q")
 PENDING: Value = ("pending", -1, (), "")
 NONE: Value = ("none",)
@@ -83,13 +87,14 @@ def _with(items: tuple[Any, ...], at: int, item: Any) -> tuple[Any, ...]:
 @dataclass(frozen=True)
 class World:
     """Where an exploration begins: the plan Q's state, the processes, whether they may die, the rules left out,
-    and how often a process starts over before it gives up."""
+    how often a process starts over before it gives up, and whether a claimer reads by listing."""
 
     plan: str
     kinds: tuple[str, ...]
     crash: bool = False
     without: Collection[str] = ()
     tries: int = 3
+    lists: bool = False
 
     def start(self) -> State:
         processes = tuple(Process(kind, "start", (), self.tries) for kind in self.kinds)
@@ -186,7 +191,11 @@ def _writing(state: State, number: int) -> Iterator[State]:
 def _claimer(world: World, state: State, number: int) -> Iterator[State]:
     kind, at, knows, _ = state.processes[number]
     me = kind[-1]
-    if at == "start":
+    if at == "start" and world.lists:
+        yield state.go(number, "list", _KNOWN_AT_FIRST, _UNREAD)
+    elif at in ("list", "listed", "list again"):
+        yield from _listing(world, state, number, me)
+    elif at == "start":
         yield state.go(number, "guard", state.ref("Q"))
     elif at == "guard":
         yield state.go(number, "own", *knows, state.ref("guard"))
@@ -203,6 +212,38 @@ def _claimer(world: World, state: State, number: int) -> Iterator[State]:
         yield _own_ref(state, number, me, *knows)
     elif at == "look again":
         yield _after_claim(world, state, number, me)
+
+
+_UNREAD: tuple[Value, ...] = ((),) * len(REFS)
+_KNOWN_AT_FIRST: tuple[Value, ...] = (PENDING, PENDING, NONE, ())
+"""What a clone that has never listed knows: a log that is not there has never been there."""
+
+
+def _listing(world: World, state: State, number: int, me: str) -> Iterator[State]:
+    """Read every ref, in any order; what counts as of one moment is decided on, else it is what was known before."""
+    _, at, (before, there), _ = state.processes[number]
+    if at == "list":
+        for index, name in enumerate(REFS):
+            if not there[index]:
+                read = _with(there, index, state.ref(name))
+                yield state.go(number, "list" if () in read else "listed", before, read)
+        return
+    a, x, guard, plan = there
+    own, other = (a, x) if me == "a" else (x, a)
+    same = state.ref("Q") == plan or "plan again" in world.without
+    if at == "list again":
+        counts = same
+    else:
+        counts = (guard == before[2] or "guard known" in world.without) and (
+            plan == before[3] or "plan known" in world.without
+        )
+        if counts and (a, x) != before[:2]:
+            yield state.go(number, "list again", before, there)
+            return
+    if counts:
+        yield state.go(number, "decide", plan, guard, own, other)
+    else:
+        yield state.go(number, "list", there, _UNREAD)
 
 
 def _decide(world: World, state: State, number: int, me: str, knows: tuple[Any, ...]) -> State:
