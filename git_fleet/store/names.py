@@ -20,6 +20,7 @@ refs/fleet/task/<plan>/<task>            events that the remote has not got yet,
 refs/fleet/proposal/<plan>/<task>/<n>    a proposal that it has not got yet
 refs/fleet/offline/<plan>/<task>         the claim event of a claim made while it could not be reached
 refs/fleet/lost/<plan>/<task>/<event>    events that were never told in time: somebody else was first
+refs/fleet/gone/<plan>/<task>/<event>    events that the remote had, and has no more
 """
 
 from __future__ import annotations
@@ -42,11 +43,14 @@ FLEET = "refs/fleet/"
 NOTES = "refs/notes/fleet/"
 OFFLINE = "refs/fleet/offline/"
 LOST = "refs/fleet/lost/"
-HERE_ALONE = (SNAPSHOTS, SALVAGE, OFFLINE, LOST)
+GONE = "refs/fleet/gone/"
+HERE_ALONE = (SNAPSHOTS, SALVAGE, OFFLINE, LOST, GONE)
 """What no other machine is told of."""
 MIRRORS = "refs/fleet-remote/"
 _BRANCHES = "refs/heads/"
 _MIRRORED = ((NOTES, "notes/"), (_BRANCHES, "heads/"), (FLEET, ""))
+TAKEN = (f"{FLEET}notes/", f"{FLEET}heads/")
+"""What a mirror would take for notes and branches; nothing of ours is there."""
 
 
 def plan_note(plan: str) -> str:
@@ -113,7 +117,16 @@ def offline(task: TaskId) -> str:
 
 def lost(ref: str, tip: Oid) -> str:
     """Where the events up to `tip` are kept that lost against those of the log `ref`."""
-    return f"{LOST}{ref.removeprefix(TASK_LOGS).removeprefix(FLEET)}/{tip[:12]}"
+    return f"{LOST}{_short(ref)}/{tip[:12]}"
+
+
+def gone(ref: str, tip: Oid) -> str:
+    """Where the events up to `tip` are kept that the log `ref` had on the remote once."""
+    return f"{GONE}{_short(ref)}/{tip[:12]}"
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix(TASK_LOGS).removeprefix(FLEET)
 
 
 def task_of(ref: str) -> TaskId | None:

@@ -31,6 +31,7 @@ RIDE_SECONDS = 60.0
 
 _TRIES = 4  # pushes that were refused although nobody was faster
 _FIRST_PAUSE = 0.05  # seconds; doubled each time, and a random part of it is waited
+_NOT_SHARED = (*names.HERE_ALONE, *names.TAKEN)
 _ALONE = (names.TASK_LOGS, names.PROPOSALS)  # kinds that can be ahead of the server
 
 
@@ -83,7 +84,7 @@ class SharedRefs(Refs):
     def is_shared(self, ref: str) -> bool:
         """Whether the ref's value is the remote's to say."""
         if ref.startswith(names.FLEET):
-            return not ref.startswith(names.HERE_ALONE)
+            return not ref.startswith(_NOT_SHARED)
         return ref.startswith(names.NOTES) or ref in self.mirror.bases
 
     def places(self, *prefixes: str) -> tuple[str, ...]:

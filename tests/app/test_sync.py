@@ -108,6 +108,7 @@ def test_who_pushed_first_has_won_and_the_losers_work_is_kept(world: World, take
         handin.done(inside, None, handin.Handin(all_changes=True))
     assert world.one.refs("refs/fleet/task", "refs/fleet/offline") == {}
     assert len(world.one.refs("refs/fleet/lost")) == 1
+    assert "remote-went-back" not in _codes(world.here)  # it never had it
     assert assert_logs_are_legal(world.there).keys() == {task_id(taken)}
 
 

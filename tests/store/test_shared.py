@@ -65,7 +65,7 @@ def test_what_one_clone_writes_another_reads(world: tuple[Path, Repo, Repo]) -> 
     assert Repo(server).refs("refs/fleet") == {}
     assert one.refs("refs/fleet", "refs/fleet-remote") == {
         "refs/fleet-remote/origin/heads/main": one.rev("main"),
-        f"refs/fleet/lost/p/a/{first[:12]}": first,  # events that the server has no more
+        f"refs/fleet/gone/p/a/{first[:12]}": first,  # events that the server has no more
     }
 
 
@@ -235,6 +235,43 @@ def test_a_listing_counts_only_if_it_is_of_one_moment(world: tuple[Path, Repo, R
     servers.stand_in(one, "uploadpack", AFTER_THE_FIRST.format(change=change))
     with shared(one) as mine:
         assert mine.read("refs/fleet/") == {moved: new, LOG: tip}
+
+
+def test_a_listing_in_which_the_plans_were_read_after_the_tips_does_not_count(
+    world: tuple[Path, Repo, Repo],
+) -> None:
+    """A server reads its refs in any order: a task may be claimed after its tip was read, and a plan that overlaps it
+    be approved before the plans are."""
+    server, one, other = world
+    tip, plan = event(other, "tip"), event(other, "plan")
+    claimed, approved = event(other, "claim", tip), event(other, "approve", plan)
+    mixed = server.with_name("mixed.git")
+    with shared(other) as theirs, shared(one) as mine:
+        theirs.transact([Update(PLAN, ABSENT, plan), Update(LOG, ABSENT, tip)])
+        mine.refresh()
+        other.run_git("push", "--quiet", "origin", f"{approved}:refs/heads/keep")
+        other.run_git("clone", "--quiet", "--mirror", str(server), str(mixed))
+        Repo(mixed).run_git("update-ref", PLAN, approved)
+        theirs.transact([Update(LOG, tip, claimed)])
+        theirs.transact([Update(PLAN, plan, approved)])
+        servers.stand_in(
+            one, "uploadpack", f'mkdir "$0.seen" && exec git-upload-pack {mixed}\nexec git-upload-pack "$1"\n'
+        )
+        mine.refresh()
+        assert mine.read("refs/fleet/") == {PLAN: approved, LOG: claimed}
+
+
+def test_what_a_mirror_would_take_for_a_branch_is_nobodys(world: tuple[Path, Repo, Repo]) -> None:
+    server, one, _ = world
+    main, stray = one.rev("main"), event(one, "stray")
+    for ref in ("refs/fleet/heads/main", "refs/fleet/notes/evidence"):
+        one.run_git("push", "--quiet", "origin", f"{stray}:{ref}")
+    with shared(one) as mine:
+        assert mine.read("refs/fleet/", "refs/heads/main") == {"refs/heads/main": main}
+    with shared(one) as again:
+        again.reload()
+        assert again.get("refs/heads/main") == main
+    assert set(Repo(server).refs("refs/fleet")) == {"refs/fleet/heads/main", "refs/fleet/notes/evidence"}
 
 
 def test_many_refs_are_fetched_at_once_and_proposals_only_when_wanted(world: tuple[Path, Repo, Repo]) -> None:

@@ -57,11 +57,11 @@ def untold(session: Session) -> Iterator[Finding]:
 
 
 def went_back(session: Session) -> Iterator[Finding]:
-    """Logs that were longer on the remote once, as after a restore from a backup."""
+    """Logs that were longer on the remote once, as after a restore from a backup, and events that it never had."""
     refs = _refs(session)
     if refs is None:
         return
-    for ref, oid in refs.read(names.LOST).items():
+    for ref, oid in refs.read(names.GONE).items():
         log_ref = _log_of(ref)
         now = refs.get(log_ref)
         lacks = now is ABSENT or (now != oid and session.store.objects.is_ancestor(Oid(str(now)), oid))
@@ -71,14 +71,17 @@ def went_back(session: Session) -> Iterator[Finding]:
                 f"{log_ref} of {refs.remote.name} lacks events that were seen here; they are kept at {ref}",
                 f"git push {refs.remote.name} {oid[:12]}:{log_ref} brings them back, if that is what is wanted",
             )
-        else:
-            text = f"{ref} keeps events that came too late: somebody else was first"
+        elif now not in (ABSENT, oid) and not session.store.objects.is_ancestor(oid, Oid(str(now))):
+            text = f"{ref} keeps events that {refs.remote.name} had; {log_ref} there has gone another way"
             yield Finding("lost-events", text, f"git log {ref}", note=True)
+    for ref in refs.read(names.LOST):
+        text = f"{ref} keeps events that came too late: somebody else was first"
+        yield Finding("lost-events", text, f"git log {ref}", note=True)
 
 
 def _log_of(ref: str) -> str:
-    """The log, or other ref, of which `ref` keeps what was lost: the inverse of `names.lost`."""
-    rest = ref.removeprefix(names.LOST).rpartition("/")[0]
+    """The log, or other ref, of which `ref` keeps what is gone: the inverse of `names.gone`."""
+    rest = ref.removeprefix(names.GONE).rpartition("/")[0]
     kinds = ("plan/", "proposal/", "lead", "guard")
     return f"{names.FLEET if rest.startswith(kinds) and rest.count('/') != 1 else names.TASK_LOGS}{rest}"
 
