@@ -20,7 +20,6 @@ main and voids one whose are not, so a process may die anywhere.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -318,6 +317,8 @@ def _complete(session: Session, snapshot: Snapshot, landing: Landing) -> None:
             return
         fields: dict[str, Any] = {"commit": landing.commit, "number": landing.proposal}
         if not landing.reverts:
+            import tomllib
+
             from git_fleet.app import placing
 
             said = tomllib.loads(landing.note)  # the event itself may be in the clone of a lead that died
