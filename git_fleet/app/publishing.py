@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.app import gh, requests
+from git_fleet.app import gh, requests, sharing
 from git_fleet.app.session import Session
 from git_fleet.core import pulltext
 from git_fleet.core.ids import Oid, TaskId
@@ -50,11 +50,14 @@ class Wanted(Struct, frozen=True):
 def chosen(
     session: Session, snapshot: Snapshot, targets: Sequence[str], states: tuple[State, ...]
 ) -> list[TaskRecord]:
-    """The tasks that are meant, of those that have handed in a commit and are in one of these states.
+    """The tasks that are meant, of those that have handed in a commit, are in one of these states, and are known to
+    the remote where one decides.
 
-    Raises InvalidInput for a target that does not exist, and for a task named that has no such commit.
+    Raises InvalidInput for a target that does not exist, and for a task named that is none of those.
     """
+    offline = sharing.unsettled(session.store)
     fitting = [it for it in snapshot.tasks.values() if it.state.state in states and _commit(it.state)]
+    fitting = [it for it in fitting if it.id not in offline]
     if not targets:
         return fitting
     picked: dict[TaskId, TaskRecord] = {}
@@ -63,6 +66,8 @@ def chosen(
             picked |= {it.id: it for it in fitting if it.id.plan == target}
             continue
         record = session.record(snapshot, target)
+        if record.id in offline:
+            raise InvalidInput(f"{record.id} was claimed offline", hint="git fleet sync settles it")
         if record not in fitting:
             raise InvalidInput(
                 f"{record.id} is {record.state.state.phrase}, and nothing of it waits to be merged",

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from git_fleet.core.ids import TaskId
 from git_fleet.errors import FleetError, InvalidInput, Unreachable
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
@@ -110,6 +111,11 @@ def lookout(store: Store, seconds: float) -> Callable[[], None] | None:
 def offline(store: Store) -> SharedRefs | None:
     """The refs when nothing is asked of the remote: what is claimed then is settled by `git fleet sync`."""
     return store.refs if isinstance(store.refs, SharedRefs) and store.refs.offline else None
+
+
+def unsettled(store: Store) -> frozenset[TaskId]:
+    """The tasks that were claimed offline and that `git fleet sync` has not settled: nothing of them may land."""
+    return store.refs.unsettled() if isinstance(store.refs, SharedRefs) else frozenset()
 
 
 def needed(deed: str) -> Unreachable:

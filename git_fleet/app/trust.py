@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from git_fleet.app import sharing
 from git_fleet.app.session import Session
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.results import Skipped
@@ -18,6 +19,8 @@ from git_fleet.git.objects import Objects
 from git_fleet.git.signatures import Signers, signers
 from git_fleet.store import log
 from git_fleet.store.log import Entry
+
+_UNSETTLED = "it was claimed offline, and git fleet sync has not settled it"
 
 
 def required(session: Session) -> Signers:
@@ -59,13 +62,16 @@ def told(entry: Entry, why: str) -> str:
 def counting(
     session: Session, chosen: Sequence[TaskRecord], *, signed: bool
 ) -> tuple[list[TaskRecord], list[Skipped]]:
-    """Those of `chosen` that rest on signed events alone, or all where that is not asked for; why the others do not
-    count. Raises InvalidInput where nothing says whose keys count."""
+    """Those of `chosen` that may land: whose claim the remote knows, where one decides, and which rest on signed
+    events alone, where that is asked for; why the others may not. Raises InvalidInput where nothing says whose keys
+    count."""
+    offline = sharing.unsettled(session.store)
+    bad = [Skipped(record.id, _UNSETTLED) for record in chosen if record.id in offline]
+    chosen = [record for record in chosen if record.id not in offline]
     if not signed or not chosen:
-        return list(chosen), []
+        return list(chosen), bad
     who = required(session)
     good: list[TaskRecord] = []
-    bad: list[Skipped] = []
     for record in chosen:
         since = _since_hand_in(log.history(session.store.objects, record.tip))
         first = next(doubts(session.store.objects, who, since), None)

@@ -234,13 +234,22 @@ class SharedRefs(Refs):
     def _contains(self, new: Oid, old: Value) -> bool:
         return self._git.run("merge-base", "--is-ancestor", str(old), new, ok=(0, 1, 128)).code == 0
 
-    def _stays_here(self, ref: str) -> bool:
-        """Whether changes of the ref wait for `git fleet sync`: its task was claimed while the remote could not
-        be reached."""
+    def unsettled(self) -> frozenset[TaskId]:
+        """The tasks that were claimed while the remote could not be reached: what concerns them waits for `git fleet
+        sync`."""
+        return frozenset(task for mark in super().read(names.OFFLINE) if (task := names.task_of(mark)))
+
+    def _stay_here(self, updates: Sequence[Update]) -> bool:
+        """Whether changes of these refs wait for `git fleet sync`. Raises Refused when some do, and others cannot."""
         if self.offline:
             return True
-        task = names.task_of(ref)
-        return task is not None and bool(super().read(names.offline(task)))
+        tasks = {each.ref: task for each in updates if (task := names.task_of(each.ref))}
+        unsettled = self.unsettled() if tasks else frozenset()
+        staying = [ref for ref, task in tasks.items() if task in unsettled]
+        if staying and any(each.changes and each.ref not in staying for each in updates):
+            why = f"{tasks[staying[0]]} was claimed offline, and {self.remote.name} does not know it"
+            raise Refused(why, hint="git fleet sync settles it")
+        return bool(staying)
 
     def _write_here(self, updates: Sequence[Update], message: str) -> None:
         """Change what is here alone."""
@@ -275,7 +284,7 @@ class SharedRefs(Refs):
             return
         if along is not None or any(update.changes for update in local):
             raise ValueError("no transaction spans this repository and another")
-        if all(self._stays_here(update.ref) for update in changing):
+        if self._stay_here(shared):
             self._write_here(shared, message)
             return
         if self.offline:

@@ -7,19 +7,32 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import doctor, handin, placing, sharing, work
+from git_fleet.app import doctor, handin, integrate, placing, sharing, work
 from git_fleet.app.session import Session
 from git_fleet.app.sync import sync
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, Refused, StaleClaim, Unreachable
+from git_fleet.git.refs import Update
 from git_fleet.store import names
 from git_fleet.store.shared import SharedRefs
 from tests.support import servers
 from tests.support.clock import FakeClock
 from tests.support.clones import make_clones
-from tests.support.fleet import approved, claimed, handed_in, on_task, open_fleet, task, task_id, working_on
+from tests.support.fleet import (
+    approved,
+    claimed,
+    commit_on,
+    handed_in,
+    on_task,
+    open_fleet,
+    task,
+    task_id,
+    working_on,
+)
 from tests.support.repo import Repo
 from tests.support.worlds import assert_logs_are_legal, assert_reachable
+
+LOG = names.task_log(task_id("c"))
 
 
 class World:
@@ -110,6 +123,27 @@ def test_who_pushed_first_has_won_and_the_losers_work_is_kept(world: World, take
     assert len(world.one.refs("refs/fleet/lost")) == 1
     assert "remote-went-back" not in _codes(world.here)  # it never had it
     assert assert_logs_are_legal(world.there).keys() == {task_id(taken)}
+
+
+def test_what_was_claimed_offline_does_not_land_before_it_is_settled(world: World) -> None:
+    world.claim_offline("c")
+    handed_in(world.here, "c")
+    main = Repo(world.server).rev("main")
+    found = integrate.integrate(world.here, integrate.Order(), lambda _: None)
+    assert [(str(one.id), one.reason) for one in found.skipped] == [
+        ("p/c", "it was claimed offline, and git fleet sync has not settled it")
+    ]
+    assert (found.integrated, Repo(world.server).rev("main")) == ((), main)
+    session = world.here
+    log = session.snapshot().tasks[task_id("c")].tip
+    assert log is not None
+    moves = [Update("refs/heads/main", main, commit_on(session, main, {"x": "x"})), Update(LOG, log, log)]
+    with pytest.raises(Refused, match="p/c was claimed offline"):  # whatever else may want to move main by it
+        session.store.transact(moves)
+    assert Repo(world.server).rev("main") == main
+    sync(world.here)
+    found = integrate.integrate(world.here, integrate.Order(), lambda _: None)
+    assert [str(one.id) for one in found.integrated] == ["p/c"]
 
 
 def test_what_a_loser_handed_in_is_kept_too(world: World) -> None:
