@@ -178,8 +178,9 @@ def _attempt(
 
     Raises Busy when a lock stays although it was waited for: starting over would only wait again.
     """
-    if record.state.state is State.CLAIMED and sharing.offline(session.store):
-        return sharing.needed(f"taking {record.id} over")
+    hindered = sharing.not_offline(session.store, record)
+    if hindered is not None:
+        return hindered
     if session.long_lived:
         again = _look_again(session, snapshot, record, config)
         if again is None:
@@ -274,13 +275,13 @@ def _take(
         return tasks.append(store, record, event), snapshot.guard
     state = after(record.state, event)
     tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
-    guard_now = snapshot.guard
+    guard_now, marked = snapshot.guard, []
     if offline:  # the guard is asked by `git fleet sync`
-        offline.mark_offline(record.id, tip)
+        marked = [offline.mark_offline(record.id, tip)]
     else:
         guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
     try:
-        store.transact([Update(names.task_log(record.id), value(record.tip), tip)])
+        store.transact([Update(names.task_log(record.id), value(record.tip), tip), *marked])
     except LostRace:
         now = tasks.reread(store, record.task)
         current = now.state.claim

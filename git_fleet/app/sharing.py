@@ -9,6 +9,8 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
+from git_fleet.core.model import State
+from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import FleetError, InvalidInput, Unreachable
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
@@ -116,6 +118,16 @@ def offline(store: Store) -> SharedRefs | None:
 def unsettled(store: Store) -> frozenset[TaskId]:
     """The tasks that were claimed offline and that `git fleet sync` has not settled: nothing of them may land."""
     return store.refs.unsettled() if isinstance(store.refs, SharedRefs) else frozenset()
+
+
+def not_offline(store: Store, record: TaskRecord) -> Unreachable | None:
+    """Why a task that is ready as far as is known cannot be claimed offline."""
+    refs = offline(store)
+    if refs is not None and record.state.state is State.CLAIMED:
+        return needed(f"taking {record.id} over")
+    if refs is not None and names.task_log(record.id) in refs.waiting():
+        return needed(f"claiming {record.id} again")
+    return None
 
 
 def needed(deed: str) -> Unreachable:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from git_fleet.errors import Refused
 from git_fleet.git.locks import alone
 
 _LARGEST = 256 * 1024  # bytes; then the older half goes
@@ -30,6 +31,25 @@ def said_by_wall(words: str) -> WallsWords | None:
     it was not a wall."""
     found = _BY_A_WALL.search(words)
     return WallsWords(found[1], found[2]) if found else None
+
+
+def refusal(remote: str, branch: str, said: str) -> Refused:
+    """The error when a server says no though nobody was faster: `branch` (full name) was to move, "" for none."""
+    wall = said_by_wall(said)
+    if wall is not None:
+        return Refused(f"the wall of {remote} refuses {wall.why}", hint=wall.then, said=said)
+    if branch:
+        short = branch.removeprefix("refs/heads/")
+        return Refused(
+            f"the remote {remote} does not let {short} be moved by a push: {said}",
+            hint=f"let the lead's account push to {short}, or bring the task's branch there by a pull request",
+            said=said,
+        )
+    return Refused(
+        f"the remote {remote} does not take what was pushed: {said}",
+        hint="git fleet doctor --remote says what the server has to allow",
+        said=said,
+    )
 
 
 class Pushes:

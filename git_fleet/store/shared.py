@@ -24,7 +24,7 @@ from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
 from git_fleet.store import names
 from git_fleet.store.mirror import Listing, Mirror
-from git_fleet.store.pushes import Pushes, said_by_wall
+from git_fleet.store.pushes import Pushes, refusal
 
 RIDE_SECONDS = 60.0
 """A worker's progress and renewals are pushed so often at most; in between they wait for the next push."""
@@ -198,9 +198,12 @@ class SharedRefs(Refs):
             self._ignored = frozenset()
             self._find_own(tidy=False)
 
-    def mark_offline(self, task: TaskId, claim: Oid) -> None:
-        """From now on what concerns the task stays here, until `unmark`. Raises Held when it is marked already."""
-        super().transact([Update(names.offline(task), ABSENT, claim)], message="claimed offline")
+    def mark_offline(self, task: TaskId, claim: Oid) -> Update:
+        """What concerns the task stays here from now on: what must be so still when the claim is made. A mark whose
+        claim was never made gives way. Raises LostRace."""
+        mark = names.offline(task)
+        super().transact([Update(mark, super().get(mark), claim)], message="claimed offline")
+        return Update(mark, claim, claim)
 
     def unmark(self, task: TaskId, claim: Oid) -> None:
         """What concerns the task is the remote's again."""
@@ -245,20 +248,22 @@ class SharedRefs(Refs):
             return True
         tasks = {each.ref: task for each in updates if (task := names.task_of(each.ref))}
         unsettled = self.unsettled() if tasks else frozenset()
-        staying = [ref for ref, task in tasks.items() if task in unsettled]
+        staying = {ref: task for ref, task in tasks.items() if task in unsettled}
         if staying and any(each.changes and each.ref not in staying for each in updates):
-            why = f"{tasks[staying[0]]} was claimed offline, and {self.remote.name} does not know it"
+            why = (
+                f"{next(iter(staying.values()))} was claimed offline, and {self.remote.name} does not know it"
+            )
             raise Refused(why, hint="git fleet sync settles it")
         return bool(staying)
 
-    def _write_here(self, updates: Sequence[Update], message: str) -> None:
-        """Change what is here alone."""
+    def _write_here(self, updates: Sequence[Update], message: str, same: Sequence[Update] = ()) -> None:
+        """Change what is here alone, if the refs `same` have these values."""
         self._require(updates)
         own = [
             Update(each.ref, self._here.get(each.ref, ABSENT), each.new) for each in updates if each.changes
         ]
         try:
-            super().transact(own, message=message)
+            super().transact([*own, *same], message=message)
         except LostRace:
             self._load()
             raise
@@ -285,7 +290,7 @@ class SharedRefs(Refs):
         if along is not None or any(update.changes for update in local):
             raise ValueError("no transaction spans this repository and another")
         if self._stay_here(shared):
-            self._write_here(shared, message)
+            self._write_here(shared, message, local)
             return
         if self.offline:
             raise Unreachable("this needs the remote", hint="git fleet sync")
@@ -329,7 +334,7 @@ class SharedRefs(Refs):
             time.sleep(os.urandom(1)[0] / 255 * _FIRST_PAUSE * 2**attempt)
         self.pushes.refused([each.ref for each in asked if each.changes], said)
         branch = next((each.ref for each in asked if each.ref in self.mirror.bases), "")
-        raise _refused(self.remote.name, branch, said)
+        raise refusal(self.remote.name, branch, said)
 
     def _pushed(self, asked: Sequence[Update]) -> None:
         """Keep what the remote has now; the next refresh heals it where that is cut short."""
@@ -379,21 +384,3 @@ def _lost(update: Update, now: Value) -> LostRace:
     if update.old is ABSENT:
         return Held(f"{update.ref} must not exist yet, but is {now}", hint="git fleet status")
     return Stale(f"{update.ref} was expected at {update.old}, but is {now}", hint="git fleet status")
-
-
-def _refused(remote: str, branch: str, said: str) -> Refused:
-    wall = said_by_wall(said)
-    if wall is not None:
-        return Refused(f"the wall of {remote} refuses {wall.why}", hint=wall.then, said=said)
-    if branch:
-        short = branch.removeprefix("refs/heads/")
-        return Refused(
-            f"the remote {remote} does not let {short} be moved by a push: {said}",
-            hint=f"let the lead's account push to {short}, or bring the task's branch there by a pull request",
-            said=said,
-        )
-    return Refused(
-        f"the remote {remote} does not take what was pushed: {said}",
-        hint="git fleet doctor --remote says what the server has to allow",
-        said=said,
-    )

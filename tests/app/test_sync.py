@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from git_fleet.git.refs import Update
 from git_fleet.store import names
 from git_fleet.store.shared import SharedRefs
 from tests.support import servers
+from tests.support.breaking import before_write, die, killed
 from tests.support.clock import FakeClock
 from tests.support.clones import make_clones
 from tests.support.fleet import (
@@ -123,6 +125,24 @@ def test_who_pushed_first_has_won_and_the_losers_work_is_kept(world: World, take
     assert len(world.one.refs("refs/fleet/lost")) == 1
     assert "remote-went-back" not in _codes(world.here)  # it never had it
     assert assert_logs_are_legal(world.there).keys() == {task_id(taken)}
+
+
+def test_an_offline_claim_that_was_cut_short_is_made_by_the_next(world: World) -> None:
+    def claim_it() -> None:
+        world.claim_offline("c")
+
+    servers.cut_off(world.one)
+    assert killed(partial(before_write, 3, die), claim_it)  # the mark is there, and the log is not
+    assert world.one.refs("refs/fleet/offline", "refs/fleet/task").keys() == {names.offline(task_id("c"))}
+    world.claim_offline("c")
+    work.release(world.here, "c")
+    with pytest.raises(Unreachable, match="claiming p/c again needs the remote"):
+        world.claim_offline("c")
+    servers.reconnect(world.one)
+    assert [one.won for one in sync(world.here).settled] == [True]
+    assert world.there.snapshot().tasks[task_id("c")].state.state is State.PENDING
+    events = assert_logs_are_legal(world.there)[task_id("c")]
+    assert [entry.event.name for entry in events] == ["claim", "release"]
 
 
 def test_what_was_claimed_offline_does_not_land_before_it_is_settled(world: World) -> None:
