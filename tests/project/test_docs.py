@@ -156,7 +156,7 @@ def test_every_command_that_is_shown_to_anybody_has_the_options_that_it_is_shown
                 wrong += [shown] if first not in GROUPS else []
                 continue
             own = re.split(r"\bgit |&&|[|;,#]| -- |\\n|[:.] ", f"{second} {rest}")[0]
-            used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", own.replace("\\-", "-")))
+            used = set(re.findall(r"(?<![\w=-])--[a-z][a-z-]*", own.replace("\\-", "-")))
             wrong += [shown] if used - options[name] - {"--help"} else []
     assert wrong == []
 
