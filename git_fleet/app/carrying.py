@@ -37,8 +37,12 @@ _NUMBERED = re.compile(rf"{names.SALVAGE}([^/]+/[^/]+)/([0-9]{{1,9}})")
 
 def remote_of(session: Session) -> Remote | None:
     """The server that decides about the session's refs; None where none does."""
-    refs = session.store.refs
-    return refs.remote if isinstance(refs, SharedRefs) else None
+    refs = _shared(session)
+    return refs.remote if refs is not None else None
+
+
+def _shared(session: Session) -> SharedRefs | None:
+    return session.store.refs if isinstance(session.store.refs, SharedRefs) else None
 
 
 def carry(session: Session, plan: str) -> tuple[str, ...]:
@@ -46,17 +50,17 @@ def carry(session: Session, plan: str) -> tuple[str, ...]:
 
     Raises Unreachable, Busy when others take every number, Held when the server refuses.
     """
-    remote = remote_of(session)
-    if remote is None:
+    refs = _shared(session)
+    if refs is None:
         return ()
     found = [*kept.snapshots(session.store, plan)]
     found += [each for each in kept.salvages(session.store) if each.task.plan == plan]
     if not found:
         return ()
-    there = _listed(remote, plan)
+    there = _listed(refs.remote, plan)
     new = {each.oid: each for each in found if each.oid not in there.values()}
-    wanted = [each for each in new.values() if _is_worth_it(session, remote, each)]
-    return tuple(_carry_one(remote, plan, each.task, each.oid, there) for each in wanted)
+    wanted = [each for each in new.values() if _is_worth_it(session, refs.remote, each)]
+    return tuple(_carry_one(refs, plan, each.task, each.oid, there) for each in wanted)
 
 
 def _is_worth_it(session: Session, remote: Remote, each: kept.Kept) -> bool:
@@ -80,8 +84,8 @@ def not_carried(session: Session, plan: str) -> list[Oid]:
 def tell(session: Session) -> tuple[str, ...]:
     """Push what is here alone because it was to ride along with a later push: the refs that were. What has lost is kept
     apart; what was claimed offline is for app/sync.py. Raises Unreachable, Refused."""
-    refs = session.store.refs
-    if not isinstance(refs, SharedRefs):
+    refs = _shared(session)
+    if refs is None:
         return ()
     refs.refresh()
     told = []
@@ -95,21 +99,24 @@ def tell(session: Session) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _carry_one(remote: Remote, plan: str, task: TaskId, oid: Oid, there: dict[str, Oid]) -> str:
+def _carry_one(refs: SharedRefs, plan: str, task: TaskId, oid: Oid, there: dict[str, Oid]) -> str:
     """Under the next number that is free on the server. What a push did is found out by listing again."""
     said = ""
     for _ in range(_TRIES):
         ref = names.salvage(task, _last_number(there, task) + 1)
-        said = remote.push([Update(ref, ABSENT, oid)])
+        refs.pushes.add([ref])
+        said = refs.remote.push([Update(ref, ABSENT, oid)])
         if said:
             there.clear()
-            there.update(_listed(remote, plan))
+            there.update(_listed(refs.remote, plan))
         else:
             there[ref] = oid
         made = next((name for name, value in there.items() if value == oid), "")
         if made:
             return made
-    raise Busy(f"what is kept of {task} cannot be put on the remote {remote.name}: {said}", hint="try again")
+    raise Busy(
+        f"what is kept of {task} cannot be put on the remote {refs.remote.name}: {said}", hint="try again"
+    )
 
 
 def bring(session: Session, plan: str) -> None:
@@ -158,8 +165,8 @@ def _as_snapshot(session: Session, record: TaskRecord) -> None:
 def have(session: Session, record: TaskRecord) -> None:
     """Have here what was saved last of a task's work where the next claim goes on from it, as far as the server has
     it. Raises Unreachable."""
-    saved, refs = record.state.salvaged, session.store.refs
-    if saved is not None and isinstance(refs, SharedRefs) and not refs.offline and not _has(session, saved):
+    saved, refs = record.state.salvaged, _shared(session)
+    if saved is not None and refs is not None and not refs.offline and not _has(session, saved):
         bring(session, record.id.plan)
 
 

@@ -376,7 +376,7 @@ def open_session(
     )
     if remote:
         base = session.main
-        session.store = sharing.share(store, remote, actor=session.actor, base=base, persistent=long_lived)
+        session.store = sharing.share(store, remote, base=base, persistent=long_lived)
         session._settled.clear()
     return session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
+from git_fleet.core.results import Sharing
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import FleetError, InvalidInput, Unreachable
 from git_fleet.git.remote import Remote
@@ -19,10 +21,11 @@ from git_fleet.store.base import Store
 from git_fleet.store.mirror import REMOTE_FILE
 from git_fleet.store.shared import SharedRefs
 
+_HOUR = 3600.0  # seconds
 _MAY_NAME_ONE = re.compile(rb"^[ \t]*[\"']?(remote|main)\b", re.MULTILINE)
 
 
-def share(store: Store, remote: str, *, actor: str, base: str, persistent: bool) -> Store:
+def share(store: Store, remote: str, *, base: str, persistent: bool) -> Store:
     """The store whose shared refs are those of `remote`; `base` is the default base, a short name.
 
     Raises InvalidInput when there is no such remote, Unreachable when it was never listed here and cannot be; the
@@ -33,7 +36,6 @@ def share(store: Store, remote: str, *, actor: str, base: str, persistent: bool)
         refs = SharedRefs(
             store.repo,
             Remote(store.repo, remote),
-            actor=actor,
             bases={names.branch(base), *_open_bases(store.repo)},
             durable=True,
             persistent=persistent,
@@ -81,6 +83,20 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
     if refs.read(names.PLAN_LOGS) != before:
         with suppress(FleetError):  # a plan that cannot be read: whoever reads the fleet next says so
             plans.refresh_open_file(store)
+
+
+def pushed(store: Store) -> int:
+    """How many pushes this clone has made so far, for the fleet; 0 where no remote decides."""
+    return store.refs.pushes.total() if isinstance(store.refs, SharedRefs) else 0
+
+
+def standing(store: Store) -> Sharing | None:
+    """How this clone stands with the remote that decides; None where none does."""
+    refs = store.refs
+    if not isinstance(refs, SharedRefs):
+        return None
+    pushes = refs.pushes.since(time.time() - _HOUR)
+    return Sharing(refs.remote.name, refs.mirror.age_seconds(), pushes, len(refs.waiting()))
 
 
 def as_known(store: Store) -> None:

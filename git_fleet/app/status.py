@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from git_fleet.app import advice, includes, places, waiting
+from git_fleet.app import advice, includes, places, sharing, waiting
 from git_fleet.app.details import AT_WORK, Details, count_dirty, waves
 from git_fleet.app.session import Session
 from git_fleet.core import ready as readiness
@@ -56,7 +56,8 @@ def standing(
     """The fleet as the snapshot has it. Who looks again and again hands in the same `look` and `known` each time."""
     if not snapshot.plans:
         main = _main(session)
-        return Status(snapshot.at, (), main, "", (advice.first_step(main, set_up=_set_up(session)),))
+        steps = (advice.first_step(main, set_up=_set_up(session)),)
+        return Status(snapshot.at, (), main, "", steps, sharing=sharing.standing(session.store))
     config = session.config()
     index = _index_of_the_unended(snapshot, config)
     unended = [task for task, record in snapshot.tasks.items() if not record.state.state.ended]
@@ -80,6 +81,7 @@ def standing(
             placement=session.placement,
         ),
         closed=len(snapshot.plans) - len(shown),
+        sharing=sharing.standing(session.store),
     )
 
 

@@ -30,7 +30,7 @@ def sync(session: Session) -> Synced:
             hint='remote = "origin" in fleet.toml on the base branch',
         )
     refs.refresh()
-    before = refs.pushes.since(0)
+    before = refs.pushes.total()
     settled = [
         _settle(session, refs, names.task_of(mark), Oid(claim))
         for mark, claim in refs.read(names.OFFLINE).items()
@@ -39,7 +39,7 @@ def sync(session: Session) -> Synced:
     snapshot = session.snapshot()
     notes = [*_catch_up(session, snapshot)]
     lost = len(refs.read(names.LOST))
-    return Synced(refs.remote.name, refs.pushes.since(0) - before, told, tuple(settled), lost, tuple(notes))
+    return Synced(refs.remote.name, refs.pushes.total() - before, told, tuple(settled), lost, tuple(notes))
 
 
 def _settle(session: Session, refs: SharedRefs, task: TaskId | None, claim: Oid) -> Settled:

@@ -72,9 +72,20 @@ class PlanStatus(Struct, frozen=True):
     waves: int = 0
 
 
+class Sharing(Struct, frozen=True):
+    """How this clone stands with the remote that decides: how old what it knows is, how often it pushed for the fleet
+    within the last hour, how many refs are here alone and wait to be told."""
+
+    remote: str
+    age_seconds: float
+    pushes: int
+    waiting: int
+
+
 class Status(Struct, frozen=True):
     """The fleet at one moment. `main` is the commit of the default base, `steps` what the one who looks would
-    do next, the most urgent first; `closed` says how many plans there have been that `plans` leaves out."""
+    do next, the most urgent first; `closed` says how many plans there have been that `plans` leaves out. `sharing` is
+    None where no remote decides."""
 
     at: datetime
     plans: tuple[PlanStatus, ...]
@@ -82,6 +93,7 @@ class Status(Struct, frozen=True):
     lead: str
     steps: tuple[Step, ...]
     closed: int = 0
+    sharing: Sharing | None = None
 
     @property
     def next_command(self) -> str:

@@ -45,7 +45,8 @@ class TaskEnd(Struct, frozen=True):
 
 
 class RunResult(Struct, frozen=True):
-    """What came of a whole run. `commits` went onto the base branch, `recovered` claims were an earlier run's."""
+    """What came of a whole run. `commits` went onto the base branch, `recovered` claims were an earlier run's.
+    `pushes` is how many this clone made meanwhile, for whatever plan; 0 where no remote decides."""
 
     plan: str
     base: str
@@ -58,6 +59,7 @@ class RunResult(Struct, frozen=True):
     usage: Usage
     tasks: tuple[TaskEnd, ...]
     troubles: tuple[str, ...] = ()
+    pushes: int = 0
 
     @property
     def complete(self) -> bool:
@@ -89,7 +91,8 @@ class Engaged(Struct, frozen=True):
 class Worked(Struct, frozen=True):
     """What came of one worker. `stop.code`: complete (every task has ended, or the one named is handed in), worked (it
     was to work no more), waiting (nothing became ready), nothing (the task named cannot be had), interrupted, trouble,
-    unreachable. `left` is the folder that stays because not all in it could be sent away, "" when there is none."""
+    unreachable. `left` is the folder that stays because not all in it could be sent away, "" when there is none; `pushes`
+    as for a run."""
 
     plan: str
     worker: str
@@ -97,3 +100,4 @@ class Worked(Struct, frozen=True):
     tasks: tuple[Engaged, ...]
     seconds: float
     left: str = ""
+    pushes: int = 0

@@ -1,7 +1,8 @@
 """What this clone has pushed: one line a push, so that it can be counted and kept rare.
 
 `<common dir>/fleet/refused` names the refs that the server did not take, with its words, a line for each.
-`<common dir>/fleet/pushes` has `<seconds since 1970> <worker>` on each line, oldest first; only the last ones stay.
+`<common dir>/fleet/pushes` has `<seconds since 1970> <ref>…` on each line, oldest first: the first refs of the push.
+Only the last ones stay; then the first line is `gone <number>` and says how many did not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from git_fleet.errors import Refused
 from git_fleet.git.locks import alone
 
 _LARGEST = 256 * 1024  # bytes; then the older half goes
+_GONE = "gone"
+_MOST_NAMED = 4  # refs on a line: a push of one task's life moves fewer
 _BY_A_WALL = re.compile(r"git-fleet: refused: (.+?); +next: (.+?)(?:; git-fleet: refused: .*)?$")
 
 
@@ -55,27 +59,32 @@ def refusal(remote: str, branch: str, said: str) -> Refused:
 class Pushes:
     """The pushes of this clone, in the file `path`."""
 
-    def __init__(self, path: Path, worker: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self.worker = " ".join(worker.split())
 
-    def add(self) -> None:
-        """Count one by this worker, now. A line is written in one piece."""
+    def add(self, refs: Iterable[str]) -> None:
+        """Count one that moves these refs, now."""
         self._path.parent.mkdir(exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.time():.3f} {self.worker}\n")
-            large = file.tell() > _LARGEST
-        if large:
-            self._shorten()
+        with alone(self._path.with_suffix(".lock")):
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(" ".join([f"{time.time():.3f}", *islice(refs, _MOST_NAMED)]) + "\n")
+                large = file.tell() > _LARGEST
+            if large:
+                self._shorten()
+
+    def total(self) -> int:
+        """How many there have been, by anybody in this clone."""
+        gone, lines = self._read()
+        return gone + len(lines)
 
     def since(self, moment: float) -> int:
-        """How many there were after `moment` (seconds since 1970), by anybody in this clone."""
-        return sum(at >= moment for at, _ in self._lines())
+        """How many of the last ones were after `moment` (seconds since 1970)."""
+        return sum(_time_of(line) >= moment for line in self._read()[1])
 
-    def seconds_since_last(self) -> float:
-        """How long ago this worker pushed last."""
-        mine = [at for at, worker in self._lines() if worker == self.worker]
-        return time.time() - max(mine, default=0.0)
+    def seconds_since(self, ref: str) -> float:
+        """How long ago a push from here named this ref first or nearly so."""
+        last = next((line for line in reversed(self._read()[1]) if ref in line.split(" ")), "")
+        return time.time() - _time_of(last)
 
     def refused(self, refs: Iterable[str], words: str) -> None:
         """Remember that the server does not take pushes of these refs, and what it says."""
@@ -103,18 +112,26 @@ class Pushes:
     def _refusals(self) -> Path:
         return self._path.with_name("refused")
 
-    def _lines(self) -> list[tuple[float, str]]:
+    def _read(self) -> tuple[int, list[str]]:
+        """How many are gone, and the lines that are there."""
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
-            return []
-        words = (line.partition(" ") for line in text.splitlines())
-        return [(float(at), worker) for at, _, worker in words if at.replace(".", "", 1).isdecimal()]
+            return 0, []
+        first, _, number = lines[0].partition(" ") if lines else ("", "", "")
+        return (int(number), lines[1:]) if first == _GONE and number.isdecimal() else (0, lines)
 
     def _shorten(self) -> None:
-        with alone(self._path.with_suffix(".lock")):
-            data = self._path.read_bytes()
-            if len(data) > _LARGEST:
-                new = self._path.with_suffix(".new")
-                new.write_bytes(data[len(data) // 2 :].partition(b"\n")[2])
-                new.replace(self._path)
+        gone, lines = self._read()
+        left = lines[len(lines) // 2 :]
+        new = self._path.with_suffix(".new")
+        new.write_text(
+            "".join(f"{line}\n" for line in (f"{_GONE} {gone + len(lines) - len(left)}", *left)),
+            encoding="utf-8",
+        )
+        new.replace(self._path)
+
+
+def _time_of(line: str) -> float:
+    at = line.partition(" ")[0]
+    return float(at) if at.replace(".", "", 1).isdecimal() else 0.0

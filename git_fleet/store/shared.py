@@ -27,7 +27,9 @@ from git_fleet.store.mirror import Listing, Mirror
 from git_fleet.store.pushes import Pushes, refusal
 
 RIDE_SECONDS = 60.0
-"""A worker's progress and renewals are pushed so often at most; in between they wait for the next push."""
+"""The progress and renewals of a claim are pushed so often at most; in between they wait for the next push of its
+log. Each claim counts for itself: were it all pushes of a clone, one whose siblings push all the time would never be
+renewed where others see it."""
 
 _TRIES = 4  # pushes that were refused although nobody was faster
 _FIRST_PAUSE = 0.05  # seconds; doubled each time, and a random part of it is waited
@@ -48,7 +50,6 @@ class SharedRefs(Refs):
         repo: Repository,
         remote: Remote,
         *,
-        actor: str,
         bases: Iterable[str] = (),
         durable: bool = False,
         persistent: bool = False,
@@ -57,7 +58,7 @@ class SharedRefs(Refs):
         self.mirror = Mirror(repo, remote, self.is_shared, persistent=persistent)
         self.mirror.bases |= set(bases)
         self.remote = remote
-        self.pushes = Pushes(repo.fleet_dir / "pushes", actor)
+        self.pushes = Pushes(repo.fleet_dir / "pushes")
         self.trouble: Unreachable | None = None
         self.offline = False
         self._there: Listing | None = None
@@ -66,8 +67,7 @@ class SharedRefs(Refs):
 
     def another(self) -> SharedRefs:
         """The same refs, for another thread."""
-        bases = self.mirror.bases
-        return SharedRefs(self._repo, self.remote, actor=self.pushes.worker, bases=bases, durable=True)
+        return SharedRefs(self._repo, self.remote, bases=self.mirror.bases, durable=True)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class SharedRefs(Refs):
     def transact_soon(self, update: Update, *, message: str = "git-fleet") -> None:
         """As `transact`, but others may be told of it a little later: with the next push of this ref, at the latest
         with the first such change after RIDE_SECONDS."""
-        waits = self.is_shared(update.ref) and self.pushes.seconds_since_last() < RIDE_SECONDS
+        waits = self.is_shared(update.ref) and self.pushes.seconds_since(update.ref) < RIDE_SECONDS
         if waits and update.ref.startswith(_ALONE):
             self._write_here([update], message)
         else:
@@ -322,7 +322,7 @@ class SharedRefs(Refs):
         ]
         asked = [each for each in asked if each.changes or each.old is not ABSENT]
         for attempt in range(1, _TRIES + 1):
-            self.pushes.add()
+            self.pushes.add(each.ref for each in asked if each.changes)
             said = self.remote.push(asked)
             if not said:
                 self._pushed(asked)

@@ -24,6 +24,7 @@ def run(value: RunResult) -> Mapping[str, Any]:
         "commits": value.commits,
         "ejected": value.ejected,
         "recovered": value.recovered,
+        "pushes": value.pushes,
         "usage": {
             "input_tokens": value.usage.input_tokens,
             "output_tokens": value.usage.output_tokens,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from git_fleet.views.machine import Document, ids, time, usage
 
 if TYPE_CHECKING:
-    from git_fleet.core.results import PlanStatus, Status, TaskRow
+    from git_fleet.core.results import PlanStatus, Sharing, Status, TaskRow
 
 PORCELAIN = 1
 """The version of `--porcelain`. Within it labels may be added, none changes its meaning or goes."""
@@ -23,6 +23,18 @@ def status(value: Status) -> Document:
         "lead": value.lead or None,
         "next": value.next_command or None,
         "steps": [{"command": step.command, "why": step.why or None} for step in value.steps],
+        "remote": _remote(value.sharing),
+    }
+
+
+def _remote(found: Sharing | None) -> Document | None:
+    if found is None:
+        return None
+    return {
+        "remote": found.remote,
+        "age_seconds": round(found.age_seconds, 3),
+        "pushes": found.pushes,
+        "waiting": found.waiting,
     }
 
 

@@ -17,7 +17,7 @@ def text(value: Synced, look: Look) -> str:
         parts.append(
             f"{count(value.lost, 'log')} kept of events that came too late (git for-each-ref refs/fleet/lost)"
         )
-    pushed = f"{value.pushes} push{'es' * (value.pushes > 1)}" if value.pushes else "nothing was left to push"
+    pushed = count(value.pushes, "push", "pushes") if value.pushes else "nothing was left to push"
     return "\n".join([*parts, f"in step with {line(value.remote)}: {pushed}"])
 
 

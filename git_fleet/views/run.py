@@ -88,6 +88,8 @@ def _headline(value: RunResult, look: Look) -> str:
     if value.recovered:
         parts.append(f"{value.recovered} recovered from an earlier run")
     parts.append(f"{count(value.workers, 'worker')}, {age(value.seconds)}")
+    if value.pushes:
+        parts.append(count(value.pushes, "push", "pushes"))
     if value.usage.cost_usd:
         parts.append(f"{value.usage.cost_usd:.2f} US dollars")
     style = "bold green" if value.complete else "bold yellow"

@@ -65,7 +65,20 @@ def status(value: Status, look: Look, *, everything: bool = False, most_rows: in
     if not text:
         text = [_no_plan(value)]
     lead = [f"lead: {line(value.lead)}"] if value.lead else []
-    return "\n".join([*text, *lead, *_review(value), *_steps(value, look)])
+    return "\n".join([*text, *lead, *_sharing(value), *_review(value), *_steps(value, look)])
+
+
+def _sharing(value: Status) -> list[str]:
+    """Between machines: who decides, and how much this clone asks of it."""
+    found = value.sharing
+    if found is None:
+        return []
+    parts = [f"remote: {line(found.remote)}, as of {age(found.age_seconds)} ago"]
+    if found.pushes:
+        parts.append(f"{count(found.pushes, 'push', 'pushes')} from here within the hour")
+    if found.waiting:
+        parts.append(f"{count(found.waiting, 'ref')} still to be told")
+    return [", ".join(parts)]
 
 
 def one_line(value: Status, mine: TaskId | None = None) -> str:

@@ -19,6 +19,7 @@ def document(value: Worked) -> Mapping[str, Any]:
         "ended": value.stop.code,
         "reason": value.stop.text,
         "seconds": round(value.seconds, 3),
+        "pushes": value.pushes,
         "tasks": [
             {"task_id": str(task.task), "how": task.how, "reason": task.text or None} for task in value.tasks
         ],
@@ -30,7 +31,8 @@ def worked(value: Worked, look: Look) -> str:
     """The summary of one worker."""
     done = sum(task.how == "handed in" for task in value.tasks)
     head = f"{line(value.worker)}: {count(len(value.tasks), 'task')} of {line(value.plan)}, {done} handed in"
-    text = [f"{look.paint(head, 'bold green' if done else 'bold yellow')}, {age(value.seconds)}"]
+    pushed = f", {count(value.pushes, 'push', 'pushes')}" if value.pushes else ""
+    text = [f"{look.paint(head, 'bold green' if done else 'bold yellow')}, {age(value.seconds)}{pushed}"]
     for task in value.tasks:
         mark, style = _MARKS.get(task.how, ("…", "yellow"))
         why = f" ({line(task.text.splitlines()[0])})" if task.text else ""

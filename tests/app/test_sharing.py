@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from git_fleet import oneline
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, install, integrate, sharing, work
+from git_fleet.app import handin, install, integrate, sharing, status, work
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, Refused, StaleClaim, Unreachable
@@ -57,7 +57,7 @@ def land(session: Session, *targets: str) -> list[str]:
 
 def pushes(session: Session) -> int:
     assert isinstance(session.store.refs, SharedRefs)
-    return session.store.refs.pushes.since(0)
+    return session.store.refs.pushes.total()
 
 
 def test_a_task_goes_through_its_life_in_two_clones(world: tuple[Repo, Session, Session]) -> None:
@@ -67,7 +67,12 @@ def test_a_task_goes_through_its_life_in_two_clones(world: tuple[Repo, Session, 
     assert states(one)["a"] is State.CLAIMED
     with pytest.raises(Held, match="w2 holds it"):
         claimed(one, "a")
+    (path / "a").mkdir(exist_ok=True)
+    (path / "a/draft").write_text("not committed")
     work.progress(other, "a", "half")
+    assert Repo(other.repo.common_dir.parent).refs(names.SNAPSHOTS)  # and none on the server, below
+    assert server.refs(names.SNAPSHOTS) == {}
+    (path / "a/draft").unlink()
     before = pushes(other)
     handed_in(other, "a")
     assert pushes(other) - before == 2  # the proposal, then its event
@@ -78,11 +83,17 @@ def test_a_task_goes_through_its_life_in_two_clones(world: tuple[Repo, Session, 
     assert Repo(working_on(other, "b")).rev("HEAD") == server.rev("main")
     assert Repo(path).status() == []
     assert not [ref for ref in server.refs() if ref.startswith(("refs/fleet/snapshot", "refs/fleet/salvage"))]
+    standing = status.status(other).sharing
+    assert standing is not None
+    assert (standing.remote, standing.pushes, standing.waiting) == ("origin", pushes(other), 0)
 
 
 def test_without_a_remote_nothing_is_shared(repo: Repo, clock: FakeClock) -> None:
     repo.commit("Set up", {"fleet.toml": '# remote = "origin"\nversion = 1\n'})
-    assert not isinstance(open_fleet(repo, "w1", clock).store.refs, SharedRefs)
+    session = open_fleet(repo, "w1", clock)
+    assert not isinstance(session.store.refs, SharedRefs)
+    assert status.status(session).sharing is None
+    assert sharing.pushed(session.store) == 0
 
 
 def test_a_remote_that_there_is_not_is_said_at_once(repo: Repo) -> None:

@@ -28,10 +28,10 @@ MIRRORED = "refs/fleet-remote/origin/task/p/a"
 
 
 @contextmanager
-def shared(clone: Repo, worker: str = "w", *, seconds: float = 60.0) -> Iterator[SharedRefs]:
+def shared(clone: Repo, *, seconds: float = 60.0) -> Iterator[SharedRefs]:
     repo = discover(clone.path)
     remote = Remote(repo, "origin", seconds=seconds)
-    with SharedRefs(repo, remote, actor=worker, bases=["refs/heads/main"]) as refs:
+    with SharedRefs(repo, remote, bases=["refs/heads/main"]) as refs:
         refs.refresh()
         yield refs
 
@@ -108,7 +108,7 @@ def test_a_push_whose_answer_is_lost_has_come_through(world: tuple[Path, Repo, R
         mine.transact([Update(LOG, ABSENT, first)])
         assert not script.with_name(f"{script.name}.once").exists()
         assert mine.get(LOG) == first
-        assert mine.pushes.since(0) == 1
+        assert mine.pushes.total() == 1
     assert Repo(server).refs(LOG) == {LOG: first}
 
 
@@ -169,22 +169,47 @@ def test_progress_rides_along_with_the_next_push(world: tuple[Path, Repo, Repo])
     server, one, other = world
     first = event(one, "claim")
     half, done = event(one, "progress", first), None
-    with shared(one, "w1") as mine, shared(other, "w2") as theirs:
+    with shared(one) as mine, shared(other) as theirs:
         mine.transact([Update(LOG, ABSENT, first)])
         mine.transact_soon(Update(LOG, first, half))
         assert mine.get(LOG) == half
         assert one.refs(LOG) == {LOG: half}
-        with shared(one, "w1") as again:  # the next process of this clone knows it, too
+        with shared(one) as again:  # the next process of this clone knows it, too
             assert again.get(LOG) == half
         theirs.refresh()
         assert theirs.get(LOG) == first
         done = event(one, "done", half)
         mine.transact([Update(LOG, half, done)])
-        assert mine.pushes.since(0) == 2
+        assert mine.pushes.total() == 2
         assert one.refs(LOG) == {}
         theirs.refresh()
         assert theirs.get(LOG) == done
     assert Repo(server).refs(LOG) == {LOG: done}
+
+
+def test_a_claim_is_renewed_where_others_see_it_however_much_its_siblings_push(
+    world: tuple[Path, Repo, Repo],
+) -> None:
+    server, one, _ = world
+    claims = {ref: event(one, ref) for ref in (LOG, OTHER)}
+    with shared(one) as mine:
+        for ref, claim in claims.items():
+            mine.transact([Update(ref, ABSENT, claim)])
+        long_ago(one, LOG)
+        renewed = {ref: event(one, f"renew {ref}", claim) for ref, claim in claims.items()}
+        for ref, claim in claims.items():
+            mine.transact_soon(Update(ref, claim, renewed[ref]))
+        assert mine.pushes.total() == 3
+        assert mine.waiting() == {OTHER: renewed[OTHER]}
+    assert Repo(server).refs("refs/fleet") == {LOG: renewed[LOG], OTHER: claims[OTHER]}
+
+
+def long_ago(clone: Repo, ref: str) -> None:
+    """The pushes of the ref were more than a minute ago."""
+    file = clone.path / ".git/fleet/pushes"
+    lines = [line.split(" ") for line in file.read_text().splitlines()]
+    moved = [[str(float(at) - 61 * (ref in refs)), *refs] for at, *refs in lines]
+    file.write_text("".join(" ".join(words) + "\n" for words in moved))
 
 
 def test_progress_that_comes_too_late_is_kept_apart(world: tuple[Path, Repo, Repo]) -> None:

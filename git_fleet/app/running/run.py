@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import choosing, outputs, plan, profiles
+from git_fleet.app import choosing, outputs, plan, profiles, sharing
 from git_fleet.app.placing import Placed
 from git_fleet.app.profiles import Ask
 from git_fleet.app.running import orders, recovery
@@ -126,6 +126,7 @@ def run(
     folder = orders.folder_of(session, options.plan)
     with recovery.alone(folder, options.plan):
         began, before = time.monotonic(), _usage(session, options.plan)
+        pushed = sharing.pushed(session.store)
         orders.forget(folder)
         outputs.sweep(session.repo.fleet_dir)
         desk = _desk(session, ready, report, describe)
@@ -137,7 +138,10 @@ def run(
             tally = conductor.conduct(left)
         finally:
             recovery.forget(session, options.plan)
-        result = _result(session, ready, tally, time.monotonic() - began, before)
+        result = replace(
+            _result(session, ready, tally, time.monotonic() - began, before),
+            pushes=sharing.pushed(session.store) - pushed,
+        )
     said = f"the run has ended: {result.stop.text}; {result.commits} commits on {result.base}"
     notify(desk, session.config(ready.base).notify, f"git-fleet, plan {options.plan}: {said}", wait=True)
     return result

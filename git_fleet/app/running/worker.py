@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 
-from git_fleet.app import agents, carrying, claim, work
+from git_fleet.app import agents, carrying, claim, sharing, work
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import listening
 from git_fleet.app.running.desk import Desk, Options, Seat, held_by
@@ -87,7 +87,7 @@ class Worker:
 
         Raises InvalidInput for a task that is not of the plan.
         """
-        began = time.monotonic()
+        began, pushed = time.monotonic(), sharing.pushed(self._session.store)
         refs = self._session.store.refs
         told = listening.begin(refs, self._session.repo, self._base, self)  # before anything is looked at
         self._require_task()
@@ -98,7 +98,12 @@ class Worker:
                 self._engage(record)
         stop = self._stop or Stop("interrupted", "it was interrupted")
         return Worked(
-            self.desk.options.plan, self._seat.worker, stop, tuple(self._worked), time.monotonic() - began
+            self.desk.options.plan,
+            self._seat.worker,
+            stop,
+            tuple(self._worked),
+            time.monotonic() - began,
+            pushes=sharing.pushed(self._session.store) - pushed,
         )
 
     def _carrying(self) -> AbstractContextManager[None]:

@@ -73,6 +73,22 @@ def test_a_worker_works_what_is_ready_and_stops_at_proposals(crew: Crew) -> None
     assert worker(crew, "--task", "c", code=1)["ended"] == "nothing"
 
 
+def test_a_run_says_how_much_it_pushed_and_its_commands_with_it(shared: tuple[Crew, Path]) -> None:
+    crew, server = shared
+    seen = server.parent / "seen"
+    (server / "hooks/pre-receive").write_text(f"#!/bin/sh\necho >> {seen}\n")
+    (server / "hooks/pre-receive").chmod(0o755)
+    crew.plan(task("a"), task("b"), agents={"b": "done"})
+    before = seen.stat().st_size
+    found = crew.run("--workers", "2")
+    received = seen.stat().st_size - before
+    assert crew.states() == dict.fromkeys("ab", "integrated")
+    assert received <= found["pushes"] <= received + 2  # git itself does not send what has lost already
+    assert f", {found['pushes'] + 3} pushes from here within the hour" in crew.fleet(
+        "status"
+    )  # 3 for the plan
+
+
 def test_a_script_for_any_engine_is_a_worker_when_it_is_run(crew: Crew) -> None:
     crew.plan(task("a"), task("b"))
     options = ("--workers", "2", "--name", "crew", "--wait-minutes", "0")
@@ -137,6 +153,7 @@ def test_a_clone_is_worked_in_and_gone(
     place = tmp_path / "place"
     place.mkdir()
     found = worker(crew, "--remote", str(server), "--directory", str(place), *how, cwd=tmp_path)
+    assert found["pushes"] >= 3
     assert hows(found) == {"p/a": "handed in", "p/b": "handed in"}
     assert (list(place.iterdir()), crew.states()) == ([], {"a": "proposed", "b": "proposed"})
     crew.fleet("integrate")
