@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, conflicts, everyday, integrate, mcp, report, run
+from benchmarks import claims, conflicts, everyday, integrate, mcp, remote, report, run
 from benchmarks.box import table
 
 SUITES = {
@@ -21,6 +21,7 @@ SUITES = {
     "run": run.MEASURES,
     "mcp": mcp.MEASURES,
     "report": report.MEASURES,
+    "remote": remote.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

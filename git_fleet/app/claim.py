@@ -12,7 +12,8 @@ The protocol is explored whole, every interleaving and crash of small worlds, by
     closing      (here and app/plan.py) after the claim the plan is read again; in a closing plan the
                  claim is given back
 
-Each step writes one ref by its exact old value, objects first. Losing a candidate is normal.
+Each step writes one ref by its exact old value, objects first. Losing a candidate is normal. Any time may pass
+between reading and writing, so where a remote decides it is not listed again before a push.
 """
 
 from __future__ import annotations
@@ -216,7 +217,7 @@ def _attempt(
 def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config: Config) -> Snapshot | None:
     """What a claim of `record` rests on, read again in the order of the protocol; None when it is
     not ready any more, or more has changed than this can tell."""
-    session.store.refs.refresh()
+    sharing.rely(session.store, session.config().refresh_seconds)
     again = session.reread_around(snapshot, record)
     if again is None:
         current = session.store.objects.read_ref(names.GUARD)
@@ -271,17 +272,16 @@ def _take(
     """Guard first where the task overlaps another, then the task's log; the task and the guard as
     they are then. Raises LostRace."""
     store, offline = session.store, sharing.offline(session.store)
-    if not offline and not session.index(snapshot).overlaps.of(record.id):
-        return tasks.append(store, record, event), snapshot.guard
     state = after(record.state, event)
     tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
     guard_now, marked = snapshot.guard, []
     if offline:  # the guard is asked by `git fleet sync`
         marked = [offline.mark_offline(record.id, tip)]
-    else:
+    elif session.index(snapshot).overlaps.of(record.id):
         guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
     try:
-        store.transact([Update(names.task_log(record.id), value(record.tip), tip), *marked])
+        claimed = Update(names.task_log(record.id), value(record.tip), tip)
+        store.transact([claimed, *marked, *sharing.rests_on(store, snapshot, record)])
     except LostRace:
         now = tasks.reread(store, record.task)
         current = now.state.claim
@@ -334,10 +334,11 @@ def resume(session: Session, name: str | None) -> placing.Placed:
 
 def _closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:
     """The last rule: if the plan began to close meanwhile, the claim is given back."""
-    session.store.refs.refresh()
-    tip = session.store.objects.read_ref(names.plan_log(taken.id.plan))
-    if tip and tip[0] == snapshot.plans[taken.id.plan].tip:
+    ref = names.plan_log(taken.id.plan)
+    if sharing.now(session.store, ref) == snapshot.plans[taken.id.plan].tip:
         return False  # nothing has happened to the plan, in which the task was ready
+    session.store.refs.refresh()
+    tip = session.store.objects.read_ref(ref)
     state = plans.read_log(session.store, tip[0]).state if tip else PlanState.DRAFT
     if state not in (PlanState.CLOSING, PlanState.CLOSED):
         return False

@@ -9,15 +9,16 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from git_fleet.core.ids import TaskId
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State
 from git_fleet.core.results import Sharing
-from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError, InvalidInput, Unreachable
+from git_fleet.git.refs import Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, plans
-from git_fleet.store.base import Store
+from git_fleet.store.base import Store, tip
 from git_fleet.store.mirror import REMOTE_FILE
 from git_fleet.store.shared import SharedRefs
 
@@ -124,6 +125,34 @@ def lookout(store: Store, seconds: float) -> Callable[[], None] | None:
             refs.refresh(seconds)
 
     return look
+
+
+def rely(store: Store, seconds: float) -> None:
+    """Before something is decided on what was read: see `SharedRefs.rely`."""
+    if isinstance(store.refs, SharedRefs) and not store.refs.offline:
+        store.refs.rely(seconds)
+
+
+def now(store: Store, ref: str) -> Oid | None:
+    """The value of a ref at this moment, asked of whoever decides about it; None where there is no such ref."""
+    refs = store.refs
+    if isinstance(refs, SharedRefs) and not refs.offline:
+        return tip(refs.now(ref))
+    found = store.objects.read_ref(ref)
+    return found[0] if found else None
+
+
+def rests_on(store: Store, snapshot: Snapshot, record: TaskRecord) -> list[Update]:
+    """What the push of a claim compares beside what it moves, which costs nothing: the plan, which may be paused or
+    closing by now, and what the task needs, which may be reverted. Empty where no remote decides: there a lock would be
+    needed, for which others wait."""
+    if not isinstance(store.refs, SharedRefs) or store.refs.offline:
+        return []
+    plan = snapshot.plans[record.id.plan]
+    needed = (snapshot.record(task) for task in record.task.needs_ids)
+    found = [(names.plan_log(plan.id), plan.tip)]
+    found += [(names.task_log(each.id), each.tip) for each in needed if each is not None]
+    return [Update(ref, oid, oid) for ref, oid in found if oid is not None]
 
 
 def offline(store: Store) -> SharedRefs | None:

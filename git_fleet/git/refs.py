@@ -38,7 +38,7 @@ class Absent(enum.Enum):
 ABSENT: Final = Absent.ABSENT
 Value = Oid | Absent
 
-_OURS = ("refs/fleet/", "refs/notes/fleet/")
+_OURS = ("refs/fleet/", "refs/notes/fleet/", "refs/fleet-remote/")
 _PREFIXES_AT_ONCE = 1000  # the length of an argument list is limited
 _ATTEMPTS = 8  # with one lock in the way; about half a second, over a second for packed-refs
 _UNEXPLAINED = 3  # attempts when nobody seems to be in the way

@@ -38,7 +38,8 @@ def said_by_wall(words: str) -> WallsWords | None:
 
 
 def refusal(remote: str, branch: str, said: str) -> Refused:
-    """The error when a server says no though nobody was faster: `branch` (full name) was to move, "" for none."""
+    """The error for a push that a server does not want, in its own words `said`; `branch` is the base that was to be
+    moved (a full name), "" for none."""
     wall = said_by_wall(said)
     if wall is not None:
         return Refused(f"the wall of {remote} refuses {wall.why}", hint=wall.then, said=said)

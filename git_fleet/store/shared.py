@@ -11,6 +11,7 @@ along with the next push, and what was done while the server could not be reache
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -64,6 +65,7 @@ class SharedRefs(Refs):
         self._there: Listing | None = None
         self._here: Listing = {}
         self._ignored: frozenset[str] = frozenset()
+        self._looked = -math.inf  # when what is read was listed by us, of one moment (time.monotonic)
 
     def another(self) -> SharedRefs:
         """The same refs, for another thread."""
@@ -148,7 +150,19 @@ class SharedRefs(Refs):
             self.trouble = error
             self._load()
             return
+        self._looked = time.monotonic()
         self._find_own(tidy=not max_age_seconds)
+
+    def rely(self, seconds: float) -> None:
+        """Read anew unless what is read was listed here, of one moment, within so many seconds. For whoever decides on
+        it by the old value of a ref: an old reading loses the race, it breaks no rule. (What the mirror says will not
+        do: another process may be moving it ref by ref.) Raises Unreachable."""
+        if time.monotonic() - self._looked >= seconds:
+            self.refresh()
+
+    def now(self, ref: str) -> Value:
+        """The value that the remote has for the ref at this moment; what is read stays as it was. Raises Unreachable."""
+        return self.remote.list_refs(ref).get(ref, ABSENT)
 
     def follow(self, bases: Collection[str]) -> bool:
         """Take these branches (full names) for the remote's, too. Whether one was not known: then refresh."""
@@ -166,6 +180,7 @@ class SharedRefs(Refs):
 
     def _load(self) -> None:
         """What the mirror says (which has few proposals), and what is here alone."""
+        self._looked = -math.inf
         known = (self._there or {}).items()
         self._there = {ref: oid for ref, oid in known if ref.startswith(names.PROPOSALS)} | self.mirror.kept()
         self._find_own(tidy=False)
@@ -250,10 +265,8 @@ class SharedRefs(Refs):
         unsettled = self.unsettled() if tasks else frozenset()
         staying = {ref: task for ref, task in tasks.items() if task in unsettled}
         if staying and any(each.changes and each.ref not in staying for each in updates):
-            why = (
-                f"{next(iter(staying.values()))} was claimed offline, and {self.remote.name} does not know it"
-            )
-            raise Refused(why, hint="git fleet sync settles it")
+            first, hint = next(iter(staying.values())), "git fleet sync settles it"
+            raise Refused(f"{first} was claimed offline, and {self.remote.name} does not know it", hint=hint)
         return bool(staying)
 
     def _write_here(self, updates: Sequence[Update], message: str, same: Sequence[Update] = ()) -> None:

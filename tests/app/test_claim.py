@@ -11,11 +11,12 @@ from git_fleet.app import claim as claiming
 from git_fleet.app import handin, placing, plan, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import AnswerIsNo, Held, InvalidInput, StaleClaim
-from git_fleet.store import guard, log, names, plans, tasks
+from git_fleet.store import guard, log, names, plans
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     approved,
@@ -217,16 +218,16 @@ def test_a_claim_that_meets_a_closing_plan_is_given_back(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approved(session, task("a"))
-    append, left = tasks.append, [True]
+    write, left = log.write, [True]
 
-    def closing_first(*args: Any) -> TaskRecord:
+    def closing_first(*args: Any, **more: Any) -> Oid:
         if left:
             left.pop()
             record = session.snapshot().plans["p"]
             plans.append(session.store, record, Event("closing", session.now(), "ann"))
-        return append(*args)
+        return write(*args, **more)
 
-    monkeypatch.setattr(tasks, "append", closing_first)
+    monkeypatch.setattr(log, "write", closing_first)
     assert taken(session) == "[waiting]"
     tip = state(session, "a").tip
     events = [entry.event.name for entry in log.history(session.store.objects, tip)]

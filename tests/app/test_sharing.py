@@ -88,6 +88,26 @@ def test_a_task_goes_through_its_life_in_two_clones(world: tuple[Repo, Session, 
     assert (standing.remote, standing.pushes, standing.waiting) == ("origin", pushes(other), 0)
 
 
+def test_a_claim_on_what_was_just_read_is_one_push_and_meets_a_plan_that_was_paused_since(
+    world: tuple[Repo, Session, Session], clock: FakeClock
+) -> None:
+    server, one, other = world
+    approved(other, task("a"), task("b"), task("c", needs=["x"]), task("x"))
+    clone = Repo(one.repo.common_dir.parent)
+    with open_fleet(clone, "w1", clock, host="one", long_lived=True) as kept:
+        assert isinstance(claiming.claim(kept, claiming.Request(worktree=False)), claiming.Claimed)
+        before = pushes(kept)
+        servers.stand_in(clone, "uploadpack", 'echo >> "$0.asked"; exec git-upload-pack "$1"\n')
+        assert isinstance(claiming.claim(kept, claiming.Request(worktree=False)), claiming.Claimed)
+        asked = clone.path.parent / "uploadpack-of-a.asked"
+        assert (pushes(kept) - before, len(asked.read_bytes())) == (1, 1)  # whether the plan closes, after it
+        on_plan(other, "pause")
+        found = claiming.claim(kept, claiming.Request(worktree=False))
+        assert isinstance(found, claiming.NothingReady)
+        assert found.reason == "paused"
+    assert len(server.refs(names.TASK_LOGS)) == 2
+
+
 def test_without_a_remote_nothing_is_shared(repo: Repo, clock: FakeClock) -> None:
     repo.commit("Set up", {"fleet.toml": '# remote = "origin"\nversion = 1\n'})
     session = open_fleet(repo, "w1", clock)

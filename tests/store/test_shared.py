@@ -165,6 +165,19 @@ def test_reading_is_content_with_what_another_process_has_just_listed(world: tup
         assert mine.get(LOG) == first
 
 
+def test_what_is_decided_on_is_what_was_listed_here_not_long_ago(world: tuple[Path, Repo, Repo]) -> None:
+    _, one, other = world
+    first = event(other, "first")
+    with shared(one) as mine, shared(other) as theirs:
+        theirs.transact([Update(LOG, ABSENT, first)])
+        mine.rely(1000)
+        assert mine.get(LOG) is ABSENT
+        assert mine.now(LOG) == first
+        mine.reload()  # the mirror may be half-way between two moments
+        mine.rely(1000)
+        assert mine.get(LOG) == first
+
+
 def test_progress_rides_along_with_the_next_push(world: tuple[Path, Repo, Repo]) -> None:
     server, one, other = world
     first = event(one, "claim")
