@@ -1,37 +1,33 @@
 """The board: a plan live in a browser, on loopback. For looking only.
 
-Who may look: a request must come to a name of this machine's loopback (`Host`), from no other site (`Origin`,
-`Sec-Fetch-Site`), and know the token that the address was printed with; the first page puts it into a cookie, so
-that it leaves the address bar. A browser that is started for it gets another one, which counts once: everybody on the
-machine can read how a program was started. Everything but GET and HEAD is refused. The pages' policy allows our own script and
-style, and no other.
+Who may look says git_fleet/admission.py.
 
 What moves: one thread waits for refs (git/watching.py) and wakes those who look; each asks for its page again, which
 is made once for all of them. While nothing moves nothing runs. That is why uvicorn's main loop is replaced (it looks
-ten times a second whether it should end), and why streams are answered by hand (sse-starlette looks twice a second).
+ten times a second whether it should end; were that loop called otherwise one day, only this would be lost), and why
+streams are answered by hand (sse-starlette looks twice a second).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from git_fleet import resources
+from git_fleet.admission import Guard
 from git_fleet.app import sharing, showing
 from git_fleet.app.session import Session
 from git_fleet.core.ids import TaskId
@@ -40,7 +36,6 @@ from git_fleet.git.watching import RefWatch
 from git_fleet.store import names
 from git_fleet.views import board as pages
 
-HOST = "127.0.0.1"
 _REST_SECONDS = 60.0
 _AGAIN_SECONDS = 15.0
 _LEAST_SECONDS = 0.5
@@ -48,19 +43,6 @@ _PATIENCE = 3
 """Between two wakings at least so many times as long passes as the last page took: a large plan in which something
 moves all the time does not keep a processor busy."""
 _MOST_PAGES = 64  # kept while nothing moves
-
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"cache-control", b"no-store"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
 
 
 def serve(opened: Callable[[], Session], listening: socket.socket, token: str, once: str = "") -> None:
@@ -107,110 +89,63 @@ class Server(uvicorn.Server):
     """uvicorn, which does nothing while it has nothing to do."""
 
     def __init__(self, config: uvicorn.Config, board: Board) -> None:
-        super().__init__(config)
         self._board = board
-        self._wake: Callable[[], object] = lambda: None
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is to end: set by uvicorn when a signal comes, or by any thread. The streams end then, too."""
+        return self._board.pulse.over
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._board.pulse.end()
 
     async def main_loop(self) -> None:
-        """Until a signal comes, and then the streams end, too."""
-        over, loop = asyncio.Event(), asyncio.get_running_loop()
-        self._wake = lambda: loop.call_soon_threadsafe(over.set)
-        await self.on_tick(0)
-        if not self.should_exit:
-            await over.wait()
-        self._board.pulse.end()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal has come."""
-        super().handle_exit(sig, frame)
-        self._wake()
-
-    def stop(self) -> None:
-        """The same from another thread."""
-        self.should_exit = True
-        self._wake()
-
-
-class Guard:
-    """Lets through who may look, and puts the policy on every answer."""
-
-    def __init__(self, app: ASGIApp, *, port: int, token: str, once: str) -> None:
-        self._app = app
-        self._token, self._once = token, once
-        self._cookie = f"fleet-board-{port}"  # cookies are shared by all ports of a host
-        self._hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost", "[::1]"))
-        self._origins = frozenset(f"http://{host}" for host in self._hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            return
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                ours = {name for name, _ in _HEADERS}
-                theirs = [
-                    (name, value) for name, value in message.get("headers", ()) if name.lower() not in ours
-                ]
-                message["headers"] = [*theirs, *_HEADERS]
-            await send(message)
-
-        answer = self._answer(Request(scope)) or self._app
-        await answer(scope, receive, guarded)
-
-    def _answer(self, request: Request) -> Response | None:
-        """What is said instead of the page; None to those who may see it."""
-        if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("the board is for looking only\n", 405, {"allow": "GET, HEAD"})
-        hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
-            return PlainTextResponse("the board is not reached by this name\n", 421)
-        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
-        if (origin is not None and origin not in self._origins) or site not in ("none", "same-origin"):
-            return PlainTextResponse("the board answers to no other site\n", 403)
-        given = request.query_params.get("token")
-        if given is not None and request.url.path == "/" and (self._knows(given) or self._redeems(given)):
-            there = RedirectResponse("/", 303)
-            there.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
-            return there
-        if self._knows(request.cookies.get(self._cookie, "")):
-            return None
-        return PlainTextResponse("open the address that git fleet board has printed: it has a token\n", 403)
-
-    def _knows(self, given: str) -> bool:
-        return _same(given, self._token)
-
-    def _redeems(self, given: str) -> bool:
-        if not self._once or not _same(given, self._once):
-            return False
-        self._once = ""
-        return True
-
-
-def _same(given: str, secret: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
+        """Until then."""
+        await self._board.pulse.ended()
 
 
 class Pulse:
-    """Counts what has moved, and wakes those who wait for it. It belongs to the event loop it is made in; `beat` may be
+    """Counts what has moved, and wakes those who wait for it: in the event loop it `begins` in. `beat` and `end` may be
     called by any thread."""
 
     def __init__(self) -> None:
         self.number = 0
-        self._ended = False
-        self._woken = asyncio.Event()
+        self._over, self._woken = asyncio.Event(), asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self) -> None:
+        """From now on others may wait, in the loop that runs."""
         self._loop = asyncio.get_running_loop()
 
     def beat(self) -> None:
         """Something has moved."""
-        with contextlib.suppress(RuntimeError):  # the loop is over
-            self._loop.call_soon_threadsafe(self._turn)
+        self._soon(self._turn)
 
     def end(self) -> None:
         """There is nothing more to come."""
-        self._ended = True
+        self._soon(self._end)
+
+    @property
+    def over(self) -> bool:
+        """Whether that is so."""
+        return self._over.is_set()
+
+    async def ended(self) -> None:
+        """Until that is so."""
+        await self._over.wait()
+
+    def _soon(self, turn: Callable[[], None]) -> None:
+        if self._loop is None:
+            turn()
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            self._loop.call_soon_threadsafe(turn)
+
+    def _end(self) -> None:
+        self._over.set()
         self._turn()
 
     def _turn(self) -> None:
@@ -221,7 +156,7 @@ class Pulse:
     async def numbers(self) -> AsyncIterator[int]:
         """The number now, and each later one, until the end."""
         told = -1
-        while not self._ended:
+        while not self.over:
             if told == self.number:
                 await self._woken.wait()
             else:
@@ -267,9 +202,8 @@ Show = Callable[[Session, showing.Colliding, bool], str]
 class Board:
     """The pages. All reading is done by one thread, with one session."""
 
-    pulse: Pulse
-
     def __init__(self, opened: Callable[[], Session]) -> None:
+        self.pulse = Pulse()
         self._opened = opened
         self._session: Session | None = None
         self._lane = ThreadPoolExecutor(1, thread_name_prefix="board")
@@ -281,7 +215,7 @@ class Board:
     @contextlib.asynccontextmanager
     async def living(self, _: Starlette) -> AsyncIterator[None]:
         """Watch the refs for as long as the application lives."""
-        self.pulse = Pulse()
+        self.pulse.begin()
         over = threading.Event()
         session = await asyncio.get_running_loop().run_in_executor(self._lane, self._open)
         places = session.store.refs.places

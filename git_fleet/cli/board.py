@@ -28,6 +28,7 @@ def board(call: Call, port: int, opening: bool) -> None:
     """
     try:
         from git_fleet import board as face
+        from git_fleet.admission import HOST
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "git_fleet":
@@ -39,8 +40,8 @@ def board(call: Call, port: int, opening: bool) -> None:
     with call.session(reading=True):  # where this is no repository it is said now
         pass
     token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    with _listening(face.HOST, port) as sock:
-        place = f"{face.HOST}:{sock.getsockname()[1]}"
+    with _listening(HOST, port) as sock:
+        place = f"{HOST}:{sock.getsockname()[1]}"
         url = f"http://{place}/?token={token}"
         call.show(lambda: {"url": url, "port": sock.getsockname()[1]}, lambda _: url)
         if not call.as_json:

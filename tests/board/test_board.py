@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +17,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from git_fleet.admission import HOST
 from git_fleet.app import plan, showing, work
 from git_fleet.app.session import Session
 from git_fleet.app.showing import Colliding
+from git_fleet.board import server
 from git_fleet.core.ids import TaskId
 from git_fleet.errors import InvalidInput
 from git_fleet.views import board as pages
@@ -247,8 +251,12 @@ def test_work_that_collides_is_shown_as_it_was_when_something_last_moved(
     assert "Why it cannot be handed in now" in waiting
     assert "p-collisions" in waiting
     assert "p-collisions" not in empty.get("/task/p/c?part=1").text
+    seen = Colliding()
+    assert seen.seen(session)
     other.write(name, "ours\n")  # which no ref tells of: nothing is looked at for that
-    assert "p-collisions" in empty.get("/task/p/a?part=1").text
+    assert seen.seen(session)
+    seen.moved()
+    assert not seen.seen(session)
     with empty.events() as following:
         following()
         work.renew(session, "b")
@@ -322,6 +330,16 @@ def test_the_command_prints_its_address_and_ends_at_once_when_interrupted(
             _, complaints = process.communicate(timeout=30)
     assert process.returncode == 130
     assert complaints.strip() == ""
+
+
+def test_a_board_that_is_told_to_end_before_it_has_begun_ends(repo: Repo) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        told = server(lambda: open_fleet(repo, "w1"), listening.getsockname()[1], "token")
+        told.should_exit = True
+        running = threading.Thread(target=told.run, kwargs={"sockets": [listening]}, daemon=True)
+        running.start()
+        running.join(20)
+        assert not running.is_alive()
 
 
 def test_without_the_web_server_it_says_what_to_install(

@@ -87,6 +87,6 @@ def answering(opened: Callable[[], Session]) -> Iterator[Asking]:
         try:
             yield Asking(port)
         finally:
-            made.stop()
+            made.should_exit = True
             running.join(30)
             assert not running.is_alive(), "the board did not end"
