@@ -103,8 +103,8 @@ def _reason(fields: Fields) -> str:
     findings = "; ".join(
         f"{finding.path}: {finding.text}".removeprefix(": ") for finding in fields.get("findings", ())
     )
-    parts = [fields.get("reason", ""), findings, _kept(fields)]
-    return "; ".join(part for part in parts if part)
+    why = ": ".join(part for part in (fields.get("reason", ""), findings) if part)
+    return "; ".join(part for part in (why, _kept(fields)) if part)
 
 
 def _kept(fields: Fields) -> str:
@@ -144,8 +144,8 @@ def _verdict(fields: Fields) -> str:
 
 def _usage(fields: Fields) -> str:
     used: Usage = fields["usage"]
-    cost = f", {used.cost_usd:.2f} US dollars" if used.cost_usd else ""
-    return f"{used.input_tokens} tokens in, {used.output_tokens} out{cost}"
+    cost = f", ${used.cost_usd:.2f}" if used.cost_usd else ""
+    return f"{used.input_tokens:,} tokens in, {used.output_tokens:,} out{cost}"
 
 
 def _accept(fields: Fields) -> str:

@@ -62,13 +62,14 @@ def _page(found: Report) -> str:
 def _write(path: Path, page: str) -> int:
     """Put the page there, whole or not at all; its size. Raises InvalidInput where that cannot be."""
     data = page.encode("utf-8")
+    hint = "git fleet report --html FILE"
+    if path.is_dir():
+        raise InvalidInput(f"{line(path)} cannot be written: it is a folder", hint=hint)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(data)
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise InvalidInput(
-            f"{line(path)} cannot be written: {error.strerror}", hint="git fleet report --html FILE"
-        ) from None
+        raise InvalidInput(f"{line(path)} cannot be written: {error.strerror}", hint=hint) from None
     return len(data)

@@ -47,7 +47,7 @@ CAUSES = {
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _BAR = 24  # columns of the longest bar
-_BESIDE = 62  # what stands beside it
+_BESIDE = 64  # what stands beside it
 _MOST = 8  # workers shown
 
 
@@ -117,7 +117,7 @@ def _tasks_time(score: Score, look: Look, bar: Bar) -> list[str]:
 
 def _wall_time(score: Score, lessons: Lessons, look: Look, bar: Bar) -> list[str]:
     """Why it took as long as it did, and the bottleneck in a sentence."""
-    table = Table(("DUE TO", "", "TIME", "SHARE", "OF"), right=frozenset({2, 3}))
+    table = Table(("DUE TO", "", "TIME", "SHARE", "OF"), whole=frozenset({0, 1}), right=frozenset({2, 3}))
     for share in score.shares:
         name, style = CAUSES[share.cause]
         drawn = Cell(bar(share.seconds / score.shares[0].seconds), style)

@@ -88,25 +88,36 @@ def _note(note: Problem, look: Look) -> list[str]:
 
 
 def worktrees(rows: Sequence[WorktreeRow], look: Look) -> str:
-    """The tasks' worktrees on this machine."""
+    """The tasks' worktrees on this machine. A path is there to be copied, so none is broken: on a narrow terminal
+    slots and branches are left out, and what is longer still runs on."""
     if not rows:
         return "no task has a worktree here"
-    table = Table(
-        ("TASK", "STATE", "WORKER", "SLOT", "BRANCH", "CHANGES", "WORKTREE"),
-        whole=frozenset({0, 1}),
-        right=frozenset({3}),
-    )
-    for row in rows:
-        state = Cell(str(row.state), STYLES[row.state]) if row.state else Cell("unknown", "red")
-        changes = "gone" if row.dirty is None else str(row.dirty) if row.dirty else "clean"
-        old = "" if row.current else " (earlier attempt)"
-        table.add(
-            Cell(str(row.id), "bold"),
-            state,
-            row.worker,
-            str(row.slot or ""),
-            row.branch,
-            changes,
-            row.path + old,
-        )
-    return table.render(look)
+    for headings in _WORKTREE_HEADINGS:
+        table = Table(headings, right=frozenset({headings.index("SLOT")} if "SLOT" in headings else ()))
+        for row in rows:
+            cells = _worktree(row)
+            table.add(*(cells[heading] for heading in headings))
+        if not look.width or table.width_before_last() + table.widest_in_last() <= look.width:
+            break
+    return table.render(Look(colour=look.colour))
+
+
+_WORKTREE_HEADINGS = (
+    ("TASK", "STATE", "WORKER", "SLOT", "BRANCH", "CHANGES", "WORKTREE"),
+    ("TASK", "STATE", "WORKER", "CHANGES", "WORKTREE"),
+    ("TASK", "STATE", "WORKTREE"),
+)
+
+
+def _worktree(row: WorktreeRow) -> dict[str, Cell]:
+    """What can be said of a worktree, by heading."""
+    changes = "gone" if row.dirty is None else str(row.dirty) if row.dirty else "clean"
+    return {
+        "TASK": Cell(str(row.id), "bold"),
+        "STATE": Cell(str(row.state), STYLES[row.state]) if row.state else Cell("unknown", "red"),
+        "WORKER": Cell(row.worker),
+        "SLOT": Cell(str(row.slot or "")),
+        "BRANCH": Cell(row.branch),
+        "CHANGES": Cell(changes),
+        "WORKTREE": Cell(row.path + ("" if row.current else " (earlier attempt)")),
+    }

@@ -50,7 +50,7 @@ def test_each_event_says_in_a_few_words_what_it_was(repo: Repo, clock: FakeClock
         ("progress", "half way"),
         ("done", f"proposal 1, commit {str(proposal.commit)[:12]}"),
         ("verdict", "upheld by ann (taste), proposal 1"),
-        ("reject", "rejected; a/new: wrong colour"),
+        ("reject", "rejected: a/new: wrong colour"),
         ("claim", "attempt 2, until 2026-01-01 13:01:00 UTC"),
         ("block", "no-key: the key is missing"),
     ]

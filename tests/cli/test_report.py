@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Fleet
 
 
@@ -15,8 +17,11 @@ def test_a_report_as_markdown_as_a_page_and_as_json(approved: Fleet) -> None:
     assert [path.name for path in (approved.path / ".git").glob(".app.html*")] == []
 
 
-def test_a_report_that_cannot_be_written_is_one_clear_line(approved: Fleet) -> None:
-    answer = approved("report", "--html", "no/such/folder/x.html")
+@pytest.mark.parametrize(
+    ("place", "why"), [("no/such/folder/x.html", "No such file or directory"), ("/", "it is a folder")]
+)
+def test_a_report_that_cannot_be_written_is_one_clear_line(approved: Fleet, place: str, why: str) -> None:
+    answer = approved("report", "--html", place)
     assert answer.code == 2
     assert answer.err.startswith("git-fleet: ")
-    assert "x.html cannot be written: No such file or directory" in answer.err
+    assert f"{place} cannot be written: {why}" in answer.err

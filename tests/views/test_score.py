@@ -12,8 +12,7 @@ from git_fleet.core.lives import Phase
 from git_fleet.core.model import State, Usage
 from git_fleet.core.score import PhaseTime, Score, Setback, Share, WorkerTime, Worth
 from git_fleet.views import score as view
-from git_fleet.views.look import PLAIN, Look
-from git_fleet.views.table import width
+from git_fleet.views.look import PLAIN, Look, width
 from tests.support.clock import START
 from tests.support.documents import validate
 from tests.views.values import EVIL
@@ -101,8 +100,10 @@ def test_bars_are_plain_where_block_characters_are_not_shown() -> None:
 
 @pytest.mark.parametrize("columns", [60, 64, 72, 80, 100])
 def test_the_page_fits_the_terminal(columns: int) -> None:
-    page = view.text(SCORE, LESSONS, Look(columns))
+    long = tuple(replace(each, seconds=each.seconds + 8_000) for each in SCORE.phases)
+    page = view.text(replace(SCORE, phases=long), LESSONS, Look(columns))
     assert [line for line in page.split("\n") if width(line) > columns] == []
+    assert [line for line in page.split("\n") if line.strip(" █▏▎▍▌▋▊▉") == "" != line] == [], "half a bar"
 
 
 def test_a_short_stretch_still_has_a_bar() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
@@ -90,6 +91,13 @@ def test_worktrees_are_listed_with_what_is_in_them() -> None:
         "TASK   STATE    WORKER  SLOT  BRANCH     CHANGES  WORKTREE\n"
         "app/1  claimed  w1         3  feature/1  2        /w/1\n"
         "app/2  unknown                           gone     /w/2 (earlier attempt)"
+    )
+    assert upkeep.worktrees(rows[:1], Look(width=45)) == (
+        "TASK   STATE    WORKER  CHANGES  WORKTREE\napp/1  claimed  w1      2        /w/1"
+    )
+    far = replace(rows[0], path="/a/path/that/somebody/wants/to/copy")
+    assert upkeep.worktrees([far], Look(width=20)).endswith(
+        "app/1  claimed  /a/path/that/somebody/wants/to/copy"
     )
     validate({"v": 1, **machine.worktree_list(rows)}, "worktree-list")
 
