@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.picture import Edge, Node, Picture
-from git_fleet.views.look import JOINERS, line
-from git_fleet.views.table import cut, width
+from git_fleet.views.look import JOINERS, cut, line, width
 
 MOST_BOXES = 120
 """Of a plan with more tasks small squares are drawn."""

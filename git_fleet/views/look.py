@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 
 from msgspec import Struct
@@ -61,6 +62,26 @@ def visible(text: str) -> str:
     return _STYLE.sub("", text)
 
 
+def width(text: str) -> int:
+    """The columns a text takes on a terminal: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """The beginning of a text that has more columns than there is room for, and an ellipsis."""
+    if width(text) <= columns:
+        return text
+    kept = text[: max(0, columns - 1)]
+    while kept and width(kept) > columns - 1:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…" if columns > 0 else ""
+
+
 def wrapped(text: str, look: Look, *, indent: int = 0) -> str:
     """A sentence broken at spaces where the terminal ends, its further lines indented; the width of styles
     is not counted. Not for what people copy: a command stays one line."""
@@ -70,7 +91,7 @@ def wrapped(text: str, look: Look, *, indent: int = 0) -> str:
     used = len(text) - len(text.lstrip(" "))
     rows = [" " * used]
     for number, word in enumerate(words):
-        columns = len(visible(word))
+        columns = width(visible(word))
         if number and used + 1 + columns > look.width:
             rows.append(" " * indent + word)
             used = indent + columns

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from git_fleet.core.reporting import Report
 from git_fleet.core.reviewing import TaskReview
-from git_fleet.views.look import line, short
+from git_fleet.views.look import cut, line, short
 from git_fleet.views.matrix import foreseen, outcome
 from git_fleet.views.mermaid import mermaid
 from git_fleet.views.report import Page
-from git_fleet.views.table import cut
 
 MOST_TASKS = 60
 _MOST_PAIRS, _MOST_ADVICE = 20, 8

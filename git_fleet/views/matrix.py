@@ -10,11 +10,13 @@ from msgspec import Struct
 from git_fleet.core.ids import TaskId
 from git_fleet.core.meetings import Meeting, Meetings
 from git_fleet.core.model import Overlap
+from git_fleet.views.look import cut
 
 MOST = 36
 """Tasks shown; of more those that share with the most others."""
 
 _CELL, _LABEL, _LETTER = 20, 18, 6.6
+_NAME = 24  # columns of a name
 
 
 class Cell(NamedTuple):
@@ -55,7 +57,7 @@ def matrix(found: Meetings, order: dict[TaskId, int]) -> Matrix | None:
         (task for task, _ in often.most_common(MOST)), key=lambda task: order.get(task, len(order))
     )
     place = {task: number for number, task in enumerate(shown)}
-    names = [_short(task.task) for task in shown]
+    names = [cut(task.task, _NAME) for task in shown]
     margin = max(len(name) for name in names) * _LETTER + 10
     size = len(shown) * _CELL
     cells = []
@@ -103,7 +105,3 @@ def outcome(pair: Meeting) -> str:
 
 
 _POLICIES = {Overlap.SERIALIZE: "take turns", Overlap.WATCH: "watched", Overlap.ACCEPT: "accepted"}
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"

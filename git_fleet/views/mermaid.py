@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from git_fleet.core.model import State
 from git_fleet.core.picture import Edge, Picture, Why
-from git_fleet.views.look import line
-from git_fleet.views.table import width
+from git_fleet.views.look import cut, line
 
 MOST_EDGES = 480
 """Mermaid refuses a drawing of more than 500 unless it is told otherwise."""
@@ -67,10 +66,7 @@ def _lines(value: Picture, edges: list[Edge], *, titles: bool) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """One line of a label: what is not a letter, a digit, a space or a plain sign as an entity of Mermaid's."""
-    shown, used = "", 0
-    for char in line(text):
-        used += width(char)
-        if used > _COLUMNS:
-            return shown + "…"
-        shown += char if char.isalnum() or char in " .,-_/+" or ord(char) > 0x2000 else f"#{ord(char)};"
-    return shown
+    return "".join(
+        char if char.isalnum() or char in " .,-_/+" or ord(char) > 0x2000 else f"#{ord(char)};"
+        for char in cut(line(text), _COLUMNS)
+    )

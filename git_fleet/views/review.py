@@ -10,9 +10,22 @@ from git_fleet.core.divergence import Divergence
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.reviewing import GateRun, Opinion, Recommendation, Review, TaskReview, Waiting
-from git_fleet.views.look import Look, age, count, line, lines, short, since, size, some, wrapped
+from git_fleet.views.look import (
+    Look,
+    age,
+    count,
+    cut,
+    line,
+    lines,
+    short,
+    since,
+    size,
+    some,
+    width,
+    wrapped,
+)
 from git_fleet.views.standing import STYLES
-from git_fleet.views.table import Cell, Table, width
+from git_fleet.views.table import Cell, Table
 
 MOST_TASKS = 40
 _MOST_QUEUE = 8
@@ -103,7 +116,7 @@ def _what(task: TaskReview, room: int) -> str:
     elif task.state is State.REWORK:
         said = task.findings[-1].text if task.findings else task.why
     plain = " ".join((said or task.record.task.title).strip().partition("\n")[0].split())
-    return plain if len(plain) <= room else plain[: room - 1] + "…"
+    return cut(plain, room)
 
 
 def _mark(good: bool) -> str:
@@ -163,8 +176,8 @@ def _part(one: Divergence, look: Look, *, whole: bool) -> Iterator[str]:
     for each in shown:
         side = mine if each.odd else theirs
         text = line(each.text.replace("\t", "    "))
-        room = max(20, look.width - label - 10) if look.width else 0
-        text = text if not room or len(text) <= room else text[: room - 1] + "…"
+        if look.width:
+            text = cut(text, max(20, look.width - label - 10))
         yield f"      {look.paint(line(side).ljust(label), 'dim')}  {look.paint(text, 'yellow' if each.odd else '')}"
     more = one.cut + len(one.difference) - len(shown)
     if more:
@@ -199,11 +212,10 @@ def _advice(found: Sequence[Recommendation], look: Look) -> Iterator[str]:
 def task(value: Review, look: Look) -> str:
     """One task, with all there is to it."""
     (one,) = value.tasks
-    long = f" for {age((value.at - one.state_since).total_seconds())}" if one.state_since else ""
-    is_ = look.paint(one.state.phrase, STYLES[one.state])
-    parts = [
-        wrapped(f"{look.paint(str(one.id), 'bold')} is {is_}{long}: {line(one.record.task.title)}", look)
-    ]
+    state = look.paint(one.state.phrase, STYLES[one.state])
+    long = age((value.at - one.state_since).total_seconds()) if one.state_since else ""
+    stands = f"has been {state} for {long}" if long else f"is {state}"
+    parts = [wrapped(f"{look.paint(str(one.id), 'bold')} {stands}: {line(one.record.task.title)}", look)]
     rows = [(name, text) for name, text in _about(one, value.at, look) if text]
     for number, (name, text) in enumerate(rows):
         label = name if not number or rows[number - 1][0] != name else ""

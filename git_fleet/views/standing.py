@@ -14,8 +14,8 @@ from git_fleet.core import inline
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.results import PlanStatus, Status, TaskRow
-from git_fleet.views.look import Look, age, count, line, some, visible
-from git_fleet.views.table import Cell, Table, cut, width
+from git_fleet.views.look import Look, age, count, cut, line, some, visible, width
+from git_fleet.views.table import Cell, Table
 
 STYLES = {
     State.PENDING: "dim",

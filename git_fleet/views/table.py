@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from git_fleet.views.look import Look, line
+from git_fleet.views.look import Look, cut, line, width
 
 _GAP = 2
 
@@ -100,23 +99,3 @@ class Table(Struct):
         )
         console.print(made)
         return "\n".join(text.rstrip() for text in out.getvalue().rstrip("\n").split("\n"))
-
-
-def width(text: str) -> int:
-    """The columns a text takes on a terminal: wide characters two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
-
-
-def cut(text: str, columns: int) -> str:
-    """The beginning of a text that has more columns than there is room for, and an ellipsis."""
-    if width(text) <= columns:
-        return text
-    kept = text[: max(0, columns - 1)]
-    while kept and width(kept) > columns - 1:
-        kept = kept[:-1]
-    return f"{kept.rstrip()}…" if columns > 0 else ""

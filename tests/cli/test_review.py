@@ -49,7 +49,7 @@ def test_a_plan_is_reviewed_as_text_and_as_json(fleet: Fleet) -> None:
     assert "bump/bump-qa, unlike 2 others of bump-{cluster}:" in shown
     assert "git fleet integrate bump" in shown
     one = fleet.ok("review", "--task", "bump-qa")
-    assert one.startswith("bump/bump-qa is proposed")
+    assert one.startswith("bump/bump-qa has been proposed for ")
     assert fleet.json("review", "review", "--task", "bump-dev")["tasks"][0]["task_id"] == "bump/bump-dev"
 
 

@@ -8,7 +8,7 @@ import pytest
 from git_fleet import resources
 from git_fleet.core.picture import Picture
 from git_fleet.views.layout import MOST_BOXES, layout
-from git_fleet.views.table import cut, width
+from git_fleet.views.look import cut, width
 from git_fleet.views.web import graph_svg
 from tests.support.pictures import drawn, plan_of, task
 

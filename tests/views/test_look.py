@@ -62,6 +62,7 @@ def test_a_sentence_breaks_at_spaces_where_the_terminal_ends() -> None:
     assert wrapped("  one two three four", narrow, indent=4) == "  one two\n    three\n    four"
     assert wrapped("a-word-longer-than-that and more", narrow) == "a-word-longer-than-that\nand more"
     assert wrapped("one two three four", PLAIN) == "one two three four"
+    assert wrapped("一二三 四五六", narrow) == "一二三\n四五六", "wide characters take two columns"
     coloured = Look(width=12, colour=True)
     assert wrapped(f"{coloured.paint('one two', 'red bold')} six", coloured).count("\n") == 0
 

@@ -124,7 +124,7 @@ def test_a_plan_is_on_one_screen() -> None:
 def test_one_task_is_told_whole() -> None:
     shown = view.task(replace(plan(TASKS[1]), divergences=(odd_one(),)), PLAIN)
     assert shown.split("\n\nunlike")[0] == (
-        "bump/bump-prod is parked for 3h: Do bump-prod\n"
+        "bump/bump-prod has been parked for 3h: Do bump-prod\n"
         "  worker    dee, attempt 2\n"
         "  result    Bumped, too\n"
         "  proposal  1, commit 1234567890\n"
@@ -187,7 +187,7 @@ def test_a_narrow_terminal_is_not_overrun_by_sentences(width: int) -> None:
 
 
 def test_on_a_terminal_each_task_has_one_line_where_that_is_possible() -> None:
-    tasks = [reviewed(TaskId("bump", f"t{n}"), State.PROPOSED, "did this and that " * 5) for n in range(12)]
+    tasks = [reviewed(TaskId("bump", f"t{n}"), State.PROPOSED, "did-this-and-that-" * 5) for n in range(12)]
     rows = view.review(plan(*tasks), Look(width=80)).split("\n\n")[1].splitlines()
     assert len(rows) == 13
     assert {len(row) for row in rows[1:]} == {80}

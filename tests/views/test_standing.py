@@ -7,8 +7,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.results import Status, Step
 from git_fleet.views import standing
-from git_fleet.views.look import PLAIN, Look, visible
-from git_fleet.views.table import width
+from git_fleet.views.look import PLAIN, Look, visible, width
 from tests.support.clock import START
 from tests.views.values import EVIL, fleet, row
 

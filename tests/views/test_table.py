@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from git_fleet.views.look import PLAIN, Look
-from git_fleet.views.table import Cell, Table, width
+from git_fleet.views.look import PLAIN, Look, width
+from git_fleet.views.table import Cell, Table
 from tests.views.values import EVIL
 
 
