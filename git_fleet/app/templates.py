@@ -127,5 +127,5 @@ def _mend(template: Template) -> str:
     if template.name == BUILT_IN:
         return "this is a fault of git-fleet's own template"
     if template.parent:
-        return "correct it; without --template the built-in one is used"
+        return "correct it, or leave --template out: the built-in one is taken then"
     return "correct it on the base branch; git fleet prompt TASK shows what it makes"
