@@ -21,7 +21,7 @@ from git_fleet.errors import InvalidInput
 @click.option("--open", "opening", is_flag=True, help="Open it in your browser.")
 @command
 def board(call: Call, port: int, opening: bool) -> None:
-    """The plans live in a browser: what the report has, who collides, and each task with log, prompt and diff.
+    """The plans live in a browser: the report's parts, who collides, each task's log and diff.
 
     For looking only: what can be done is shown as the command to copy. It listens on this machine's loopback alone, and
     answers who has the address that it prints. It ends with Ctrl-C, and needs git-fleet[board].

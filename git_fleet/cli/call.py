@@ -212,5 +212,13 @@ def short_help(command: click.Command) -> str:
 
 
 def examples(*lines: str) -> str:
-    """The examples at the end of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    """The examples at the end of a command's help. What is said of one stands two spaces behind it; where that would
+    not fit 80 columns, what is said of each goes below it."""
+    shown = [f"  {line}" for line in lines]
+    if any(len(line) > _EXAMPLE and "  " in line.strip() for line in shown):
+        parts = (line.strip().partition("  ") for line in shown)
+        shown = [f"  {command}" + (f"\n      {said.strip()}" if said else "") for command, _, said in parts]
+    return "\b\nExamples:\n" + "\n".join(shown)
+
+
+_EXAMPLE = 78  # columns; click indents by two more

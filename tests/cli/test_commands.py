@@ -70,6 +70,8 @@ def test_every_command_has_examples_that_call_it(fleet: Fleet, words: tuple[str,
     called = [text for text in shown.splitlines() if f"git fleet {' '.join(words)}".rstrip() in text]
     assert found
     assert called
+    said = [text for text in shown.splitlines() if "  " in text.strip() or text.startswith(" " * 6)]
+    assert all(len(text) <= 80 for text in said), "a remark is cut by a terminal"
 
 
 def test_every_option_says_what_it_is_for() -> None:
