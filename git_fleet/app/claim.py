@@ -36,6 +36,7 @@ from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
 from git_fleet.core.ready import INTEGRATES, claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.wording import count
 from git_fleet.errors import AnswerIsNo, Busy, FleetError, GitFailed, Held, InvalidInput, LostRace, Stale
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
@@ -370,7 +371,7 @@ def _renewed_by_commits(session: Session, record: TaskRecord, config: Config) ->
 
 def _block_exhausted(session: Session, record: TaskRecord) -> None:
     """Attempts are used up: the task waits for a person instead of looping for ever."""
-    reason = f"{record.state.attempts_used} attempts without getting there"
+    reason = f"{count(record.state.attempts_used, 'attempt')} without getting there"
     fields = {"code": ATTEMPTS, "reason": reason}
     tasks.append(session.store, record, Event("block", session.now(), session.actor, fields))
 
@@ -385,9 +386,8 @@ def _nothing(session: Session, snapshot: Snapshot, plan: str) -> NothingReady:
     states = {record.state for record in plans_meant if record.state.counts}
     if states == {PlanState.PAUSED}:
         return NothingReady("paused", "the plan is paused", _RETRY_SECONDS["paused"])
-    soonest = _soonest_expiry(left, snapshot)
-    text = f"{len(left)} tasks are not finished, none of them is ready (git fleet explain TASK says why)"
-    return NothingReady("waiting", text, soonest)
+    text = f"{count(len(left), 'task')} to go, and nothing is ready (git fleet explain TASK says why)"
+    return NothingReady("waiting", text, _soonest_expiry(left, snapshot))
 
 
 def _soonest_expiry(left: list[TaskRecord], snapshot: Snapshot) -> int:

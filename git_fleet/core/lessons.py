@@ -14,6 +14,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
 from git_fleet.core.schedule import FanOut, fan_out
 from git_fleet.core.score import Score, Share, Worth
+from git_fleet.core.wording import count
 
 _MOST = 5  # tasks named in a sentence
 _MUCH = 0.2  # of the agent time
@@ -75,7 +76,7 @@ def _so_far(score: Score) -> str:
     if not score.claims:
         return "nobody has claimed a task" + ("" if score.finished else " yet")
     after = duration(score.wall_seconds)
-    text = f"{score.integrated} of {_count(score.tasks, 'task')} integrated after {after}"
+    text = f"{score.integrated} of {count(score.tasks, 'task')} integrated after {after}"
     return text + (f", {score.speedup:.1f} times as fast as one worker so far" if score.speedup else "")
 
 
@@ -193,7 +194,3 @@ def _predicted(score: Score, tasks: Sequence[Task], pairs: Pairs, config: Config
         review_minutes=config.review_minutes,
         workers=score.workers,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

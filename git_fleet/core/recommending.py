@@ -10,7 +10,8 @@ from git_fleet.core.divergence import Divergence
 from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import same_text
 from git_fleet.core.model import Finding, PlanState, Ruling, State
-from git_fleet.core.reviewing import Opinion, Recommendation, Refused, TaskReview, Waiting, count
+from git_fleet.core.reviewing import Opinion, Recommendation, Refused, TaskReview, Waiting
+from git_fleet.core.wording import count
 
 _NAMED = 5  # tasks named in one sentence or command
 

@@ -14,6 +14,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Finding, PlanState, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import missing, persons_command, to_ask, why_not
+from git_fleet.core.wording import count
 
 
 class GateRun(Struct, frozen=True):
@@ -207,8 +208,3 @@ def summary(
     parts += [f"{len(odd)} unlike {'its' if len(odd) == 1 else 'their'} siblings"] if odd else []
     parts += [f"siblings of {count(len(unlike), 'matrix entry', 'matrix entries')} differ"] if unlike else []
     return "; ".join(parts) + "."
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """So many of something, in words."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -15,6 +15,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from git_fleet.core.wording import count
+
 GROWTH = 1.05
 """Workers are useful as long as more of them make it at least 5 % faster."""
 
@@ -81,9 +83,7 @@ def fan_out(
     against = _why_serial(inputs, chosen)
     speedup = inputs.speedup(chosen)
     limit = _limit(inputs, chosen)
-    reason = (
-        against or f"{_count(chosen, 'worker')} make it {speedup:.1f} times as fast; the limit is {limit}"
-    )
+    reason = against or f"{count(chosen, 'worker')} make it {speedup:.1f} times as fast; the limit is {limit}"
     return FanOut(
         verdict=Shape.SERIAL if against else Shape.PARALLEL,
         workers=chosen,
@@ -137,7 +137,3 @@ def _limit(inputs: Inputs, workers: int) -> str:
 
 def _minutes(value: float) -> str:
     return f"{value:.0f} min" if value >= 10 else f"{value:.1f} min"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -19,6 +19,7 @@ from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import LeadState
+from git_fleet.core.wording import count
 from git_fleet.errors import Held, IllegalEvent
 from git_fleet.git.refs import Absent, Update
 from git_fleet.store import log, names
@@ -121,7 +122,7 @@ def begin(store: Store, record: LeadRecord, intent: Intent, *, actor: str, now: 
         event,
         record.state,
         parent=record.tip,
-        subject=f"intent: {intent.ref} to {intent.new[:12]}, {len(intent.landings)} tasks",
+        subject=f"intent: {intent.ref} to {intent.new[:12]}, {count(len(intent.landings), 'task')}",
         attached={_INTENT: blob},
     )
     return LeadRecord(tip, replace(record.state, intent=tip))

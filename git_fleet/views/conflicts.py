@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from git_fleet.core.collisions import Collision, Conflicts, Hunk, Kind, SharedFile, Source, Span, why_it_waits
-from git_fleet.views.look import Look, count, line, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, some, wrapped
 from git_fleet.views.machine import time
 from git_fleet.views.table import Cell, Table
 

@@ -6,8 +6,9 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.lessons import duration
 from git_fleet.core.model import Overlap, PlanState, State
 from git_fleet.core.picture import Node, Picture
+from git_fleet.core.wording import count
 from git_fleet.views.lanes import lanes, plain
-from git_fleet.views.look import Look, count, line, some, wrapped
+from git_fleet.views.look import Look, line, some, wrapped
 from git_fleet.views.machine import Document, ids
 from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table

@@ -6,7 +6,8 @@ import shlex
 from typing import Any
 
 from git_fleet.core.tracked import Fate, Synced
-from git_fleet.views.look import Look, count, line
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line
 from git_fleet.views.table import Cell, Table
 
 _FATES = {

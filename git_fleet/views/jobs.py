@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from git_fleet.core.jobs import Rendered
-from git_fleet.views.look import Look, count, line, lines, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, lines, some, wrapped
 
 
 def document(value: Rendered) -> Mapping[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from git_fleet.core.results import Ejected, Integration, LeadView, Reverted
-from git_fleet.views.look import Look, count, line, lines, short, some
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, lines, short, some
 
 
 def integration(value: Integration, look: Look, *, dry_run: bool, then: str = "") -> str:

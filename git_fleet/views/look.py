@@ -130,11 +130,6 @@ def size(count: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
-def count(number: int, noun: str, many: str = "") -> str:
-    """`1 task`, `2 tasks`; `many` where an s will not do."""
-    return f"{number} {noun}" if number == 1 else f"{number} {many or f'{noun}s'}"
-
-
 def some(items: list[str] | tuple[str, ...], most: int = 3) -> str:
     """The first few of a list, made harmless, and how many more there are."""
     shown = ", ".join(line(item) for item in items[:most])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from git_fleet.core.reporting import Report
 from git_fleet.core.reviewing import TaskReview
+from git_fleet.core.wording import count
 from git_fleet.views.look import cut, line, short
 from git_fleet.views.matrix import foreseen, outcome
 from git_fleet.views.mermaid import mermaid
@@ -79,7 +80,7 @@ def _meetings(value: Report, page: Page) -> Iterator[str]:
             for pair in pairs[:_MOST_PAIRS]
         ),
     )
-    yield f"… and {len(pairs) - _MOST_PAIRS} more pairs." if len(pairs) > _MOST_PAIRS else ""
+    yield f"… and {count(len(pairs) - _MOST_PAIRS, 'more pair')}." if len(pairs) > _MOST_PAIRS else ""
 
 
 def _siblings(value: Report) -> Iterator[str]:

@@ -11,7 +11,8 @@ from git_fleet.core.model import Overlap, Plan, PlanState, Task
 from git_fleet.core.results import PlanRow
 from git_fleet.core.schedule import FanOut, Shape
 from git_fleet.core.snapshot import PlanRecord
-from git_fleet.views.look import Look, count, line, lines, short, size, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, lines, short, size, some, wrapped
 from git_fleet.views.table import Cell, Table
 
 _WILL = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from git_fleet.core.results import Settled, Synced
-from git_fleet.views.look import Look, count, line
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line
 
 
 def text(value: Synced, look: Look) -> str:

@@ -15,9 +15,9 @@ from git_fleet.core.model import Finding, State, Usage
 from git_fleet.core.reporting import GateLog, Report
 from git_fleet.core.reviewing import TaskReview
 from git_fleet.core.score import Worth
+from git_fleet.core.wording import count
 from git_fleet.views import matrix as triangle
 from git_fleet.views.layout import Drawing, layout
-from git_fleet.views.look import count
 from git_fleet.views.score import CAUSES, PHASES
 from git_fleet.views.timeline import Timeline, percent, timeline
 
@@ -179,7 +179,10 @@ def meetings_in_a_sentence(report: Report) -> str:
     if not found.pairs and not found.unexplained:
         return "No two tasks were to change a common file, and none did."
     parts = [f"{count(found.predicted, 'pair')} of tasks predicted to share files"]
-    parts.append(f"{found.met} of them really changed a common one" if found.predicted else "")
+    if found.predicted == 1:
+        parts.append("they really changed a common one" if found.met else "they did not meet")
+    elif found.predicted:
+        parts.append(f"{found.met} of them really changed a common one")
     parts.append(
         f"{count(found.unforeseen, 'pair')} met that nobody had foreseen" if found.unforeseen else ""
     )

@@ -10,20 +10,8 @@ from git_fleet.core.divergence import Divergence
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.reviewing import GateRun, Opinion, Recommendation, Review, TaskReview, Waiting
-from git_fleet.views.look import (
-    Look,
-    age,
-    count,
-    cut,
-    line,
-    lines,
-    short,
-    since,
-    size,
-    some,
-    width,
-    wrapped,
-)
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, cut, line, lines, short, since, size, some, width, wrapped
 from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table
 
@@ -162,7 +150,7 @@ def _unlike(found: Sequence[Divergence], look: Look, *, whole: bool) -> Iterator
         for one in parts if whole else parts[:_MOST_PARTS]:
             yield from _part(one, look, whole=whole)
         if not whole and len(parts) > _MOST_PARTS:
-            yield f"    … and {len(parts) - _MOST_PARTS} more parts"
+            yield f"    … and {count(len(parts) - _MOST_PARTS, 'more part')}"
 
 
 def _part(one: Divergence, look: Look, *, whole: bool) -> Iterator[str]:

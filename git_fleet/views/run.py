@@ -11,7 +11,8 @@ from git_fleet.core.model import State
 from git_fleet.core.results import AgentOutput
 from git_fleet.core.running import Outlook, RunResult, TaskEnd
 from git_fleet.core.trailers import clean
-from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
 
 _MARKS = {State.INTEGRATED: ("✓", "green"), State.BLOCKED: ("✗", "red"), State.CANCELLED: ("-", "dim")}
 _NEXT = {

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from git_fleet.core.keeping import Applied, KeptCommit, KeptShown, KeptWork, SnapshotTaken
-from git_fleet.views.look import Look, age, count, line, lines, short
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, line, lines, short
 from git_fleet.views.table import Cell, Table
 
 _MOST = 30  # commits, paths

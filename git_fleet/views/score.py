@@ -11,7 +11,8 @@ from git_fleet.core.model import Usage
 from git_fleet.core.schedule import FanOut
 from git_fleet.core.score import Score, Share, Worth
 from git_fleet.core.spans import moment
-from git_fleet.views.look import Look, count, line, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, some, wrapped
 from git_fleet.views.machine import Document, ids, time
 from git_fleet.views.table import Cell, Table
 

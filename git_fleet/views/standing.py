@@ -14,7 +14,8 @@ from git_fleet.core import inline
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.results import PlanStatus, Status, TaskRow
-from git_fleet.views.look import Look, age, count, cut, line, some, visible, width
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, cut, line, some, visible, width
 from git_fleet.views.table import Cell, Table
 
 STYLES = {

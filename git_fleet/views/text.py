@@ -16,7 +16,8 @@ from git_fleet.core.results import (
     Story,
 )
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.views.look import Look, age, count, line, lines, since, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
 from git_fleet.views.standing import STYLES, decide
 from git_fleet.views.table import Cell, Table
 

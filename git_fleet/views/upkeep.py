@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from git_fleet.core.results import Cleaned, Diagnosis, InitReport, Problem, WorktreeRow
-from git_fleet.views.look import Look, count, line, lines
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, line, lines
 from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table
 

@@ -20,9 +20,10 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.lessons import duration
 from git_fleet.core.picture import Picture
 from git_fleet.core.reporting import Report
+from git_fleet.core.wording import count
 from git_fleet.views import matrix
 from git_fleet.views.layout import layout
-from git_fleet.views.look import JOINERS, count, cut, line, since, size
+from git_fleet.views.look import JOINERS, cut, line, since, size
 from git_fleet.views.report import MOST_FILES, Page, gates_tone, refused, tone
 from git_fleet.views.timeline import THIN
 

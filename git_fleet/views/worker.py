@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from git_fleet.core.running import Worked
-from git_fleet.views.look import Look, age, count, line, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import Look, age, line, wrapped
 
 _MARKS = {"handed in": ("✓", "green"), "blocked": ("✗", "red")}
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_fleet.views.look import PLAIN, Look, age, count, line, lines, size, some, wrapped
+from git_fleet.core.wording import count
+from git_fleet.views.look import PLAIN, Look, age, line, lines, size, some, wrapped
 from tests.views.values import EVIL
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))

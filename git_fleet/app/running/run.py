@@ -24,6 +24,7 @@ from git_fleet.core.model import PlanState, State, Task, Usage
 from git_fleet.core.progress import Report
 from git_fleet.core.running import RunResult, Stop, Tally, TaskEnd
 from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.wording import count
 from git_fleet.errors import AnswerIsNo, Denied
 
 _NOWHERE = launch.Place("/", "/", "branch", 0, (), "{}")
@@ -142,7 +143,7 @@ def run(
             _result(session, ready, tally, time.monotonic() - began, before),
             pushes=sharing.pushed(session.store) - pushed,
         )
-    said = f"the run has ended: {result.stop.text}; {result.commits} commits on {result.base}"
+    said = f"the run has ended: {result.stop.text}; {count(result.commits, 'commit')} on {result.base}"
     notify(desk, session.config(ready.base).notify, f"git-fleet, plan {options.plan}: {said}", wait=True)
     return result
 
