@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app.running.desk import Seat
-from git_fleet.cli.interrupts import ECHO_SECONDS
 from git_fleet.cli.live import fitting
 from tests.support.fleet import task
 from tests.support.repo import Repo
@@ -129,9 +128,8 @@ def test_ctrl_c_says_what_the_next_one_does(crew: Crew) -> None:
         crew.begun("a")
         terminal.until("Ctrl-C: claim nothing more")
         terminal.type("\x03")
-        pressed = time.monotonic()
         terminal.until("ending; Ctrl-C: end the agents now")
-        crew.until(lambda: time.monotonic() > pressed + ECHO_SECONDS)  # nobody is faster
+        crew.a_moment()  # nobody is faster
         terminal.type("\x03")
         assert terminal.end() == 130
     assert not crew.alive()

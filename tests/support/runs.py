@@ -11,6 +11,7 @@ as it does for people: the program, the minder and the agents are processes of t
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,12 +20,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from git_fleet.app.surroundings import AGENT_VARIABLES
+from git_fleet.cli import main
+from git_fleet.cli.interrupts import ECHO_SECONDS
 from tests.support.documents import validate
 from tests.support.fleet import Table, plan_toml
 from tests.support.repo import Repo, make_repo
@@ -60,6 +63,7 @@ echo "$T $FLEET_WORKER $$" >> "$BOX/starts"
 [ -e "$BOX/acts/$T" ] || exit 9
 . "$BOX/acts/$T"
 """
+_OF_THEIR_OWN = frozenset({"run", "worker", "jobs", "integrate", "verify"})
 _PATIENCE_SECONDS = 60.0
 _MOST_SECONDS = 150.0
 
@@ -112,12 +116,21 @@ class Crew:
         return found | {"USER": "crew"}
 
     def fleet(self, *args: str, code: int = 0) -> str:
-        """What `git fleet` prints; it must end with `code`."""
-        done = subprocess.run(
-            [*FLEET, *args], cwd=self.repo.path, env=self.env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
-        return done.stdout
+        """What `git fleet` prints; it must end with `code`.
+
+        In this process, like a command of tests/cli, since a start of Python is most of what a command costs; one
+        that starts others is a process of its own.
+        """
+        if _OF_THEIR_OWN.isdisjoint(args):
+            with inside(self.repo.path, self.env):
+                ended, out, err = in_process(args)
+        else:
+            done = subprocess.run(
+                [*FLEET, *args], cwd=self.repo.path, env=self.env, capture_output=True, text=True, check=False
+            )
+            ended, out, err = done.returncode, done.stdout, done.stderr
+        assert ended == code, (args, ended, out, err)
+        return out
 
     def run(self, *args: str, code: int = 0) -> dict[str, Any]:
         """The document of a run that comes to its end by itself."""
@@ -182,6 +195,11 @@ class Crew:
         while not condition():
             assert time.monotonic() < deadline, "this does not come about"
             time.sleep(0.02)
+
+    def a_moment(self) -> None:
+        """Let so much time pass that the next Ctrl-C is not taken for an echo of the last, which has had its effect."""
+        since = time.monotonic()
+        self.until(lambda: time.monotonic() > since + ECHO_SECONDS)
 
     def alive(self) -> list[int]:
         """The processes of agents that still run (by their mark), minders left out."""
@@ -273,11 +291,29 @@ def own_environment(folder: Path) -> Iterator[None]:
     home = folder / "home"
     (home / ".run").mkdir(parents=True, mode=0o700)
     (home / ".gitconfig").write_text(GITCONFIG, encoding="utf-8")
-    inside, before = sealed(home), dict(os.environ)
-    os.environ.clear()
-    os.environ.update(inside)
-    try:
+    with inside(Path.cwd(), sealed(home)):
         yield
+
+
+@contextmanager
+def inside(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """This process in that folder, with exactly that environment, until the block ends."""
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(env)
+        with chdir(folder):
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def in_process(args: Sequence[str]) -> tuple[int, str, str]:
+    """`git fleet` with these arguments, through its funnel: exit code, standard output and standard error."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main.run(args)
+    out.flush()
+    err.flush()
+    return code, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()

@@ -74,6 +74,7 @@ def test_ctrl_c_twice_ends_the_agents_and_saves_their_work(crew: Crew) -> None:
         crew.begun("a")
         process.send_signal(2)
         crew.until(lambda: process.stderr is not None and "once more" in process.stderr.readline())
+        crew.a_moment()
         process.send_signal(2)
         lines(process)
         assert not crew.alive()
