@@ -31,10 +31,10 @@ import os, sys
 from pathlib import Path
 from git_fleet.app import commands
 from git_fleet.cli.interrupts import Interrupts
-gate, log = "trap '' TERM; echo $$ >told; exec sleep 300", Path("log")
+gate, log = "exec 2>&-; trap 'echo $$ >told' TERM; echo $$ >told; while :; do sleep 1; done", Path("log")
 with Interrupts():
     try:
-        commands.run(gate, Path(), env=os.environ, log=log, timeout_seconds=300, grace_seconds=0.5)
+        commands.run(gate, Path(), env=os.environ, log=log, timeout_seconds=300, grace_seconds=300)
     except KeyboardInterrupt:
         print("in order")
 """
@@ -117,9 +117,14 @@ def test_signals_after_the_first_do_not_cut_the_end_of_a_deaf_gate_short(
         gate = gates.next()
         assert process.stderr is not None
         process.send_signal(signal.SIGTERM)
+        assert (
+            gates.next() == gate
+        )  # it has been asked to end, so the first signal has arrived before the second is sent
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             process.send_signal(number)
             assert b"SIGQUIT" in process.stderr.readline() + process.stderr.readline()
+        assert alive(gate)  # which is waited for all the while
+        gate.kill()
         assert process.communicate(timeout=PATIENCE_SECONDS)[0] == b"in order\n"
     assert not alive(gate)
 

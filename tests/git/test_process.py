@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
 
 from git_fleet.errors import GitFailed, InvalidInput
 from git_fleet.git.process import Child, Git, failure, git_version, last_words
+from tests.support.race import until
 from tests.support.repo import Repo, make_repo
 
 
@@ -200,6 +203,13 @@ def test_a_dead_child_says_why(repo: Repo) -> None:
     assert "no-such-option" in child.error().message
 
 
+def _is_in(thread: int, name: str) -> bool:
+    """Whether that thread is in a function of this name now."""
+    return any(
+        frame.f_code.co_name == name for frame, _ in traceback.walk_stack(sys._current_frames()[thread])
+    )
+
+
 def test_an_interrupted_git_takes_its_lock_files_with_it(repo: Repo, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -211,7 +221,9 @@ def test_an_interrupted_git_takes_its_lock_files_with_it(repo: Repo, tmp_path: P
     def interrupt() -> None:
         pids.append(int(fifo.read_text()))
         assert (repo.path / ".git" / "index.lock").exists()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        main = threading.main_thread().ident or 0
+        until(lambda: _is_in(main, "communicate"))  # on a busy machine git may be ahead of who has started it
+        signal.pthread_kill(main, signal.SIGINT)
 
     watcher = threading.Thread(target=interrupt)
     watcher.start()
