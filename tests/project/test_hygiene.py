@@ -45,18 +45,22 @@ def test_tests_neither_sleep_nor_mock() -> None:
     """A test waits for a condition; the one loop that does so lives in tests/support."""
     found = [
         f"{path}:{line}: {name}"
-        for path, tree in python_files("tests")
+        for path, tree in python_files("tests", about=("sleep", "mock"))
         if path.parts[1] != "support"
         for line, name in uses(tree, {"time.sleep", "unittest.mock", "asyncio.sleep"})
     ]
-    found += [str(path) for path, tree in python_files("tests") if "unittest.mock" in _imports(tree)]
+    found += [
+        str(path)
+        for path, tree in python_files("tests", about=("mock",))
+        if "unittest.mock" in _imports(tree)
+    ]
     assert found == []
 
 
 def test_nothing_is_left_unimplemented() -> None:
     found = [
         f"{path}:{line}"
-        for path, tree in python_files("git_fleet")
+        for path, tree in python_files("git_fleet", about=("NotImplemented",))
         for line, _ in uses(tree, {"NotImplementedError", "NotImplemented"})
     ]
     assert found == []
@@ -70,7 +74,7 @@ def test_git_is_started_at_one_place() -> None:
     play = ("git_fleet/cli/demo.py", "git_fleet/cli/demo_worker.py")
     found = [
         f"{path}:{node.lineno}"
-        for path, tree in python_files("git_fleet")
+        for path, tree in python_files("git_fleet", about=("git",))
         if path.as_posix() not in ("git_fleet/git/process.py", *play)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and _starts_git(node)
@@ -83,7 +87,11 @@ def test_only_faces_and_the_door_to_git_look_at_the_environment() -> None:
     found = [
         f"{path}:{line}: {name}"
         for path, tree in python_files(
-            "git_fleet/core", "git_fleet/store", "git_fleet/views", "git_fleet/app"
+            "git_fleet/core",
+            "git_fleet/store",
+            "git_fleet/views",
+            "git_fleet/app",
+            about=("environ", "getenv", "home"),
         )
         for line, name in uses(tree, {"os.environ", "os.environb", "os.getenv", "pathlib.Path.home"})
     ]
