@@ -6,8 +6,13 @@ is odd, and tasks that met in a file though the plan did not say so.
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,7 +21,7 @@ from git_fleet.app import acting, lead
 from git_fleet.app.session import Session
 from git_fleet.core.model import Finding, Usage, Verdict
 from git_fleet.store import gatelogs
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.fleet import (
     Table,
     approved,
@@ -27,7 +32,7 @@ from tests.support.fleet import (
     proposed,
     task,
 )
-from tests.support.repo import Repo
+from tests.support.repo import Repo, make_repo
 
 HOSTILE_TITLE = '</title><script>alert("title")</script> \u202eevil\u202c 👩‍💻 \'"& שלום ' + "long " * 2000
 HOSTILE_LOG = (
@@ -120,7 +125,25 @@ class _Teller:
 
 
 def tell(repo: Repo, clock: FakeClock, *, hostile: bool = False) -> Session:
-    """Play the story in a repository; `hostile` gives some titles and logs that attack whoever shows them."""
+    """The story as it was played in a repository that has just been made, on a clock that has not moved yet; `hostile`
+    gives some titles and logs that attack whoever shows them."""
+    assert clock() == START
+    shutil.copytree(_played(hostile=hostile), repo.path, symlinks=True, dirs_exist_ok=True)
+    repo.run_git("update-index", "-q", "--refresh")
+    clock.advance(60 * MINUTES)
+    return open_fleet(repo, "lead", clock)
+
+
+@functools.cache
+def _played(*, hostile: bool) -> Path:
+    """The story played once, to be copied: it has hundreds of writes."""
+    folder = Path(tempfile.mkdtemp(prefix="git-fleet-story-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with _play(make_repo(folder / "repo"), FakeClock(), hostile=hostile):
+        return folder / "repo"
+
+
+def _play(repo: Repo, clock: FakeClock, *, hostile: bool) -> Session:
     repo.commit("A shop", {"src/routes.py": _ROUTES, "web/style.css": "body {}\n", "README.md": "# Shop\n"})
     session = open_fleet(repo, "lead", clock)
     approved(session, *_tasks(hostile=hostile), plan="shop", title="Rebuild the shop")
