@@ -118,11 +118,11 @@ def _assert_each_once(place: Path, held: list[Held], tasks: int, clock: FakeCloc
 
 
 def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: FakeClock) -> None:
-    _run_crowd(repo, clock, workers=8, tasks=40, overlapping=24)
+    _run_crowd(repo, clock, workers=8, tasks=24, overlapping=16)
 
 
 def test_clones_take_turns(tmp_path: Path, clock: FakeClock) -> None:
-    _run_clones(tmp_path, clock, clones=3, workers=6, tasks=9, overlapping=8)
+    _run_clones(tmp_path, clock, clones=3, workers=5, tasks=7, overlapping=6)
 
 
 @pytest.mark.slow
