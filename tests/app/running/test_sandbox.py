@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,7 @@ import pytest
 
 from tests.project.source import ROOT
 from tests.support.fleet import task
-from tests.support.repo import Repo
-from tests.support.runs import ACTS, Crew, lines
+from tests.support.runs import ACTS, Crew, lines, own_environment
 
 PROBE = ("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "true")
 TRIES = """
@@ -51,14 +51,16 @@ def wrap() -> str:
 
 
 @pytest.fixture
-def crew(repo: Repo, tmp_path: Path) -> Iterator[Crew]:
-    if any(place.is_relative_to("/dev") for place in (tmp_path, ROOT)):
+def crew() -> Iterator[Crew]:
+    """One in a folder of its own: other tests may work below /dev, and the sandbox has another /dev."""
+    if ROOT.is_relative_to("/dev"):
         pytest.skip("its agents see another /dev")
-    signs = tmp_path / "box"  # where agents of tests leave signs
-    line = wrap().replace('"$@"', f'--bind "{signs}" "{signs}" "$@"')
-    made = Crew(repo, tmp_path, worker=f"retries = 0\n{line}")
-    yield made
-    made.end_agents()
+    with tempfile.TemporaryDirectory(prefix="git-fleet-sandbox-") as name, own_environment(Path(name)):
+        signs = Path(name, "box")  # where agents of tests leave signs
+        line = wrap().replace('"$@"', f'--bind "{signs}" "{signs}" "$@"')
+        made = Crew.made(Path(name), worker=f"retries = 0\n{line}")
+        yield made
+        made.end_agents()
 
 
 def test_agents_in_it_commit_are_refused_by_hooks_and_hand_in(crew: Crew) -> None:
