@@ -54,7 +54,9 @@ def moved(session: Session, ref: str, old: Oid, new: Oid, worktree: Path | None)
     if not isinstance(session.store.refs, SharedRefs) or _here(session, ref) != old:
         return
     if worktree is not None:
-        _file(session).write_text(f"{ref} {old} {new} {worktree}", encoding="utf-8", errors="surrogateescape")
+        writing = _file(session).with_suffix(".new")
+        writing.write_text(f"{ref} {old} {new} {worktree}", encoding="utf-8", errors="surrogateescape")
+        writing.replace(_file(session))
     with (
         suppress(LostRace),
         Refs(session.repo, durable=True) as refs,
