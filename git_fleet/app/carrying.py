@@ -166,20 +166,21 @@ def have(session: Session, record: TaskRecord) -> None:
     """Have here what was saved last of a task's work where the next claim goes on from it, as far as the server has
     it. Raises Unreachable."""
     saved, refs = record.state.salvaged, _shared(session)
-    if saved is not None and refs is not None and not refs.offline and not _has(session, saved):
+    if saved is not None and refs is not None and not refs.offline and not has(session, saved):
         bring(session, record.id.plan)
 
 
 def is_here(session: Session, plan: str, record: TaskRecord) -> bool:
     """Whether the commit that a claim starts from is at hand, asked of the server if need be."""
     claim = record.state.claim
-    if claim is None or claim.start is None or _has(session, claim.start):
+    if claim is None or claim.start is None or has(session, claim.start):
         return True
     bring(session, plan)
-    return _has(session, claim.start)
+    return has(session, claim.start)
 
 
-def _has(session: Session, commit: Oid) -> bool:
+def has(session: Session, commit: Oid) -> bool:
+    """Whether the commit is here."""
     return next(session.store.objects.read_many([commit])) is not None
 
 

@@ -161,13 +161,16 @@ def choose(
 ) -> Place:
     """Branch, worktree and start of the next claim of `record`.
 
-    Work goes on from what was saved last, else from the last proposal, else from the base. Raises InvalidInput for names that cannot be used, and when the base does not exist.
+    Work goes on from what was saved last, else from the last proposal, else from the base. What was saved in a clone
+    that has not carried it to the server stays there. Raises InvalidInput for names that cannot be used, and when the
+    base does not exist.
     """
     base = base_commit(session, snapshot, record.id)
     state = record.state
     proposals.have(session.store, [record])
     carrying.have(session, record)
-    kept = rescued.commit or state.salvaged or (state.proposal.commit if state.proposal else None)
+    ways = (rescued.commit, state.salvaged, state.proposal.commit if state.proposal else None)
+    kept = next((commit for commit in ways if commit and carrying.has(session, commit)), None)
     merge = kept is not None and rework.wants_main(state, saved=rescued.commit is not None)
     reused = _reusable(session, record, config, kept)
     if reused is not None and state.claim is not None:

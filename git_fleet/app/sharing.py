@@ -172,6 +172,10 @@ def not_offline(store: Store, record: TaskRecord) -> Unreachable | None:
         return needed(f"taking {record.id} over")
     if refs is not None and names.task_log(record.id) in refs.waiting():
         return needed(f"claiming {record.id} again")
+    state = record.state
+    ways = [it for it in (state.salvaged, state.proposal.commit if state.proposal else None) if it]
+    if refs is not None and ways and None in store.objects.read_many(ways):
+        return needed(f"going on with {record.id}")
     return None
 
 

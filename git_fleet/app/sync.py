@@ -10,6 +10,7 @@ from __future__ import annotations
 from git_fleet.app import carrying, homing, placing
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.model import TaskState
 from git_fleet.core.ready import first_obstacle
 from git_fleet.core.results import Settled, Synced
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -54,10 +55,11 @@ def _settle(session: Session, refs: SharedRefs, task: TaskId | None, claim: Oid)
                 refs.unmark(task, claim)  # a sync before this one was cut short
                 return Settled(task, won=True)
             return _lost(session, refs, task, claim, "somebody else was first")
+        mine = tasks.state_at(session.store, refs.waiting()[ref])
         with refs.ignoring(ref):
             snapshot = session.snapshot()
             record = snapshot.record(task)
-            why = _hindrance(session, snapshot, record, claim)
+            why = _taken(refs, task, mine) or _hindrance(session, snapshot, record, claim)
         if why:
             return _lost(session, refs, task, claim, why)
         try:
@@ -69,6 +71,14 @@ def _settle(session: Session, refs: SharedRefs, task: TaskId | None, claim: Oid)
         refs.unmark(task, claim)
         return Settled(task, won=True)
     raise Busy("others are faster again and again", hint="git fleet sync")
+
+
+def _taken(refs: SharedRefs, task: TaskId, mine: TaskState) -> str:
+    """Why what was handed in offline cannot be told: its number was not known to be taken."""
+    proposal = mine.proposal
+    if proposal is None or refs.get(names.proposal(task, proposal.number)) == proposal.oid:
+        return ""
+    return f"there is another proposal {proposal.number} of it"
 
 
 def _hindrance(session: Session, snapshot: Snapshot, record: TaskRecord | None, claim: Oid) -> str:

@@ -14,7 +14,7 @@ from git_fleet.app.sync import sync
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, Refused, StaleClaim, Unreachable
 from git_fleet.git.refs import Update
-from git_fleet.store import names
+from git_fleet.store import names, proposals
 from git_fleet.store.shared import SharedRefs
 from tests.support import servers
 from tests.support.breaking import before_write, die, killed
@@ -27,6 +27,7 @@ from tests.support.fleet import (
     handed_in,
     on_task,
     open_fleet,
+    proposed,
     task,
     task_id,
     working_on,
@@ -175,6 +176,50 @@ def test_what_a_loser_handed_in_is_kept_too(world: World) -> None:
     assert_reachable(world.one, b"mine\n")
     assert world.one.refs("refs/fleet/proposal") == {}
     assert Repo(world.server).refs("refs/fleet/proposal") == {}
+
+
+def test_what_was_handed_in_offline_under_a_number_that_is_taken_is_not_told(world: World) -> None:
+    claimed(world.there, "c")
+    proposals.add(  # and then they died
+        world.there.store,
+        task_id("c"),
+        commit=commit_on(world.there, world.two.rev("main"), {"c/theirs": "theirs\n"}),
+        worker="w2",
+        result="",
+        artifacts={},
+        at=world.clock(),
+    )
+    work.release(world.there, "c")
+    world.here.snapshot()
+    servers.cut_off(world.one)
+    world.claim_offline("c")
+    handed_in(world.here, "c", {"c/mine": "mine\n"})
+    servers.reconnect(world.one)
+    (lost,) = sync(world.here).settled
+    assert (lost.won, lost.reason) == (False, "there is another proposal 1 of it")
+    assert_reachable(world.one, b"mine\n")
+    assert world.there.snapshot().tasks[task_id("c")].state.state is State.PENDING
+    assert world.one.refs("refs/fleet/task", "refs/fleet/proposal", "refs/fleet/offline") == {}
+
+
+def test_what_another_clone_has_saved_and_not_carried_stays_there(world: World) -> None:
+    path = working_on(world.there, "c")
+    Repo(path).commit("Theirs", {"c/theirs": "theirs\n"})
+    work.release(world.there, "c")
+    assert world.there.snapshot().tasks[task_id("c")].state.salvaged is not None
+    mine = working_on(world.here, "c")
+    assert Repo(mine).rev("HEAD") == world.one.rev("main")
+    assert_reachable(world.two, b"theirs\n")
+
+
+def test_offline_nothing_is_gone_on_with_that_the_server_alone_has(world: World) -> None:
+    claimed(world.there, "c")
+    proposed(world.there, "c")
+    on_task(world.there, "reject", "c", reason="no")
+    world.here.snapshot()
+    with pytest.raises(Unreachable, match="going on with p/c needs the remote"):
+        world.claim_offline("c")
+    assert world.one.refs("refs/fleet/offline", "refs/fleet/task") == {}
 
 
 def test_a_sync_that_was_cut_short_is_finished_by_the_next(world: World) -> None:
