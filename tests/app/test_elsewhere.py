@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from git_fleet.errors import Held, InvalidInput
 from git_fleet.store import evidence, log
 from tests.app.test_publishing import fates
 from tests.support import gh
+from tests.support.breaking import before_write, die, killed
 from tests.support.clones import CONFIG, make_clone
 from tests.support.dying import killed_at_every_step
 from tests.support.fleet import (
@@ -330,6 +332,30 @@ def test_killed_at_any_step_it_is_gone_on_with(
     assert (state(session, "a").landed, repo.rev("main"), repo.status()) == (commit, commit, [])
     assert evidence.read(session.store, commit) is not None
     assert lead.show(session).intent_open is False
+
+
+@pytest.mark.slow
+def test_killed_before_any_write_where_that_server_decides_it_is_gone_on_with(
+    repo: Repo, server: Repo, tmp_path: Path, forge: StandIn
+) -> None:
+    repo.commit("Share it", {"fleet.toml": CONFIG})
+    repo.run_git("push", "-q", "origin", "main")
+    with open_fleet(repo) as session:
+        approved(session, task("a"))
+        claimed(session, "a")
+        proposed(session, "a")
+        publish(session, Wanted(), lambda _: None)
+    commit = at_the_forge(make_clone(tmp_path / "there", server.path), forge, squashed)
+    pushes = 0
+    while killed(partial(before_write, pushes + 1, die, {"push"}), _sync, repo.path):
+        pushes += 1
+        assert (server.rev("main"), repo.status()) == (commit, [])
+    with open_fleet(repo) as session:
+        assert (state(session, "a").state, state(session, "a").landed) == (State.INTEGRATED, commit)
+        assert evidence.read(session.store, commit) is not None
+        assert not lead.show(session).intent_open
+    assert pushes >= 2
+    assert (repo.rev("main"), repo.status()) == (commit, [])
 
 
 @pytest.mark.usefixtures("session")

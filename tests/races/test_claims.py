@@ -135,35 +135,48 @@ def test_sixteen_processes_claim_two_hundred_tasks(repo: Repo, clock: FakeClock)
     _run_crowd(repo, clock, workers=16, tasks=200, overlapping=80)
 
 
-def _revision(number: int) -> list[Table]:
+def _revision(number: int, groups: int) -> list[Table]:
     """The plan after so many approvals: each adds a task beside every file there is."""
     return [
         task(f"t{group}-{turn}", files=[f"shared/{group}"])
-        for group in range(6)
+        for group in range(groups)
         for turn in range(1 + number)
     ]
 
 
-def _approve_more_and_more(number: int, place: Path, clock: FakeClock) -> list[Held]:
+def _approve_more_and_more(number: int, places: list[Path], groups: int, clock: FakeClock) -> list[Held]:
     """The first process approves revisions and a second plan on the same files; then all work."""
     if number == 0:
-        with open_fleet(place, "person", clock) as session:
+        with open_fleet(places[0], "person", clock) as session:
             for revision in (1, 2):
-                saved(session, *_revision(revision))
+                saved(session, *_revision(revision, groups))
                 approve.approve(session, "p")
-                other = [task(f"q{group}", files=[f"shared/{group}"]) for group in range(3 * revision)]
+                some = range(groups * revision // 2)
+                other = [task(f"q{group}", files=[f"shared/{group}"]) for group in some]
                 saved(session, *other, plan="q")
                 approve.approve(session, "q")
-    return _work_through(number, [place], clock)
+    return _work_through(number, places, clock)
+
+
+def _check_approvals(places: list[Path], clock: FakeClock, *, workers: int, groups: int) -> None:
+    with open_fleet(places[-1], "person", clock) as session:
+        approved(session, *_revision(0, groups))
+    found = values(race(workers, _approve_more_and_more, places, groups, clock))
+    owners = [[*(f"p/t{group}-{turn}" for turn in range(3)), f"q/q{group}"] for group in range(groups)]
+    assert_taking_turns([each for held in found for each in held], pairs_among(owners))
+    with open_fleet(places[-1], "person", clock) as session:
+        assert {record.state.state for record in session.snapshot().tasks.values()} == {State.CANCELLED}
+        assert_logs_are_legal(session, same_plans=False)
 
 
 def test_plans_approved_in_the_middle_let_no_two_claims_overlap(repo: Repo, clock: FakeClock) -> None:
     repo.commit("Set up", {"fleet.toml": GENEROUS})
-    with open_fleet(repo, "person", clock) as session:
-        approved(session, *_revision(0))
-    held = [each for found in values(race(6, _approve_more_and_more, repo.path, clock)) for each in found]
-    groups = [[*(f"p/t{group}-{turn}" for turn in range(3)), f"q/q{group}"] for group in range(6)]
-    assert_taking_turns(held, pairs_among(groups))
-    with open_fleet(repo, "person", clock) as session:
-        assert_logs_are_legal(session, same_plans=False)
-        assert {record.state.state for record in session.snapshot().tasks.values()} == {State.CANCELLED}
+    _check_approvals([repo.path], clock, workers=6, groups=6)
+
+
+@pytest.mark.slow
+def test_plans_approved_in_the_middle_let_no_two_claims_of_clones_overlap(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    _, repos = make_clones(tmp_path, config=f'{GENEROUS}remote = "origin"\n')
+    _check_approvals([repo.path for repo in repos], clock, workers=4, groups=2)
