@@ -89,10 +89,10 @@ def tell(session: Session) -> tuple[str, ...]:
         return ()
     refs.refresh()
     told = []
-    offline = refs.read(names.OFFLINE)
+    unsettled = refs.unsettled()
     for ref in refs.waiting():
         task = names.task_of(ref)
-        if task is None or names.offline(task) not in offline:
+        if task not in unsettled:
             with suppress(LostRace):
                 refs.tell(ref)
                 told.append(ref)

@@ -254,8 +254,11 @@ class SharedRefs(Refs):
 
     def unsettled(self) -> frozenset[TaskId]:
         """The tasks that were claimed while the remote could not be reached: what concerns them waits for `git fleet
-        sync`."""
-        return frozenset(task for mark in super().read(names.OFFLINE) if (task := names.task_of(mark)))
+        sync`. Not those whose claim was never made, or has lost: these are the remote's."""
+        self._view()
+        marked = {names.task_of(mark): claim for mark, claim in super().read(names.OFFLINE).items()}
+        logs = {task: self._here.get(names.task_log(task)) for task in marked if task}
+        return frozenset(task for task, log in logs.items() if log and self._contains(log, marked[task]))
 
     def _stay_here(self, updates: Sequence[Update]) -> bool:
         """Whether changes of these refs wait for `git fleet sync`. Raises Refused when some do, and others cannot."""

@@ -146,6 +146,27 @@ def test_an_offline_claim_that_was_cut_short_is_made_by_the_next(world: World) -
     assert [entry.event.name for entry in events] == ["claim", "release"]
 
 
+def test_after_an_offline_claim_that_was_never_made_the_server_is_asked(world: World) -> None:
+    def claim_it() -> None:
+        world.claim_offline("c")
+
+    assert killed(partial(before_write, 3, die), claim_it)
+    claimed(world.here, "c")
+    assert world.there.snapshot().tasks[task_id("c")].state.state is State.CLAIMED
+    assert [one.won for one in sync(world.here).settled] == [False]
+    assert world.there.snapshot().tasks[task_id("c")].state.state is State.CLAIMED
+
+
+def test_what_an_offline_claim_has_lost_is_the_servers_before_it_is_settled(world: World) -> None:
+    world.claim_offline("b")
+    claimed(world.there, "b")
+    proposed(world.there, "b")
+    world.here.snapshot()
+    work.reject(world.here, "b", ("no",))
+    assert world.there.snapshot().tasks[task_id("b")].state.state is State.REWORK
+    assert [one.won for one in sync(world.here).settled] == [False]
+
+
 def test_what_was_claimed_offline_does_not_land_before_it_is_settled(world: World) -> None:
     world.claim_offline("c")
     handed_in(world.here, "c")
