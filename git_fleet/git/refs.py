@@ -303,7 +303,7 @@ class Refs:
             # It had not got all its locks, so it wrote nothing: whatever differs is someone else's.
             lost = next((update for update in batch if now.get(update.ref, ABSENT) != update.old), None)
             if lost is not None:
-                raise _lost(lost, now)
+                raise lost_race(lost, now.get(lost.ref, ABSENT))
             return False
         # It held every lock and every old value was right, so whatever differs came from it, or after it.
         changing = [update for update in batch if update.changes]
@@ -373,11 +373,11 @@ class Refs:
                 raise NeedsPerson(f"{ref} is a symbolic ref to {target}", hint=f"name {target} instead")
 
 
-def _lost(update: Update, now: Mapping[str, Oid]) -> LostRace:
-    found = now.get(update.ref, ABSENT)
+def lost_race(update: Update, now: Value) -> LostRace:
+    """The error for a change that somebody was faster with; the ref is at `now`. Held when it was to be new, else Stale."""
     if update.old is ABSENT:
-        return Held(f"{update.ref} must not exist yet, but is {found}", hint="git fleet status")
-    return Stale(f"{update.ref} was expected at {update.old}, but is {found}", hint="git fleet status")
+        return Held(f"{update.ref} must not exist yet, but is {now}", hint="git fleet status")
+    return Stale(f"{update.ref} was expected at {update.old}, but is {now}", hint="git fleet status")
 
 
 def _cut(refusal: _Refusal, moved: Sequence[str], unmoved: Sequence[str]) -> GitFailed:

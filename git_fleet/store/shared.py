@@ -18,9 +18,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.errors import GitFailed, Held, LostRace, Refused, Stale, Unreachable
+from git_fleet.errors import GitFailed, LostRace, Refused, Unreachable
 from git_fleet.git.along import Along
-from git_fleet.git.refs import ABSENT, Refs, Update, Value
+from git_fleet.git.refs import ABSENT, Refs, Update, Value, lost_race
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
 from git_fleet.store import names
@@ -326,7 +326,7 @@ class SharedRefs(Refs):
         view = self._view()
         for update in updates:
             if view.get(update.ref, self._fallback(update.ref)) != update.old:
-                raise _lost(update, view.get(update.ref, ABSENT))
+                raise lost_race(update, view.get(update.ref, ABSENT))
 
     def _fallback(self, ref: str) -> Value:
         return super().read(ref).get(ref, ABSENT) if ref in self.mirror.bases else ABSENT
@@ -392,11 +392,5 @@ class SharedRefs(Refs):
                 hint="git fleet doctor",
             )
         if lost is not None:
-            raise _lost(lost, there.get(lost.ref, ABSENT))
+            raise lost_race(lost, there.get(lost.ref, ABSENT))
         return False
-
-
-def _lost(update: Update, now: Value) -> LostRace:
-    if update.old is ABSENT:
-        return Held(f"{update.ref} must not exist yet, but is {now}", hint="git fleet status")
-    return Stale(f"{update.ref} was expected at {update.old}, but is {now}", hint="git fleet status")
