@@ -19,6 +19,7 @@ from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.git import upstream, worktrees
 from git_fleet.git.contents import listing
 from git_fleet.store import names
+from git_fleet.store.shared import SharedRefs
 from git_fleet.store.worktree import Placement
 
 NEW_PLAN = "git fleet plan import FILE, or git fleet plan new NAME"
@@ -60,7 +61,9 @@ def steps(
 
 def publish(session: Session, base: str) -> str:
     """What publishes the branch: to where it is pushed, else to the only remote, or the one called origin.
-    "" where there is no remote."""
+    "" where there is no remote, and where one decides: it has the branch already."""
+    if isinstance(session.store.refs, SharedRefs):
+        return ""
     remote = upstream.remote_for(session.repo, base)
     return f"git push {shlex.quote(remote)} {shlex.quote(base)}" if remote else ""
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from git_fleet import oneline
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, install, integrate, sharing, status, work
+from git_fleet.app import advice, handin, install, integrate, sharing, status, work
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, Refused, StaleClaim, Unreachable
@@ -77,6 +77,7 @@ def test_a_task_goes_through_its_life_in_two_clones(world: tuple[Repo, Session, 
     handed_in(other, "a")
     assert pushes(other) - before == 2  # the proposal, then its event
     assert land(one) == ["a"]
+    assert advice.publish(one, "main") == ""  # the server has it already
     assert states(other) == {"a": State.INTEGRATED, "b": State.PENDING}
     assert server.files("main")["a/new"].content == b"new\n"
     assert evidence.read(other.store, server.rev("main")) is not None
