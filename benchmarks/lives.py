@@ -51,7 +51,7 @@ def _life(session: Session, objects: Objects, task: TaskId, head: Oid) -> Iterat
     now, worker = session.now(), f"w{hash(task) % 24}"
     branch = f"feature/{task.task}-change"
     claim = Claim(
-        worker, None, now, lease.expiry(now, 3600), 1, branch, f"/home/ann/app-{branch}", "host", head, head
+        worker, None, now, lease.expiry(now, 3600), 1, branch, f"/srv/app-{branch}", "host", head, head
     )
     record = TaskRecord(Task(task, f"Change {task.task}", "change"), None, PENDING)
     record = _event(objects, record, "claim", session, worker, {"claim": claim})

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from git_fleet import oneline
-from git_fleet.app import claim as claiming
 from git_fleet.app import advice, handin, install, integrate, sharing, status, work
+from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, Refused, StaleClaim, Unreachable

@@ -306,6 +306,16 @@ def test_the_walk_of_readme_goes_as_it_says(tmp_path: Path) -> None:
     assert sorted(path.name for path in empty.iterdir()) == ["app", "walk.md"]
 
 
+def test_two_clones_of_readme_share_a_task(tmp_path: Path) -> None:
+    script, *_ = blocks(section("More than one machine"), "sh")
+    said = _shell(script, tmp_path)
+    assert "bob has it" in said
+    assert "1/1 done" in said
+    server, ann = Repo(tmp_path / "team.git"), Repo(tmp_path / "ann")
+    assert server.files("HEAD")["hello"].content == b"Hello\n"
+    assert ann.rev("HEAD") == server.rev("HEAD")
+
+
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_the_worker_of_readme_works(repo: Repo, tmp_path: Path) -> None:
     (script,) = blocks(section("Workers"), "bash")

@@ -195,5 +195,6 @@ def hand_over(session: Session, words: Sequence[str], *, given: str = "", folder
         line.strip() for line in clean(done.stderr.decode("utf-8", "replace")).splitlines() if line.strip()
     ]
     if done.returncode:
-        raise NeedsPerson(f"{words[0]} refused: {said[-1] if said else f'exit code {done.returncode}'}")
+        why = [line for line in said if not line.startswith("hint:")]
+        raise NeedsPerson(f"{words[0]} refused: {why[-1] if why else f'exit code {done.returncode}'}")
     return clean(done.stdout.decode("utf-8", "replace"))
