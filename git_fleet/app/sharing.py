@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -23,6 +24,8 @@ from git_fleet.store.mirror import REMOTE_FILE
 from git_fleet.store.shared import SharedRefs
 
 _HOUR = 3600.0  # seconds
+_OPEN_FOR = "open-for"
+"""In `<common dir>/fleet/`: the plans' logs that the file `open` was made for."""
 _MAY_NAME_ONE = re.compile(rb"^[ \t]*[\"']?(remote|main)\b", re.MULTILINE)
 
 
@@ -71,7 +74,6 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
     refs = store.refs
     if not isinstance(refs, SharedRefs):
         return
-    before = refs.read(names.PLAN_LOGS)
     try:
         refs.refresh(max_age_seconds)
     except Unreachable as error:
@@ -81,9 +83,24 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
         refs.trouble = error
     if refs.trouble is not None:
         warn(f"{refs.trouble.message}; what is shown is {_ago(refs.mirror.age_seconds())} old")
-    if refs.read(names.PLAN_LOGS) != before:
-        with suppress(FleetError):  # a plan that cannot be read: whoever reads the fleet next says so
-            plans.refresh_open_file(store)
+    _tell_hooks(store)
+
+
+def _tell_hooks(store: Store) -> None:
+    """Bring the file along by which hooks know the open plans, if these have moved since that was done last: in this
+    process or in another, which may have died before it."""
+    made_for = store.repo.fleet_dir / _OPEN_FOR
+    logs = "".join(f"{oid} {ref}\n" for ref, oid in store.refs.read(names.PLAN_LOGS).items())
+    with suppress(FileNotFoundError):
+        if made_for.read_text(encoding="utf-8") == logs:
+            return
+    with suppress(
+        FleetError, OSError
+    ):  # a plan that cannot be read, say: whoever reads the fleet next says so
+        plans.refresh_open_file(store)
+        writing = made_for.with_suffix(f".{os.getpid()}")
+        writing.write_text(logs, encoding="utf-8")
+        writing.replace(made_for)
 
 
 def pushed(store: Store) -> int:
