@@ -267,7 +267,9 @@ def _history(session: Session, base: str) -> Iterator[frozenset[str]]:
 
 def checkout_bytes(session: Session, base: str) -> int:
     """How much disk one worktree of `base` takes, by the sizes of its files."""
-    lines = session.repo.git().paths("ls-tree", "-r", "-l", "-z", names.branch(base))
+    lines = session.repo.git().paths(
+        "ls-tree", "-r", "-l", "-z", session.store.refs.named(names.branch(base))
+    )
     sizes = (line.partition("\t")[0].split()[-1] for line in lines)
     return sum(int(size) for size in sizes if size.isdigit())
 

@@ -188,7 +188,9 @@ def _free(session: Session, plan_id: str) -> None:
 def _tracked(session: Session, base: str) -> dict[str, int]:
     """The tracked files of a branch and their bytes (0 for what is none, such as a submodule)."""
     found: dict[str, int] = {}
-    for entry in session.repo.git().paths("ls-tree", "-r", "-l", "-z", names.branch(base)):
+    for entry in session.repo.git().paths(
+        "ls-tree", "-r", "-l", "-z", session.store.refs.named(names.branch(base))
+    ):
         about, _, path = entry.partition("\t")
         size = about.split()[-1]
         found[path] = int(size) if size.isdigit() else 0

@@ -164,9 +164,8 @@ def _gates(session: Session, record: TaskRecord) -> list[str]:
 
 def _forged(session: Session, base: str, commit: Oid) -> str:
     """Why this must not be merged as it is: a commit of a worker's says of itself what only an integration may."""
-    out = (
-        session.repo.git().run("log", "-z", "--format=%H%n%B", commit, "--not", names.branch(base), "--").out
-    )
+    known = session.store.refs.named(names.branch(base))
+    out = session.repo.git().run("log", "-z", "--format=%H%n%B", commit, "--not", known, "--").out
     for entry in out.split(b"\0"):
         at, _, message = entry.decode("utf-8", "surrogateescape").partition("\n")
         if read_stamp(message) is not None or read_revert(message) is not None:

@@ -9,15 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from git_fleet import oneline
-from git_fleet.app import advice, handin, install, integrate, sharing, status, work
+from git_fleet.app import advice, doctor, handin, install, integrate, publishing, sharing, status, work
 from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
+from git_fleet.core.pulls import Fate
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, Refused, StaleClaim, Unreachable
 from git_fleet.git.watching import RefWatch
 from git_fleet.store import evidence, names
 from git_fleet.store.shared import SharedRefs
-from tests.support import servers
+from tests.support import gh, servers
 from tests.support.clock import FakeClock
 from tests.support.clones import CONFIG, make_clones
 from tests.support.fleet import (
@@ -161,6 +162,20 @@ def test_hooks_know_the_plans_and_claims_of_others(world: tuple[Repo, Session, S
     clone.commit("Nobody minds")
 
 
+def test_hooks_learn_of_a_plan_that_another_command_was_the_first_to_see(
+    world: tuple[Repo, Session, Session],
+) -> None:
+    _, one, other = world
+    install.install(one.repo)
+    approved(other, task("a"))
+    one.store.refs.refresh()  # and then it dies
+    clone = Repo(one.repo.common_dir.parent)
+    with open_fleet(clone, "w1", host="one") as again:
+        again.snapshot()
+    refused = clone.try_git("commit", "--allow-empty", "-m", "On main")
+    assert b"only its lead moves this branch" in refused.stderr
+
+
 def test_rework_goes_on_in_another_clone_from_what_was_handed_in(
     world: tuple[Repo, Session, Session],
 ) -> None:
@@ -264,10 +279,26 @@ def test_a_checkout_that_lags_behind_catches_up(world: tuple[Repo, Session, Sess
     assert land(one, "a") == ["a"]
     clone = Repo(other.repo.common_dir.parent)
     assert not (clone.path / "a/new").exists()
+    assert {one.code for one in doctor.doctor(other, fix=False).problems} == {"hooks-missing"}
     assert land(other, "b") == ["b"]
     assert (clone.path / "a/new").exists()
     assert clone.rev("main") == server.rev("main")
     assert clone.status() == []
+
+
+def test_a_branch_that_knows_more_of_main_than_main_here_is_published(
+    world: tuple[Repo, Session, Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, one, other = world
+    approved(one, task("a"), task("b", needs=["a"]))
+    claimed(one, "a")
+    proposed(one, "a")
+    assert land(one) == ["a"]
+    claimed(other, "b")
+    proposed(other, "b")
+    gh.without(monkeypatch, tmp_path / "bin")
+    found = publishing.publish(other, publishing.Wanted(), lambda _: None)
+    assert [pull.fate for pull in found.pulls] == [Fate.TO_OPEN], found
 
 
 def test_cut_off_reading_says_how_old_it_is_and_nothing_is_decided(

@@ -120,7 +120,14 @@ def _stamped(session: Session, snapshot: Snapshot, base: str) -> dict[Oid | None
     known = contents.existing_commits(session.repo.common_dir, began)
     out = (
         session.repo.git()
-        .run("log", "-z", "--format=%H%n%B", names.branch(base), *(f"^{oid}" for oid in known), ok=(0, 128))
+        .run(
+            "log",
+            "-z",
+            "--format=%H%n%B",
+            session.store.refs.named(names.branch(base)),
+            *(f"^{oid}" for oid in known),
+            ok=(0, 128),
+        )
         .out
     )
     found: dict[Oid | None, Oid] = {}
@@ -136,7 +143,7 @@ def _absent(session: Session, commits: Iterable[Oid], base: str) -> frozenset[Oi
     """Those of `commits` that `base` does not contain. Two processes, however many there are."""
     wanted = list(commits)
     there = contents.existing_commits(session.repo.common_dir, wanted)
-    asked = "".join(f"{oid}\n" for oid in there) + f"^{names.branch(base)}\n"
+    asked = "".join(f"{oid}\n" for oid in there) + f"^{session.store.refs.named(names.branch(base))}\n"
     listed = session.repo.git().text("rev-list", "--stdin", input=asked.encode()).split() if there else []
     return frozenset(wanted) - (frozenset(there) - frozenset(map(Oid, listed)))
 
