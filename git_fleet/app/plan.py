@@ -233,7 +233,7 @@ def check_text(session: Session, plan: Plan, workers: int | None = None) -> Plan
     """The same of one revision. Raises InvalidInput when there is no such base."""
     _base_commit(session, plan)
     git = session.repo.git()
-    base = names.branch(plan.base)
+    base = session.store.refs.named(names.branch(plan.base))
     tracked = git.paths("ls-tree", "-r", "-z", "--name-only", base)
     return checking.check_plan(
         plan,
