@@ -15,6 +15,7 @@ from git_fleet.git.objects import Objects, open_objects
 from git_fleet.git.process import Git
 from git_fleet.git.repository import discover
 from tests.git.histories import Graph, graphs, write_graph
+from tests.support.examples import many
 from tests.support.repo import Repo, make_repo
 
 
@@ -176,7 +177,7 @@ def test_own_commits_and_bases_are_those_git_finds(scratch: Repo, graph: Graph, 
 
 @pytest.mark.slow
 @given(graphs, few)
-@settings(max_examples=1500)
+@settings(max_examples=many(1500))
 def test_own_commits_and_bases_are_those_git_finds_at_length(
     scratch: Repo, graph: Graph, picked: list[int]
 ) -> None:

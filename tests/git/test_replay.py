@@ -15,6 +15,7 @@ from git_fleet.git.process import Git
 from git_fleet.git.replay import CommitSettings, Merge, commit_settings, commit_tree, merge, merge_from
 from git_fleet.git.repository import discover
 from tests.git.histories import History, by_hand, histories, write
+from tests.support.examples import many
 from tests.support.repo import Content, Repo, make_repo
 
 AUTHOR = Signature("Ädä", "ada@example.invalid", 1_000_000_000, -210)
@@ -296,7 +297,7 @@ def test_markers_that_git_stages_as_clean_are_a_conflict(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=many(500))
 @given(history=histories)
 def test_replaying_equals_squashing_on_many_histories(scratch: Bench, history: History) -> None:
     _compare(scratch, history)

@@ -18,6 +18,7 @@ from git_fleet.git.replay import merge
 from git_fleet.git.repository import discover
 from git_fleet.git.splice import Comparing, Footprint, Splicer
 from tests.git.histories import History, by_hand, gentle_histories, histories, write
+from tests.support.examples import many
 from tests.support.repo import Repo, make_repo
 
 WHO = Signature("Lead", "lead@example.invalid", 1_700_000_000)
@@ -298,7 +299,7 @@ def test_splicing_merging_and_squashing_agree_where_little_is_deleted(scratch: R
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=many(300))
 @given(st.one_of(histories, gentle_histories))
 def test_splicing_merging_and_squashing_agree_at_length(scratch: Repo, history: History) -> None:
     check(scratch, history)

@@ -24,6 +24,7 @@ from git_fleet.app.session import Session
 from git_fleet.errors import AnswerIsNo, FleetError, LostRace
 from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
+from tests.support.examples import many
 from tests.support.fleet import approved, claimed, on_task, open_fleet, proposed, saved, task
 from tests.support.race import Done, Outcome
 from tests.support.repo import make_repo
@@ -165,6 +166,6 @@ def test_two_commands_end_in_one_of_two_orders(world: Path, one: str, other: str
 
 @pytest.mark.slow
 @given(one=ANY, other=ANY)
-@settings(max_examples=60, suppress_health_check=NO_CHECK)
+@settings(max_examples=many(60), suppress_health_check=NO_CHECK)
 def test_many_pairs_of_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:
     _check(world, one, other)

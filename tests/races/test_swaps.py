@@ -57,4 +57,4 @@ def test_no_swap_is_lost_beside_pack_refs(repo: Repo, persistent: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_swap_is_lost_in_a_long_race(repo: Repo, persistent: bool) -> None:
-    _race_for(repo, persistent, rounds=200)
+    _race_for(repo, persistent, rounds=120)
