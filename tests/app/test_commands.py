@@ -82,14 +82,14 @@ def test_it_runs_in_its_folder_with_nothing_on_standard_input(tmp_path: Path) ->
 
 def test_what_runs_out_of_time_gets_a_last_word(tmp_path: Path) -> None:
     code = LINGER.format("signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended politely'))")
-    found = run(python(code), tmp_path, timeout=0.4)
+    found = run(python(code), tmp_path, timeout=2.0)
     assert (found.end, found.code) == (End.OUT_OF_TIME, None)
     assert found.tail == "ready\nended politely"
 
 
 def test_what_ignores_term_is_killed_with_all_its_children(tmp_path: Path, no_survivors: list[int]) -> None:
     fork = "signal.signal(signal.SIGTERM, signal.SIG_IGN); [os.fork() for _ in range(2)]; print(os.getpid(), flush=True)"
-    found = run(python(LINGER.format(fork)), tmp_path, timeout=0.4, grace=0.1)
+    found = run(python(LINGER.format(fork)), tmp_path, timeout=2.0, grace=0.1)
     pids = [int(line) for line in found.tail.split("\n") if line != "ready"]
     no_survivors += pids
     assert found.end is End.OUT_OF_TIME

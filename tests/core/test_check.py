@@ -286,7 +286,7 @@ def test_ten_thousand_tasks_are_checked_in_seconds() -> None:
     tasks = [
         task(str(n), f"src/m{n}/**", needs=(str(n - 1),) if n % 10 else (), accept=()) for n in range(10_000)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     answer = check(*tasks, tracked=tracked, history=[frozenset(tracked[n : n + 2]) for n in range(2_000)])
     assert len(answer.waves) == 10
-    assert time.perf_counter() - began < 15  # about 1.5 s alone: the machine is shared
+    assert time.process_time() - began < 15  # about 1.5 s alone: the machine is shared

@@ -168,11 +168,11 @@ def test_no_cycle_is_an_empty_list() -> None:
 
 def test_ten_thousand_tasks_in_a_chain_take_less_than_a_second() -> None:
     tasks = [task(str(n), *([str(n - 1)] if n else [])) for n in range(10_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(graph.waves(tasks)) == 10_000
     assert len(graph.critical_path(tasks)) == 10_000
     assert graph.dependents_count(tasks)[TaskId("p", "0")] == 9_999
-    assert time.perf_counter() - began < 1.0 * 5  # five times what it takes: the machine is shared
+    assert time.process_time() - began < 1.0 * 5  # five times what it takes: the machine is shared
 
 
 @given(plans())
