@@ -43,6 +43,12 @@ def refusal(remote: str, branch: str, said: str) -> Refused:
     wall = said_by_wall(said)
     if wall is not None:
         return Refused(f"the wall of {remote} refuses {wall.why}", hint=wall.then, said=said)
+    if ".lock': File exists" in said:  # only for what is said: nothing is decided by it
+        return Refused(
+            f"the remote {remote} has a lock file in the way, of a push that goes on or was killed: {said}",
+            hint="try again; where it stays, whoever keeps the server removes it once no git runs there",
+            said=said,
+        )
     if branch:
         short = branch.removeprefix("refs/heads/")
         return Refused(

@@ -124,6 +124,25 @@ def test_a_server_that_does_not_want_it_is_no_lost_race(world: tuple[Path, Repo,
     assert Repo(server).rev("main") == main
 
 
+def test_a_lock_that_a_killed_push_has_left_there_is_no_refusal_of_the_servers(
+    world: tuple[Path, Repo, Repo],
+) -> None:
+    server, one, _ = world
+    lock = server / f"{LOG}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    with shared(one) as mine:
+        first = event(one, "first")
+        with pytest.raises(
+            Refused, match="has a lock file in the way, of a push that goes on or was killed"
+        ) as told:
+            mine.transact([Update(LOG, ABSENT, first)])
+        assert "whoever keeps the server removes it" in told.value.hint
+        assert lock.exists()
+        lock.unlink()
+        mine.transact([Update(LOG, ABSENT, first)])
+
+
 def test_a_remote_that_is_not_there_is_a_mistake_in_the_configuration(repo: Repo) -> None:
     with pytest.raises(InvalidInput, match="no such remote"):
         Remote(discover(repo.path), "origin")

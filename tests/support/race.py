@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 # Forked, not spawned: sixteen fresh interpreters take longer than most of the races they run.
 _CONTEXT = multiprocessing.get_context("fork")
-_TIMEOUT = 120.0  # seconds; reached only by a deadlock, which then fails instead of hanging
+_TIMEOUT = 280.0  # seconds; reached only by a deadlock, which then fails instead of hanging
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,67 @@ def refuse(server: Path, words: str, refs: str = "*") -> None:
     hook.chmod(0o755)
 
 
+MOMENTS = ("asked", "locked", "half", "moved", "answering")
+"""When a server can die of a push: before anything is looked at; when all refs are locked; when one has moved and the
+others are locked still; when all have moved; when the answer is on its way."""
+
+_DIES = """\
+#!/bin/sh
+# $GIT_DIR/deaths has a moment for each push to come; that of this one is put into now.
+hook=${0##*/} moment=$1
+die() {
+    cat now >>died
+    : >now
+    [ ! -e victim ] || kill -9 "-$(cat victim)"
+    kill -9 $PPID
+    exit 1
+}
+case $hook in
+pre-receive)
+    read -r now rest <deaths || exit 0
+    echo "$rest" >deaths
+    echo "$now" >now
+    [ "$now" != asked ] || die
+    ;;
+reference-transaction)
+    case $moment:$(cat now 2>/dev/null) in
+    prepared:locked) die ;;
+    prepared:half) read -r _ _ ref && mv "$ref.lock" "$ref" && die ;;
+    committed:moved) die ;;
+    esac
+    ;;
+post-receive) [ "$(cat now)" != answering ] || die ;;
+esac
+"""
+
+
+def die_at(server: Path, *moments: str) -> None:
+    """Of each of the next pushes the server dies at that moment (kill -9); any other word, and it lives. What dies is
+    the session of processes whose leader is named in the file `victim`, else git-receive-pack alone."""
+    for name in ("pre-receive", "reference-transaction", "post-receive"):
+        hook = server / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(_DIES, encoding="utf-8")
+        hook.chmod(0o755)
+    (server / "now").write_text("")
+    (server / "deaths").write_text(" ".join(moments) + "\n", encoding="utf-8")
+
+
+def deaths(server: Path) -> list[str]:
+    """At which moments it has died so far."""
+    died = server / "died"
+    return died.read_text(encoding="utf-8").split() if died.exists() else []
+
+
+def clear_locks(server: Path) -> list[str]:
+    """Remove the lock files that a killed git has left, as whoever keeps the server does once nothing runs there:
+    the refs that were locked."""
+    left = [*(server / "refs").rglob("*.lock"), *server.glob("*.lock")]
+    for lock in left:
+        lock.unlink()
+    return sorted(str(lock.relative_to(server).with_suffix("")) for lock in left)
+
+
 def reconnect_side(clone: Repo, side: str) -> None:
     """One of both directions is as it was."""
     clone.run_git("config", "--unset", f"remote.origin.{side}")
