@@ -14,6 +14,8 @@ from git_fleet.core.model import State
 from tests.support.clock import FakeClock
 from tests.support.clones import make_clones
 from tests.support.fleet import Table, approved, open_fleet, saved, task
+from tests.support.hosts import hosted
+from tests.support.link import slow_line
 from tests.support.race import meanwhile, race, values
 from tests.support.repo import Repo
 from tests.support.worlds import (
@@ -26,6 +28,7 @@ from tests.support.worlds import (
 )
 
 TURNS = 4  # tasks that own the same file
+SLOW_SECONDS = 0.02  # that each piece of what is said takes on a slow line
 PATIENCE = 1000  # claims of one worker
 
 
@@ -89,11 +92,13 @@ def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overla
     assert_sound(repo)
 
 
+SHARED = f'{GENEROUS}remote = "origin"\n'
+
+
 def _run_clones(
-    folder: Path, clock: FakeClock, *, clones: int, workers: int, tasks: int, overlapping: int
+    server: Path, repos: list[Repo], clock: FakeClock, *, workers: int, tasks: int, overlapping: int
 ) -> None:
     """The same in several clones, the git server between them packing its refs meanwhile."""
-    server, repos = make_clones(folder, clones, config=f'{GENEROUS}remote = "origin"\n')
     pairs = _crowd(repos[0].path, tasks, overlapping, clock)
     places = [repo.path for repo in repos]
     with meanwhile(_pack, Repo(server)):
@@ -122,12 +127,19 @@ def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: Fake
 
 
 def test_clones_take_turns(tmp_path: Path, clock: FakeClock) -> None:
-    _run_clones(tmp_path, clock, clones=3, workers=5, tasks=7, overlapping=6)
+    server, repos = make_clones(tmp_path, 3, config=SHARED)
+    _run_clones(server, repos, clock, workers=5, tasks=7, overlapping=6)
 
 
 @pytest.mark.slow
-def test_three_clones_of_eight_workers_claim_a_hundred_tasks(tmp_path: Path, clock: FakeClock) -> None:
-    _run_clones(tmp_path, clock, clones=3, workers=24, tasks=100, overlapping=40)
+def test_clones_take_turns_also_at_the_end_of_a_slow_line(tmp_path: Path, clock: FakeClock) -> None:
+    """What the ones far away decide on is old by then; they must lose, never overlap."""
+    with hosted("http", tmp_path, config=SHARED) as host, slow_line(host.port, SLOW_SECONDS) as far:
+        repos = [
+            host.clone(tmp_path / name / "repo", name, port=port)
+            for name, port in (("near", 0), ("far", far))
+        ]
+        _run_clones(host.server, repos, clock, workers=4, tasks=8, overlapping=8)
 
 
 @pytest.mark.slow
