@@ -169,7 +169,7 @@ def commit_on(
 ) -> Oid:
     """A commit that sets these top-level or nested files on top of `parent`; no worktree, no branch."""
     repo = Repo(session.repo.common_dir)
-    index = session.repo.common_dir / "test-index"
+    index = session.repo.common_dir / f"test-index-{os.getpid()}"  # several may work in one clone
     env = {"GIT_INDEX_FILE": str(index)}
     repo.run_git("read-tree", parent, env=env)
     for path, content in files.items():
