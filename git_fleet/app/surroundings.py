@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -42,3 +43,9 @@ def check_worker(name: str) -> str:
 def generated_worker(around: Surroundings) -> str:
     """A name for one who has none, for this process."""
     return f"{around.env.get('USER', 'worker')}-{os.urandom(3).hex()}"
+
+
+def is_generated(name: str, around: Surroundings) -> bool:
+    """Whether `name` may be one that `generated_worker` gave: nobody has said who acts."""
+    before, _, after = name.rpartition("-")
+    return before == around.env.get("USER", "worker") and re.fullmatch("[0-9a-f]{6}", after) is not None

@@ -14,8 +14,9 @@ from git_fleet.errors import FleetError, InvalidInput
 _VARIABLES = ("GIT_EDITOR", "VISUAL", "EDITOR")
 
 
-def edit(text: str, *, name: str) -> tuple[str, Path]:
-    """What the editor leaves of `text`, and the file it is in, which stays until `forget`.
+def edit(text: str, *, name: str, stores: str = "git fleet plan import") -> tuple[str, Path]:
+    """What the editor leaves of `text`, and the file it is in, which stays until `forget`. `stores` is the command that
+    stores what is in a file.
 
     Raises InvalidInput when there is no editor, or when it fails.
     """
@@ -28,21 +29,19 @@ def edit(text: str, *, name: str) -> tuple[str, Path]:
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"the editor {chosen!r} cannot be started: {error}",
-            hint="export GIT_EDITOR=…, or write a file and git fleet plan import it",
+            hint=f"export GIT_EDITOR=…, or write a file, and then: {stores} FILE",
         ) from error
     if done.returncode:
         raise InvalidInput(
             f"the editor {chosen!r} ended with {done.returncode}; nothing is stored",
-            hint=f"the text is in {path}; git fleet plan import {path} stores it",
+            hint=f"the text is in {path}; {stores} {path} stores it",
         )
     return path.read_text(encoding="utf-8", errors="surrogateescape"), path
 
 
-def kept(error: FleetError, path: Path) -> FleetError:
+def kept(error: FleetError, path: Path, stores: str = "git fleet plan import") -> FleetError:
     """`error` about a text that was just edited, saying where the text is: nobody types a plan twice."""
-    also = (
-        f"your text is kept in {path}; correct it there, then: git fleet plan import {shlex.quote(str(path))}"
-    )
+    also = f"your text is kept in {path}; correct it there, then: {stores} {shlex.quote(str(path))}"
     error.hint = f"{error.hint}; {also}" if error.hint else also
     return error
 

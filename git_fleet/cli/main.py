@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "report": ("report",),
         "board": ("board",),
     },
+    "What was learned": {"knowledge": ("learn", "recall", "knowledge")},
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",), "pr": ("pr",)},
     "More than one machine": {"sync": ("sync",), "worker": ("worker",), "jobs": ("jobs",)},

@@ -85,7 +85,7 @@ class Policy(Struct, frozen=True):
 
     verdicts: int = 0
     require: tuple[str, ...] = ()
-    human: tuple[str, ...] = ("approve", "accept", "reject", "verdict")
+    human: tuple[str, ...] = ("approve", "accept", "reject", "verdict", "knowledge")
     signed: bool = False
 
 

@@ -22,7 +22,7 @@ from git_fleet.core.model import Finding, Task
 from git_fleet.core.scope import outside
 from git_fleet.core.trailers import clean, one_line
 
-_OWN = frozenset({"conflict", "gate", "needs", "scope"})
+OWN = frozenset({"conflict", "gate", "needs", "scope"})
 """Sources of findings that are about the proposal itself, wherever they point."""
 
 _LINE = re.compile(r":\d+(?:[:-]\d+)?$")
@@ -55,10 +55,10 @@ def beyond(task: Task, findings: Iterable[Finding], generated: Sequence[str] = (
     name a path that the task does not own."""
     kept = []
     for finding in findings:
-        path = _path(finding.path)
+        path = path_of(finding.path)
         inside = f"{path.rstrip('/')}/x"  # it may be a folder, of which the task owns what is in it
         elsewhere = bool(path) and len(outside([path, inside], task.owned, generated=generated)) == 2
-        if finding.source not in _OWN and (finding.outside or elsewhere):
+        if finding.source not in OWN and (finding.outside or elsewhere):
             text = _writable(clean(finding.text).strip())
             label = one_line(_writable(finding.label))[:_MAX_LABEL].strip()
             kept.append(Found(task.id, text, one_line(_writable(finding.source)), path, label))
@@ -132,7 +132,7 @@ def pattern(path: str) -> str:
     return "/" + re.sub(r"( +)$", lambda spaces: spaces[0].replace(" ", "\\ "), plain)
 
 
-def _path(said: str) -> str:
+def path_of(said: str) -> str:
     """The path that a finding names, as in a tree, without a line number; "" when it is none."""
     parts = [part for part in _LINE.sub("", said.strip()).split("/") if part not in ("", ".")]
     if not parts or ".." in parts:

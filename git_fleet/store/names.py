@@ -11,6 +11,7 @@ refs/fleet/bucket                        the claim token bucket
 refs/fleet/snapshot/<plan>/<task>        the last saved work tree of a claimed task
 refs/fleet/salvage/<plan>/<task>/<n>     work kept from a lost or abandoned claim
 refs/fleet/archive/<plan>                logs of a closed plan, folded
+refs/fleet/knowledge                     what was learned (core/learnings.py)
 refs/notes/fleet/evidence                notes on integrated commits
 
 With a remote that decides (`remote` in fleet.toml) all of these but snapshots and salvages are the remote's, and
@@ -18,6 +19,7 @@ what it has is mirrored below refs/fleet-remote/<remote>/. Below refs/fleet/ is 
 
 refs/fleet/task/<plan>/<task>            events that the remote has not got yet, on top of what it has
 refs/fleet/proposal/<plan>/<task>/<n>    a proposal that it has not got yet
+refs/fleet/knowledge                     what was learned and the remote has not got yet
 refs/fleet/offline/<plan>/<task>         the claim event of a claim made while it could not be reached
 refs/fleet/lost/<plan>/<task>/<event>    events that were never told in time: somebody else was first
 refs/fleet/gone/<plan>/<task>/<event>    events that the remote had, and has no more
@@ -38,6 +40,7 @@ ARCHIVE = "refs/fleet/archive/"
 GUARD = "refs/fleet/guard"
 LEAD = "refs/fleet/lead"
 BUCKET = "refs/fleet/bucket"
+KNOWLEDGE = "refs/fleet/knowledge"
 EVIDENCE = "refs/notes/fleet/evidence"
 FLEET = "refs/fleet/"
 NOTES = "refs/notes/fleet/"

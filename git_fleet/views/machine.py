@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from git_fleet.core.codec import format_time
 
 if TYPE_CHECKING:
+    from git_fleet.core.learnings import Known
     from git_fleet.core.model import Finding, Proposal, Usage
+    from git_fleet.core.recalling import Hit
     from git_fleet.core.results import (
         Cleaned,
         Diagnosis,
@@ -149,6 +151,7 @@ def claim(
     env: Mapping[str, str],
     notes: Sequence[str],
     conflicts: Sequence[str] = (),
+    learnings: Sequence[Hit] = (),
 ) -> Document:
     """`claim` and `claim --resume`: all that a worker needs to begin."""
     task, held = record.task, record.state.claim
@@ -172,7 +175,7 @@ def claim(
         "expires_at": time(held.expires_at) if held else None,
         "findings": findings(record.state.findings),
         "conflicts": list(conflicts),
-        "learnings": [],
+        "learnings": [learning(hit.known, source=hit.source) for hit in learnings],
         "env": dict(env),
         "notes": list(notes),
     }
@@ -190,6 +193,27 @@ def findings(found: Iterable[Finding]) -> list[Document]:
         }
         for one in found
     ]
+
+
+def learning(one: Known, *, source: str = "") -> Document:
+    """What was learned, where, and what a person thinks of it; `source` names another repository."""
+    about, decided = one.learning, one.decision
+    return {
+        "id": one.id,
+        "kind": str(about.kind),
+        "text": about.text,
+        "paths": list(about.paths),
+        "labels": list(about.labels),
+        "by": about.by,
+        "at": time(about.at),
+        "task_id": about.task or None,
+        "state": str(one.state),
+        "decided_by": decided.by if decided else None,
+        "decided_at": time(decided.at if decided else None),
+        "successor": (decided.successor if decided else "") or None,
+        "edits": about.edits or None,
+        "source": source or None,
+    }
 
 
 def nothing_ready(reason: str, text: str, retry_after_seconds: int) -> Document:

@@ -72,7 +72,7 @@ def test_outside_of_a_repository_there_is_no_session(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sign", AGENT_VARIABLES)
 def test_what_is_a_persons_is_refused_to_agents(repo: Repo, sign: str) -> None:
     session = open_fleet(repo, env={sign: "1"})
-    for verb in ("approve", "accept", "reject", "verdict"):
+    for verb in ("approve", "accept", "reject", "verdict", "knowledge"):
         with pytest.raises(Denied, match=sign):
             session.require_person(verb)
     session.require_person("claim")

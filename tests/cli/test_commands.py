@@ -92,7 +92,7 @@ def test_the_help_page_lists_every_command_once(fleet: Fleet) -> None:
     assert "hook" not in shown
 
 
-@pytest.mark.parametrize("words", [(), ("plan",), ("lead",), ("worktree",)], ids=" ".join)
+@pytest.mark.parametrize("words", [(), ("plan",), ("lead",), ("worktree",), ("knowledge",)], ids=" ".join)
 def test_no_command_is_described_by_half_a_sentence(fleet: Fleet, words: tuple[str, ...]) -> None:
     usage, *rest = fleet.ok(*words, "-h").splitlines()
     assert usage.startswith("Usage:")

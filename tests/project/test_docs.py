@@ -316,6 +316,14 @@ def test_two_clones_of_readme_share_a_task(tmp_path: Path) -> None:
     assert ann.rev("HEAD") == server.rev("HEAD")
 
 
+def test_what_readme_teaches_is_learned_word_for_word(repo: Repo) -> None:
+    (script,) = blocks(section("What was learned"), "sh")
+    said = _shell(script, repo.path)
+    assert said.count("The client retries POST") == 3  # learned, recalled, listed
+    assert "Headings are sentences" in said
+    assert said.splitlines()[-1].endswith(" is approved")
+
+
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_the_worker_of_readme_works(repo: Repo, tmp_path: Path) -> None:
     (script,) = blocks(section("Workers"), "bash")
