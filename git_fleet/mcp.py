@@ -73,7 +73,7 @@ class Tools:
             if isinstance(got, FleetError):
                 return _failed(got)
         await ctx.report_progress(2, 2, f"{got.record.id} is yours")
-        return _answer(tools.claim(got.record, got.path, got.env, got.notes, got.conflicts))
+        return _answer(tools.claim(got.record, got.path, got.env, got.notes, got.conflicts, got.learnings))
 
     async def _place(self, ctx: Context, worker: str, claimed: Claimed) -> Any:
         """As `_in_thread`, its worktree. A claim that nobody waits for any more is given back: whoever asked for

@@ -18,6 +18,7 @@ from git_fleet.core import codec, patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Claim, State
+from git_fleet.core.recalling import Hit
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import AnswerIsNo, GitFailed, Held, InvalidInput
 from git_fleet.git import torn, worktrees
@@ -60,7 +61,7 @@ class Rescued(Struct, frozen=True):
 class Placed(Struct, frozen=True):
     """A claimed task and its worktree (None without one); `env` is what its worker's processes get,
     `conflicts` the paths in which main, merged in, is in conflict with the work so far, `trouble` what went
-    wrong with its setup (a note says so, too)."""
+    wrong with its setup (a note says so, too), `learnings` what was learned before that matters to it."""
 
     record: TaskRecord
     path: Path | None
@@ -68,6 +69,7 @@ class Placed(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     trouble: str = ""
+    learnings: tuple[Hit, ...] = ()
 
 
 def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Rescued:

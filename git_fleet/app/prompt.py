@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_fleet.app import provision, rework, templates
+from git_fleet.app import knowledge, provision, rework, templates
 from git_fleet.app.session import Session
 from git_fleet.app.templates import MAX_TEMPLATE_BYTES, Template
 from git_fleet.core import launch, prompting
@@ -64,6 +64,7 @@ def facts(session: Session, snapshot: Snapshot, record: TaskRecord) -> Facts:
         said=going_on.said if going_on else (),
         gate_logs=rework.gate_log_places(session, record),
         setup=setup,
+        learnings=knowledge.for_task(session, record),
     )
 
 

@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 from msgspec.structs import replace
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import work
+from git_fleet.app import knowledge, work
 from git_fleet.app.claim import Claimed, NothingReady, Request
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session, open_session
@@ -135,6 +135,7 @@ class Serving:
         """The claim of the session's actor, kept in mind; with what else its worker has to know."""
         task = placed.record.id
         self._given[session.actor, str(task)] = dict(placed.env)
+        placed = replace(placed, learnings=knowledge.for_task(session, placed.record))
         committing = not session.config_of(task).lead_commits or placed.record.task.output is Output.REPORT
         return placed if committing else replace(placed, notes=(*placed.notes, _NO_COMMITS))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
+from msgspec.structs import replace
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import sharing, work
+from git_fleet.app import knowledge, sharing, work
 from git_fleet.app.placing import Placed
 from git_fleet.app.session import Session
 from git_fleet.cli.call import Call, command, examples
@@ -58,6 +59,7 @@ def claim(
                 _show_nothing(call, got)
                 return 1
             placed = _place(session, got)
+        placed = replace(placed, learnings=knowledge.for_task(session, placed.record))
         lead_commits = session.config_of(placed.record.id).lead_commits
     _show(call, placed, lead_commits=lead_commits)
     return 0
@@ -79,7 +81,9 @@ def _place(session: Session, got: claiming.Claimed) -> Placed:
 
 def _show(call: Call, placed: Placed, *, lead_commits: bool) -> None:
     call.show(
-        lambda: machine.claim(placed.record, placed.path, placed.env, placed.notes, placed.conflicts),
+        lambda: machine.claim(
+            placed.record, placed.path, placed.env, placed.notes, placed.conflicts, placed.learnings
+        ),
         lambda look: _as_text(placed, look, lead_commits=lead_commits),
     )
 
@@ -88,7 +92,15 @@ def _as_text(placed: Placed, look: Look, *, lead_commits: bool) -> str:
     """Imported only for people: the view's values cost a script's claim a tenth of its time."""
     from git_fleet.views import text
 
-    return text.claimed(placed.record, placed.path, placed.env, placed.notes, look, lead_commits=lead_commits)
+    return text.claimed(
+        placed.record,
+        placed.path,
+        placed.env,
+        placed.notes,
+        look,
+        lead_commits=lead_commits,
+        learnings=placed.learnings,
+    )
 
 
 def _show_nothing(call: Call, got: claiming.NothingReady) -> None:

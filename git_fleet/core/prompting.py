@@ -14,10 +14,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from git_fleet.core import overlaps, quoting
+from git_fleet.core import overlaps, quoting, recalling
 from git_fleet.core.config import Config
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Finding, Output, State
+from git_fleet.core.recalling import Hit
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.trailers import one_line
 
@@ -35,7 +36,7 @@ class Facts(Struct, frozen=True):
 
     `unresolved` are paths in conflict with main, which was merged in (None: no merge goes on), `said` git's own
     words on them; `gate_logs` where all is that gates printed, as `git show` takes it; `setup` what is wrong
-    with the worktree's setup.
+    with the worktree's setup; `learnings` what was learned before that matters here.
     """
 
     record: TaskRecord
@@ -49,6 +50,7 @@ class Facts(Struct, frozen=True):
     said: tuple[str, ...] = ()
     gate_logs: tuple[str, ...] = ()
     setup: str = ""
+    learnings: tuple[Hit, ...] = ()
 
 
 def values(facts: Facts) -> dict[str, Any]:
@@ -105,6 +107,7 @@ def _hand_in(facts: Facts) -> dict[str, str]:
         "block": f'git fleet block{name} --code CODE "…"',
         "release": f"git fleet release{name}",
         "siblings": f"git fleet siblings{name}",
+        "learn": 'git fleet learn "…" --path FILES' if facts.config.knowledge_tokens else "",
     }
 
 
@@ -136,6 +139,7 @@ def _quoted(facts: Facts, mark: str) -> dict[str, Any]:
         "gate_logs": listed(facts.gate_logs, "places, git"),
         "setup": listed([facts.setup] if facts.setup else [], "setup, fleet.toml"),
         "siblings": listed(_met(facts), "siblings"),
+        "learnings": [recalling.quoted(hit, mark) for hit in facts.learnings],
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Finding, Output, Proposal, State, TaskState
+from git_fleet.core.recalling import Hit, origin
 from git_fleet.core.results import (
     Explanation,
     ReadyTask,
@@ -16,6 +17,7 @@ from git_fleet.core.results import (
     Story,
 )
 from git_fleet.core.snapshot import TaskRecord
+from git_fleet.core.trailers import one_line
 from git_fleet.core.wording import count
 from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
 from git_fleet.views.standing import STYLES, decide
@@ -126,6 +128,7 @@ def claimed(
     look: Look,
     *,
     lead_commits: bool = False,
+    learnings: Sequence[Hit] = (),
 ) -> str:
     """What a worker needs to begin. `lead_commits` says that committing is not its to do."""
     task, claim = record.task, record.state.claim
@@ -141,6 +144,11 @@ def claimed(
     if task.prompt.strip():
         text += ["", lines(task.prompt.strip()), ""]
     text += _finding_lines(record.state.findings, look)
+    text += [look.paint("learned here before (check it):", "yellow")] if learnings else []
+    text += [
+        wrapped(f"  - {line(one_line(hit.known.learning.text))} ({line(origin(hit))})", look, indent=4)
+        for hit in learnings
+    ]
     text += _notes(notes, look)
     then = _then(record, where, lead_commits=lead_commits)
     return "\n".join([*text, f"{look.paint('next:', 'bold')} {then}"])
