@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct, field
 
-from git_fleet.app.checks import claims, landings, logs, machine, remote, setup, signed
+from git_fleet.app.checks import claims, knowledge, landings, logs, machine, remote, setup, signed
 from git_fleet.app.checks.finding import Check, Finding, SnapshotCheck
 from git_fleet.app.session import Session
 from git_fleet.core.results import Diagnosis, Problem
@@ -27,6 +27,7 @@ ON_THE_REPOSITORY: tuple[Check, ...] = (
     logs.task_logs,
     logs.plan_logs,
     logs.other_documents,
+    knowledge.files,
     remote.offline_claims,
     remote.untold,
     remote.went_back,

@@ -16,17 +16,17 @@ from typing import NamedTuple
 from git_fleet.app import documents
 from git_fleet.app.checks import logs
 from git_fleet.app.configs import CONFIG_FILE
-from git_fleet.core import verdicts
+from git_fleet.core import learnings, verdicts
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import PENDING, PlanLog, State, TaskState
 from git_fleet.core.trailers import read_revert, read_stamp
-from git_fleet.errors import FleetError
+from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.git.formats import parse_signature
 from git_fleet.git.process import Git
 from git_fleet.git.signatures import ALLOWED, Signers, signers, split
-from git_fleet.store import lead, log, names, plans
+from git_fleet.store import knowledge, lead, log, names, plans
 from git_fleet.store.base import Store, tip
 from git_fleet.store.log import Entry
 
@@ -103,6 +103,8 @@ class Push:
             logs.read_guard(self._store, move.new)
         elif move.new and move.ref == names.BUCKET:
             logs.read_bucket(self._store, move.new)
+        elif move.new and move.ref == names.KNOWLEDGE:
+            yield from self._knowledge(move)
         elif move.ref in self._bases:
             yield from self._base(move)
 
@@ -214,6 +216,27 @@ class Push:
         stamp = read_stamp(self._store.objects.read_commit(commit).message)
         if stamp is None or proposal is None or (stamp.task, stamp.proposal) != (task, proposal.oid):
             yield f"names commit {commit[:12]}, which was not made for its latest proposal"
+
+    # --- what was learned ----------------------------------------------------------------------------
+
+    def _knowledge(self, move: Move) -> Iterator[str]:
+        """Every file that comes is a learning or a decision, and a worker speaks for itself alone."""
+        objects, new = self._store.objects, Oid(str(move.new))
+        before = knowledge.listing(objects, move.old) if move.old else {}
+        coming = {path for path, oid in knowledge.listing(objects, new).items() if before.get(path) != oid}
+        pushed = f"{move.old}..{new}" if move.old else new
+        writers = set(self._git.text("log", "--no-show-signature", "--format=%an", pushed).splitlines())
+        content = knowledge.files(objects, [new])
+        for path in sorted(coming):
+            try:
+                found = learnings.parse(path, content.get(path, b""))
+            except InvalidInput as error:
+                yield f"{path} is neither a learning nor a decision: {error.message}"
+                continue
+            if not self._by_lead and found.by not in writers:
+                yield f"{path} says that it is by {found.by}, who is the author of nothing in this push"
+            if found.at > self._now + FAST_CLOCK:
+                yield f"{path} is of a time to come: is the clock right there?"
 
     # --- bases ---------------------------------------------------------------------------------------
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import carrying, guarding, hookfiles, integrate, work
+from git_fleet.app import carrying, guarding, hookfiles, integrate, learning, work
 from git_fleet.app.doctor import doctor, probe
 from git_fleet.app.session import Session
+from git_fleet.core import learnings
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import Verdict
 from git_fleet.errors import Refused
-from git_fleet.store import gatelogs, lead
+from git_fleet.store import gatelogs, knowledge, lead
 from tests.support.fleet import (
     accepted,
     approved,
@@ -535,3 +536,75 @@ def test_where_signatures_are_asked_for_a_forged_or_bare_event_is_refused(
             strict.takes("w1", f"{TASK}c")
         else:
             strict.refuses("is signed, but not with a key of w1", "w1", f"{TASK}c")
+
+
+KNOWLEDGE = "refs/fleet/knowledge"
+
+
+def test_workers_add_learnings_and_the_lead_decides_about_them(wall: Walled) -> None:
+    (known,) = learning.learn(wall.as_worker("w1"), "Retry is not safe", paths=["x/**"]).known
+    wall.takes("w1", KNOWLEDGE)
+    learning.learn(wall.as_worker("verifier:skeptic"), "Verifiers learn, too")
+    wall.takes("skeptic", KNOWLEDGE)
+    learning.learn(wall.as_worker("w2"), "And w2")
+    wall.refuses("w1 may not write what w2 is the author of", "w1", KNOWLEDGE)
+    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", KNOWLEDGE)
+    wall.takes("w2", KNOWLEDGE)
+    wall.refuses("it only goes forward", "w1", f"{KNOWLEDGE}~1:{KNOWLEDGE}", "--force")
+    wall.refuses("deleting what the fleet has stored is the lead's", "w1", f":{KNOWLEDGE}")
+    wall.clone.run_git("config", "user.name", "w1")
+    learning.decide(wall.as_worker("w1"), approve=[known.id])
+    wall.refuses("approving, retiring and taking out what was learned is the lead's alone", "w1", KNOWLEDGE)
+    wall.takes("boss", KNOWLEDGE)
+
+
+def test_a_worker_takes_no_learning_out_and_changes_none(wall: Walled) -> None:
+    boss, w1 = wall.as_worker("boss"), wall.as_worker("w1")
+    (known,) = learning.learn(boss, "Retry is not safe").known
+    wall.takes("boss", KNOWLEDGE)
+    path = learnings.place(known.id)
+    tip = wall.clone.rev(KNOWLEDGE)
+    knowledge.drop(w1.store, [path], actor="w1", at=w1.now())
+    wall.refuses("taking out what was learned is the lead's alone", "w1", KNOWLEDGE)
+    wall.clone.run_git("update-ref", KNOWLEDGE, tip)
+    folder, name = path.split("/")
+    changed = wall.clone.run_git("cat-file", "blob", f"{tip}:{path}").replace("boss", "w1") + "\n"
+    blob = wall.clone.run_git("hash-object", "-w", "--stdin", stdin=changed.encode())
+    below = wall.clone.run_git("mktree", stdin=f"100644 blob {blob}\t{name}\n".encode())
+    tree = wall.clone.run_git("mktree", stdin=f"040000 tree {below}\t{folder}\n".encode())
+    who = {"GIT_AUTHOR_NAME": "w1", "GIT_COMMITTER_NAME": "w1"}
+    made = wall.clone.run_git("commit-tree", tree, "-p", tip, "-m", "Mine", env=who)
+    wall.refuses("taking out what was learned is the lead's alone", "w1", f"{made}:{KNOWLEDGE}")
+
+
+def test_what_is_no_learning_or_in_the_name_of_another_is_refused(strict: Walled) -> None:
+    w1 = strict.as_worker("w1")
+
+    def added(path: str, data: bytes) -> None:
+        knowledge.add(w1.store, lambda: {path: data}, actor="w1", at=w1.now(), subject="learn")
+
+    added(f"ab/{'c' * 62}.md", b"no header\n")
+    strict.refuses("is neither a learning nor a decision: it has no header", "w1", KNOWLEDGE)
+    strict.clone.run_git("update-ref", "-d", KNOWLEDGE)
+    for by, at, why in (
+        ("boss", w1.now(), "says that it is by boss"),
+        ("w1", w1.now() + timedelta(hours=1), "time to come"),
+    ):
+        made = learnings.make("Believe me", by=by, at=at)
+        added(*learnings.learning_file(made))
+        strict.refuses(why, "w1", KNOWLEDGE)
+        strict.clone.run_git("update-ref", "-d", KNOWLEDGE)
+
+
+def test_clones_learn_through_the_wall(deciding: Deciding) -> None:
+    w1 = deciding.acting("w1", "a")
+    (known,) = learning.learn(w1, "Retry is not safe").known
+    w2 = deciding.acting("w2", "b")
+    assert learning.learn(w2, "Use uv").told
+    w2.store.refs.refresh()
+    assert {one.learning.by for one in knowledge.read(w2.store).known} == {"w1", "w2"}
+    with pytest.raises(Refused, match=r"the wall of origin refuses .*: approving, retiring and taking out"):
+        learning.decide(w2, retire=[known.id])
+    boss = deciding.acting("boss", "a")
+    (retired,) = learning.decide(boss, retire=[known.id]).known
+    assert retired.state == "retired"

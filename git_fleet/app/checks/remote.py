@@ -16,7 +16,7 @@ from git_fleet.git import locks
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import discover
-from git_fleet.store import log, names
+from git_fleet.store import knowledge, log, names
 from git_fleet.store.pushes import said_by_wall
 from git_fleet.store.shared import SharedRefs
 
@@ -50,6 +50,7 @@ def untold(session: Session) -> Iterator[Finding]:
     """Events that are here alone."""
     refs = _refs(session)
     waiting = [*refs.waiting()] if refs else []
+    waiting += [names.KNOWLEDGE] if knowledge.waiting(session.store) else []
     if waiting:
         more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
         text = f"not pushed yet: {', '.join(waiting[:_SHOWN])}{more}"
