@@ -25,7 +25,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import Busy, FleetError, Held, LostRace
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.remote import Remote
-from git_fleet.store import kept, names
+from git_fleet.store import kept, knowledge, names
 from git_fleet.store.shared import SharedRefs
 
 EVERY_SECONDS = 300.0
@@ -82,8 +82,9 @@ def not_carried(session: Session, plan: str) -> list[Oid]:
 
 
 def tell(session: Session) -> tuple[str, ...]:
-    """Push what is here alone because it was to ride along with a later push: the refs that were. What has lost is kept
-    apart; what was claimed offline is for app/sync.py. Raises Unreachable, Refused."""
+    """Push what is here alone because it was to ride along with a later push, and what was learned while the server
+    could not be reached: the refs that were. What has lost is kept apart; what was claimed offline is for app/sync.py.
+    Raises Unreachable, Refused."""
     refs = _shared(session)
     if refs is None:
         return ()
@@ -96,6 +97,8 @@ def tell(session: Session) -> tuple[str, ...]:
             with suppress(LostRace):
                 refs.tell(ref)
                 told.append(ref)
+    if knowledge.tell(session.store, actor=session.actor, at=session.now()):
+        told.append(names.KNOWLEDGE)
     return tuple(told)
 
 

@@ -113,7 +113,7 @@ def _only_here(session: Session, remote: Remote, plan: str) -> str:
         found = cloning.only_here(
             session.repo.common_dir,
             [*heads, *carrying.not_carried(session, plan)],
-            (names.TASK_LOGS, names.PROPOSALS, names.OFFLINE, names.LOST, names.GONE),
+            (names.TASK_LOGS, names.PROPOSALS, names.OFFLINE, names.LOST, names.GONE, names.KNOWLEDGE),
             carrying.safe_places(remote),
         )
     except (FleetError, OSError) as error:

@@ -15,7 +15,7 @@ from git_fleet.core.ready import first_obstacle
 from git_fleet.core.results import Settled, Synced
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Busy, InvalidInput, LostRace, NeedsPerson
-from git_fleet.store import guard, knowledge, log, names, tasks
+from git_fleet.store import guard, log, names, tasks
 from git_fleet.store.shared import SharedRefs
 
 _TRIES = 50
@@ -37,8 +37,6 @@ def sync(session: Session) -> Synced:
         for mark, claim in refs.read(names.OFFLINE).items()
     ]
     told = carrying.tell(session)
-    if knowledge.tell(session.store, actor=session.actor, at=session.now()):
-        told = (*told, names.KNOWLEDGE)
     snapshot = session.snapshot()
     notes = [*_catch_up(session, snapshot)]
     lost = len(refs.read(names.LOST))

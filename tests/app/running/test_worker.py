@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import carrying, claim, work
-from git_fleet.store import kept
+from git_fleet.app import carrying, claim, clones, learning, work
+from git_fleet.store import kept, names
+from tests.support import servers
 from tests.support.clones import make_clone
 from tests.support.documents import validate
 from tests.support.fleet import open_fleet, task, working_on
@@ -303,3 +304,23 @@ def _who(name: str) -> Any:
     from tests.support.clock import START
 
     return log.signature(Event("salvage", START, name))
+
+
+def test_what_was_learned_out_of_reach_is_told_before_a_clone_goes(
+    shared: tuple[Crew, Path], tmp_path: Path
+) -> None:
+    crew, server = shared
+    crew.plan(task("a"))
+    clone = make_clone(tmp_path / "one" / "repo", server)
+    with open_fleet(clone, "w") as session:
+        session.store.refs.refresh()
+        servers.cut_off(clone)
+        assert not learning.learn(session, "Nobody knows").told
+        servers.reconnect(clone)
+        remote = carrying.remote_of(session)
+        assert remote is not None
+        servers.refuse(server, "not now", names.KNOWLEDGE)
+        assert "not now" in clones._only_here(session, remote, "p")
+        (server / "hooks" / "pre-receive").unlink()
+        assert clones._only_here(session, remote, "p") == ""
+    assert "Nobody knows" in Repo(server).run_git("log", "-p", names.KNOWLEDGE)
