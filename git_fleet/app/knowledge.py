@@ -1,7 +1,7 @@
 """What was learned, looked up: for a task's prompt, for whoever asks, for whoever reviews it. Reading only (I8).
 
-Learnings come from *sources*: this repository, and others that `git config fleet.knowledge` names (once for each).
-What callers have beside these they hand in as `others`.
+Learnings come from *sources*: this repository, and others that `git config fleet.knowledge` names, as PATH names
+folders. What callers have beside these they hand in as `others`.
 """
 
 from __future__ import annotations
@@ -65,14 +65,13 @@ def source_at(folder: Path, *, general: bool = False) -> Source:
 
 def _configured(session: Session) -> Iterator[Source]:
     """What cannot be read is said, and keeps nobody from working."""
-    out = session.repo.git().run("config", "-z", "--type=path", "--get-all", SETTING, ok=(0, 1)).out
-    for place in filter(None, os.fsdecode(out).split("\0")):
+    for place in filter(None, session.setting(SETTING).split(os.pathsep)):
         try:
-            folder = Path(session.repo.common_dir, place)
+            folder = session.repo.common_dir / Path(place).expanduser()
             if not folder.is_dir():
-                raise InvalidInput("no such folder", hint=f"git config --unset {SETTING} {place}")
+                raise InvalidInput("no such folder")
             yield source_at(folder)
-        except (FleetError, OSError) as error:
+        except (FleetError, OSError, RuntimeError) as error:  # of a home that nobody has
             session.around.warn(f"the learnings of {place} ({SETTING}) cannot be read: {error}")
 
 
@@ -93,7 +92,7 @@ def matching(session: Session, found: Sequence[Source], task: Task, config: Conf
     states = {Standing.APPROVED} | (set() if config.knowledge_approval else {Standing.UNAPPROVED})
     wanted = Wanted((*task.owned, *task.reads), task.labels, general=True, states=frozenset(states))
     hits = recalling.matching(found, wanted, session.now())
-    return recalling.within(recalling.fold(hits, _IN_A_PROMPT), config.knowledge_tokens)
+    return recalling.within(recalling.fold(hits, _IN_A_PROMPT)[0], config.knowledge_tokens)
 
 
 # --- for who asks --------------------------------------------------------------------------------
@@ -126,8 +125,8 @@ def recall(
     )
     everything = not (query.strip() or paths or labels)
     hits = recalling.matching(found, wanted, session.now(), everything=everything)
-    folded = recalling.fold(hits, len(hits))
-    return Recalled(tuple(folded[:most]), max(0, len(folded) - most), len(mine.broken))
+    shown, left = recalling.fold(hits, most)
+    return Recalled(tuple(shown), left, len(mine.broken))
 
 
 def _by_id(found: Iterable[Source], query: str) -> tuple[Hit, ...]:

@@ -31,7 +31,7 @@ from git_fleet.store.base import Store
 from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
 
-_SETTINGS = ("fleet.worker", "fleet.main", "user.name")
+_SETTINGS = ("fleet.worker", "fleet.main", "fleet.knowledge", "user.name")
 
 
 class Session(Struct, weakref=True):
@@ -185,7 +185,7 @@ class Session(Struct, weakref=True):
             self._asked["main"] = self._base()
         return self._asked["main"]
 
-    def _setting(self, name: str) -> str:
+    def setting(self, name: str) -> str:
         """What git's configuration says of one of `_SETTINGS`; "" when nothing. All are read at once."""
         if name not in self._asked:
             self._asked |= _settings(self.repo)
@@ -200,7 +200,7 @@ class Session(Struct, weakref=True):
         return named if named and self.store.objects.read_ref(names.branch(named)) else found
 
     def _main_branch(self) -> str:
-        configured = self._setting("fleet.main")
+        configured = self.setting("fleet.main")
         for name in [configured] if configured else ["main", "master"]:
             ref = names.branch(name)
             if is_ref_name(ref) and self.store.objects.read_ref(ref):
@@ -319,7 +319,7 @@ class Session(Struct, weakref=True):
     def person(self) -> str:
         """The person's name, as git knows it, for what a person does."""
         if "person" not in self._asked:
-            self._asked["person"] = self._setting("user.name") or self.actor
+            self._asked["person"] = self.setting("user.name") or self.actor
         return self._asked["person"]
 
     def record(self, snapshot: Snapshot, name: str | None) -> TaskRecord:

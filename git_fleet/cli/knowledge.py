@@ -106,7 +106,7 @@ def recall(
     """What was learned about these words, files or labels, the most important first.
 
     Files count more than labels, these more than words, then what is approved, then what is new. What says nearly the
-    same is shown once. `git config --add fleet.knowledge FOLDER` has another repository's learnings found here, too.
+    same is shown once. `git config fleet.knowledge FOLDER:…` has other repositories' learnings found here, too.
     """
     with call.session(reading=True) as session:
         found = looking.recall(

@@ -34,7 +34,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -74,7 +74,7 @@ class Standing(StrEnum):
     RETIRED = "retired"
 
 
-class Learning(Struct, frozen=True):
+class Learning(Struct, frozen=True, dict=True):
     """One learning. `paths` are patterns of files and `labels` labels of tasks that it is about (neither: all of the
     repository); `task` is the full id of the task it was learned in, "" for none, `edits` the id of the learning
     whose words a person has changed to these."""
@@ -88,7 +88,7 @@ class Learning(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     edits: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """64 hexadecimal digits."""
         return _identity(self.text, self.kind, self.paths, self.labels)

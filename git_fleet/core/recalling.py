@@ -120,12 +120,13 @@ def _by_paths(known: Iterable[Known], wanted: Sequence[str]) -> dict[str, float]
     """The worth of those that share a path with what is wanted."""
     if not wanted:
         return {}
-    index: OverlapIndex[str] = OverlapIndex()
+    index: OverlapIndex[None] = OverlapIndex()
+    index.add(None, map(patterns.parse, wanted))
+    found: dict[str, float] = {}
     for one in known:
-        if one.learning.paths:
-            index.add(one.id, map(patterns.parse, one.learning.paths))
-    pairs = index.reasons([patterns.parse(path) for path in wanted])
-    return {name: _exactness(owned.text) for name, (owned, _) in pairs.items()}
+        pairs = (index.reasons([patterns.parse(path)]).get(None) for path in one.learning.paths)
+        found[one.id] = max((_exactness(pair[1].text) for pair in pairs if pair), default=0.0)
+    return found
 
 
 def _exactness(pattern: str) -> float:
@@ -153,10 +154,12 @@ def _standing(one: Known, now: datetime) -> float:
 # --- nearly the same -----------------------------------------------------------------------------
 
 
-def fold(hits: Iterable[Hit], most: int) -> list[Hit]:
-    """The first `most` of what is left when each stands for those after it that say nearly the same."""
+def fold(hits: Iterable[Hit], most: int) -> tuple[list[Hit], int]:
+    """The first `most` of what is left when each stands for those after it that say nearly the same; and how many are
+    left out, some of which may say the same."""
     kept: list[Hit] = []
     seen: list[frozenset[str]] = []
+    left = 0
     for hit in hits:
         parts = shingles(hit.known.learning.text)
         same = next((at for at, other in enumerate(seen) if are_alike(parts, other)), None)
@@ -165,7 +168,9 @@ def fold(hits: Iterable[Hit], most: int) -> list[Hit]:
         elif len(kept) < most:
             kept.append(hit)
             seen.append(parts)
-    return kept
+        else:
+            left += 1
+    return kept, left
 
 
 def shingles(text: str) -> frozenset[str]:

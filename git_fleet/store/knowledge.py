@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -32,6 +33,10 @@ _PAUSE = (
     0.02  # seconds; grows with each time that somebody else was faster, and a random part of it is waited
 )
 
+_MOST_KEPT = 4
+_KEPT: OrderedDict[tuple[Oid, ...], Knowledge] = OrderedDict()
+"""What was read last in this process, by the commits it is from: what has such a name never changes."""
+
 Files = Mapping[str, bytes]
 
 
@@ -45,7 +50,13 @@ class Written(Struct, frozen=True):
 
 def read(store: Store) -> Knowledge:
     """All that is known here."""
-    return learnings.read(files(store.objects, _tips(store)))
+    tips = tuple(_tips(store))
+    if tips not in _KEPT:
+        found = learnings.read(files(store.objects, tips))
+        while len(_KEPT) >= _MOST_KEPT:
+            _KEPT.popitem(last=False)
+        _KEPT[tips] = found
+    return _KEPT[tips]
 
 
 def files(objects: Objects, tips: Iterable[Oid]) -> dict[str, bytes]:

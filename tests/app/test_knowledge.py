@@ -104,8 +104,8 @@ def test_what_another_repository_learned_reaches_the_tasks_that_match(
     with open_fleet(other, "w9") as there:
         learning.learn(there, "The client is generated", labels=["docs"])
         learning.learn(there, "Only true over there")
-    repo.run_git("config", "--add", "fleet.knowledge", str(other.path))
-    repo.run_git("config", "--add", "fleet.knowledge", str(tmp_path / "nowhere"))
+    repo.run_git("config", "fleet.knowledge", f"{other.path}:{tmp_path / 'nowhere'}")
+    session = open_fleet(repo, "w1")
     assert "The client is generated" not in told(session, "a")
     shown = about_learnings(told(session, "docs"))
     assert "of lib, by w9\n| The client is generated\n" in shown

@@ -71,7 +71,7 @@ LONG = "The client in the api folder retries every POST request, so a handler ha
 )
 def test_nearly_the_same_words_are_folded_unless_they_may_mean_the_opposite(other: str, alike: bool) -> None:
     hits = recalling.matching([Source((known(LONG, "a"), known(other, "b")))], Wanted(("a", "b")), NOW)
-    folded = recalling.fold(hits, 10)
+    folded, _ = recalling.fold(hits, 10)
     assert len(folded) == (1 if alike else 2)
     assert sum(len(hit.alike) for hit in folded) == (1 if alike else 0)
 
