@@ -15,7 +15,7 @@ from git_fleet.app.learning import Edit
 from git_fleet.app.session import Session
 from git_fleet.cli import editor
 from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, look, say
-from git_fleet.cli.named import PLAN, TASK
+from git_fleet.cli.named import LEARNING, PLAN, TASK
 from git_fleet.core.learnings import Kind, Known, Learned, Standing
 from git_fleet.errors import InvalidInput
 from git_fleet.views import knowledge as view
@@ -152,11 +152,21 @@ def knowledge_list(call: Call, state: str | None) -> None:
         "git fleet knowledge review --edit 3f9c01d2a4b5     change its words, and approve them",
     ),
 )
-@click.option("--approve", multiple=True, metavar="ID", help="It is so.")
+@click.option("--approve", type=LEARNING, multiple=True, metavar="ID", help="It is so.")
 @click.option(
-    "--retire", multiple=True, metavar="ID", help="It is not so, or not so any more: nobody is told."
+    "--retire",
+    type=LEARNING,
+    multiple=True,
+    metavar="ID",
+    help="It is not so, or not so any more: nobody is told.",
 )
-@click.option("--edit", multiple=True, metavar="ID", help="Change its words in $EDITOR, and approve them.")
+@click.option(
+    "--edit",
+    type=LEARNING,
+    multiple=True,
+    metavar="ID",
+    help="Change its words in $EDITOR, and approve them.",
+)
 @click.option(
     "--file",
     type=click.File("rb"),

@@ -14,6 +14,7 @@ from git_fleet.cli.call import Call
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from git_fleet.app.session import Session
     from git_fleet.core.snapshot import Snapshot
 
     Word = click.ParamType[str]
@@ -22,12 +23,14 @@ else:
 
 
 class Named(Word):
-    """A word as it is. `tasks`, `plans` and `files` say what it may name."""
+    """A word as it is. `tasks`, `plans`, `files` and `learnings` say what it may name."""
 
     name = "text"
 
-    def __init__(self, *, tasks: bool = False, plans: bool = False, files: bool = False) -> None:
-        self._tasks, self._plans, self._files = tasks, plans, files
+    def __init__(
+        self, *, tasks: bool = False, plans: bool = False, files: bool = False, learnings: bool = False
+    ) -> None:
+        self._tasks, self._plans, self._files, self._learnings = tasks, plans, files, learnings
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -44,9 +47,11 @@ class Named(Word):
             with _call(ctx).session(reading=True) as session:
                 sharing.as_known(session.store)  # who presses Tab does not wait for a server
                 snapshot = session.snapshot()
+                learned = [*_learned(session)] if self._learnings else []
         except (FleetError, OSError, click.ClickException):
             return found
         names = [
+            *learned,
             *(_plans(snapshot) if self._plans else ()),
             *(_tasks(snapshot, whole="/" in incomplete) if self._tasks else ()),
         ]
@@ -69,6 +74,15 @@ def _plans(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         yield plan.id, f"{plan.state}: {title}" if title not in ("", plan.id) else str(plan.state)
 
 
+def _learned(session: Session) -> Iterator[tuple[str, str]]:
+    """What was learned, by the beginnings of the ids; what is retired last."""
+    from git_fleet.core.recalling import SHORT_ID
+    from git_fleet.store import knowledge
+
+    for one in sorted(knowledge.read(session.store).known, key=lambda one: one.state == "retired"):
+        yield one.id[:SHORT_ID], f"{one.state}: {one.learning.text}"
+
+
 def _tasks(snapshot: Snapshot, *, whole: bool) -> Iterator[tuple[str, str]]:
     """The tasks that have not ended, then the others; by their short names where those are not ambiguous."""
     names = [task.task for task in snapshot.tasks]
@@ -83,3 +97,4 @@ PLAN = Named(plans=True)
 TASK_OR_PLAN = Named(tasks=True, plans=True)
 PLAN_OR_FILE = Named(plans=True, files=True)
 FILE = Named(files=True)
+LEARNING = Named(learnings=True)

@@ -54,6 +54,13 @@ def test_tasks_are_offered_those_that_have_ended_last(approved: Fleet) -> None:
     assert offered(approved, "cleanup", "43", "4") == ["44", "42"]
 
 
+def test_learnings_are_offered_by_their_ids(approved: Fleet) -> None:
+    approved.ok("learn", "Headings are\n\tsentences")
+    (known,) = approved.json("knowledge", "knowledge", "list")["learnings"]
+    assert offered(approved, "knowledge", "review", "--retire", known["id"][:2]) == [known["id"][:12]]
+    assert answer(cli, ["-C", str(approved.path), "knowledge", "review", "--edit", ""]).count("\n") == 1
+
+
 def test_each_says_what_it_is(approved: Fleet) -> None:
     assert answer(cli, ["-C", str(approved.path), "explain", "43"]) == "plain\t43\tpending: Write the docs\n"
     assert answer(cli, ["-C", str(approved.path), "score", ""]) == "plain\tapp\topen: Three commands\n"
