@@ -110,7 +110,6 @@ def recall(
 ) -> Recalled:
     """What matches any of these, or all there is when nothing is asked. A query that is the beginning of an id finds
     that learning. Raises InvalidInput for what is no pattern."""
-    session.reading = True
     mine = read(session)
     found = [Source(mine.known), *_configured(session), *others]
     if by_id := _by_id(found, query.strip()):

@@ -22,8 +22,8 @@ from git_fleet.core.learnings import (
     Standing,
 )
 from git_fleet.core.lifecycle import ATTEMPTS
+from git_fleet.core.model import PlanState, Task
 from git_fleet.core.quoting import harmless
-from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import InvalidInput, Unreachable
 from git_fleet.store import knowledge as stored
 from git_fleet.store import logs
@@ -163,16 +163,17 @@ def _decided(
 
 
 def from_plan(session: Session, plan_id: str | None, *, dry_run: bool = False) -> Learned:
-    """Why tasks of the plan (default: the only one) were blocked, and what was refuted, as learnings that nobody has
+    """Why tasks of the plan (default: the only one; a closed one, too) were blocked, and what was refuted, as learnings that nobody has
     approved. What is known already in nearly these words, retired or not, is left out. On a dry run all are new, and
     nothing is stored. Raises InvalidInput for a plan that there is not, and as `learn`."""
     snapshot = session.snapshot()
     name = plan_id or plan.only(session)
     if name not in snapshot.plans:
         raise InvalidInput(f"no plan {name!r}", hint="git fleet plan list")
-    tips = {record.tip: record for record in snapshot.of_plan(name) if record.tip is not None}
-    histories = logs.histories(session.store.objects, tips)
-    found = [one for tip, record in tips.items() for one in _taught(record, histories[tip])]
+    tasks = plan.newest(session, snapshot, name).plan.tasks
+    closed = snapshot.plans[name].state is PlanState.CLOSED
+    entries = logs.task_logs(session.store, name, closed=closed)
+    found = [one for task in tasks for one in _taught(task, entries.get(task.id, ()))]
     said = [recalling.shingles(one.learning.text) for one in stored.read(session.store).known]
     made = [
         one
@@ -184,22 +185,21 @@ def from_plan(session: Session, plan_id: str | None, *, dry_run: bool = False) -
     return _store(session, made, f"learn {len(made)} things from plan {name}")
 
 
-def _taught(record: TaskRecord, entries: Iterable[Entry]) -> Iterator[Learning]:
+def _taught(task: Task, entries: Iterable[Entry]) -> Iterator[Learning]:
     for entry in entries:
-        event, owned = entry.event, record.task.owned
+        event, owned = entry.event, task.owned
         if event.name == "block" and event.fields.get("code") != ATTEMPTS:
             words = f"{event.fields.get('code', '')}: {event.fields.get('reason', '')}"
-            yield from _pitfall(record, entry, words, owned)
+            yield from _pitfall(task, entry, words, owned)
         elif event.name in _REFUTING:
             for found in event.fields.get("findings", ()):
                 path = followups.path_of(found.path)
                 paths = [followups.pattern(path)] if path else owned
-                yield from _pitfall(
-                    record, entry, found.text if found.source not in followups.OWN else "", paths
-                )
+                if found.source not in followups.OWN:
+                    yield from _pitfall(task, entry, found.text, paths)
 
 
-def _pitfall(record: TaskRecord, entry: Entry, text: str, paths: Sequence[str]) -> Iterator[Learning]:
+def _pitfall(task: Task, entry: Entry, text: str, paths: Sequence[str]) -> Iterator[Learning]:
     words = _cut(harmless(text))
     if words:
         yield learnings.make(
@@ -207,9 +207,9 @@ def _pitfall(record: TaskRecord, entry: Entry, text: str, paths: Sequence[str]) 
             by=entry.event.actor,
             at=entry.event.at,
             kind=Kind.PITFALL,
-            task=str(record.id),
+            task=str(task.id),
             paths=paths[:MAX_NAMES],
-            labels=record.task.labels[:MAX_NAMES],
+            labels=task.labels[:MAX_NAMES],
         )
 
 

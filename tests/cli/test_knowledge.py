@@ -67,6 +67,19 @@ def test_a_plans_log_is_looked_at_before_it_teaches(approved: Fleet) -> None:
     assert "nothing that is not known already" in approved.ok("learn", "--from-plan", "app")
 
 
+def test_closing_a_plan_leaves_what_was_learned_and_what_its_log_teaches(approved: Fleet) -> None:
+    approved.ok("learn", "Headings are sentences")
+    approved.ok("claim", "43", "--no-worktree", "--worker", "w1")
+    approved.ok("block", "43", "--code", "no-style", "there is no style guide", "--worker", "w1")
+    for name in ("42", "43", "44"):
+        approved.ok("cancel", name)
+    approved.ok("plan", "close", "app")
+    (row,) = approved.json("knowledge", "learn", "--from-plan", "app")["learnings"]
+    assert (row["text"], row["task_id"]) == ("no-style: there is no style guide", "app/43")
+    assert len(approved.json("knowledge", "knowledge", "list")["learnings"]) == 2
+    assert approved("doctor").out.count("knowledge") == 0
+
+
 def test_a_person_reviews_one_after_the_other(approved: Fleet, repo: Repo) -> None:
     for text in ("First", "Second", "Third", "Fourth"):
         approved.ok("learn", text)
