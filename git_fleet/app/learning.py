@@ -24,9 +24,9 @@ from git_fleet.core.learnings import (
 from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import PlanState, Task
 from git_fleet.core.quoting import harmless
-from git_fleet.errors import InvalidInput, Unreachable
+from git_fleet.errors import GitFailed, InvalidInput, Unreachable
 from git_fleet.store import knowledge as stored
-from git_fleet.store import logs
+from git_fleet.store import logs, names
 from git_fleet.store.log import Entry
 
 _REFUTING = frozenset({"refute", "reject"})
@@ -85,6 +85,12 @@ def _store(session: Session, made: Sequence[Learning], subject: str) -> Learned:
     done = stored.add(session.store, lambda: files, actor=_who(session), at=session.now(), subject=subject)
     ids = [one.id for one in made]
     now = {one.id: one for one in stored.read(session.store).known}
+    broken = next((name for name in ids if name not in now), None)
+    if broken is not None:
+        raise GitFailed(
+            f"{names.KNOWLEDGE} has a broken file in the place of {learnings.place(broken)}",
+            hint="git fleet doctor --fix",
+        )
     new = frozenset(name for name in ids if learnings.place(name) in done.added)
     return Learned(tuple(now[name] for name in dict.fromkeys(ids)), new, done.told)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from git_fleet.app import knowledge as looking
 from git_fleet.app import learning, sync
 from git_fleet.app.doctor import doctor
 from git_fleet.app.learning import Edit
+from git_fleet.core import learnings
 from git_fleet.core.learnings import Standing
+from git_fleet.errors import GitFailed
 from git_fleet.store import knowledge, names
 from tests.support import servers
 from tests.support.clock import FakeClock
@@ -137,6 +141,16 @@ def test_a_broken_file_is_named_and_taken_out_and_one_of_a_newer_version_stays(r
     assert name in left
     assert texts(repo) == ["Well"]
     assert repo.run_git("show", f"{REF}^:junk") == "x"
+
+
+def test_a_broken_file_in_the_place_of_a_learning_is_said(repo: Repo) -> None:
+    session = open_fleet(repo, "w1")
+    path, _ = learnings.learning_file(learnings.make("Mine", by="w1", at=session.now()))
+    knowledge.add(session.store, lambda: {path: b"x"}, actor="w2", at=session.now(), subject="mischief")
+    with pytest.raises(GitFailed, match="has a broken file in the place of"):
+        learning.learn(session, "Mine")
+    doctor(session, fix=True)
+    assert learning.learn(session, "Mine").new
 
 
 def test_a_ref_that_is_no_commit_is_said_and_stops_no_claim(repo: Repo) -> None:
