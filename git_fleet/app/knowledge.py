@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from git_fleet.app import sharing, wording
+from git_fleet.app import sharing, wordsearch
 from git_fleet.app.session import Session
 from git_fleet.core import learnings, recalling
 from git_fleet.core.config import Config
@@ -119,7 +119,7 @@ def recall(
     wanted = Wanted(
         learnings.patterns_of(paths),
         tuple(labels),
-        wording.worth(query, texts),
+        wordsearch.worth(query, texts),
         states=states,
     )
     everything = not (query.strip() or paths or labels)

@@ -9,8 +9,9 @@ from typing import Any
 from git_fleet.core.learnings import Known, Learned, Standing
 from git_fleet.core.recalling import SHORT_ID, Recalled
 from git_fleet.core.trailers import one_line
+from git_fleet.core.wording import count
 from git_fleet.views import machine
-from git_fleet.views.look import Look, count, line, lines, since, some, wrapped
+from git_fleet.views.look import Look, line, lines, since, some, wrapped
 from git_fleet.views.machine import Document
 from git_fleet.views.table import Cell, Table
 

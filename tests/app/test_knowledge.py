@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import knowledge, learning, prompt, wording
+from git_fleet.app import knowledge, learning, prompt, wordsearch
 from git_fleet.app.session import Session
 from git_fleet.core.learnings import Kind, Standing
 from git_fleet.core.model import Finding
@@ -142,9 +142,9 @@ def test_recall_ranks_by_words_and_folds_what_says_nearly_the_same(session: Sess
 
 def test_without_full_text_search_words_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"both": "retry the handler", "one": "a handler", "none": "uv"}
-    with_it = wording.worth("handler retry", texts)
-    monkeypatch.setattr(wording, "_by_fts", lambda *_: None)
-    without = wording.worth("handler retry", texts)
+    with_it = wordsearch.worth("handler retry", texts)
+    monkeypatch.setattr(wordsearch, "_by_fts", lambda *_: None)
+    without = wordsearch.worth("handler retry", texts)
     assert without == {"both": 1.0, "one": 0.5}
     assert [*sorted(with_it, key=lambda key: -with_it[key])] == ["both", "one"]
 
