@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, conflicts, everyday, integrate, mcp, remote, report, run
+from benchmarks import claims, conflicts, everyday, integrate, mcp, remote, report, run, workspace
 from benchmarks.box import table
 
 SUITES = {
@@ -22,6 +22,7 @@ SUITES = {
     "mcp": mcp.MEASURES,
     "report": report.MEASURES,
     "remote": remote.MEASURES,
+    "workspace": workspace.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

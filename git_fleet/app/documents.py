@@ -112,6 +112,12 @@ def decode(text: bytes, name: str) -> str:
         raise InvalidInput(f"{at(name, line)}: not UTF-8 text: {error.reason}") from None
 
 
+def check_shape(data: Mapping[str, Any], name: str) -> None:
+    """Raises InvalidInput for a document nested too deeply, UnknownFormat for one of another version."""
+    _check_depth(data, name)
+    _check_version(data, name)
+
+
 def _check_depth(data: Mapping[str, Any], name: str) -> None:
     """Parsers take more levels than what comes after them can walk through; no document needs many."""
     level: list[Any] = [data]

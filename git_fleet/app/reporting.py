@@ -49,6 +49,12 @@ def report(session: Session, name: str | None) -> Report:
     )
 
 
+def all_reports(session: Session) -> tuple[Report, ...]:
+    """The reports of all plans that are approved and not closed."""
+    plans = session.snapshot().plans.values()
+    return tuple(report(session, plan.id) for plan in plans if plan.state.counts and plan.approved)
+
+
 def _records(snapshot: Snapshot, record: PlanRecord, plan: Plan, entries: _Entries) -> list[TaskRecord]:
     """The plan's tasks; those of a closed plan as their logs left them."""
     if record.state is not PlanState.CLOSED:

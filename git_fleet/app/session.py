@@ -188,7 +188,7 @@ class Session(Struct, weakref=True):
     def setting(self, name: str) -> str:
         """What git's configuration says of one of `_SETTINGS`; "" when nothing. All are read at once."""
         if name not in self._asked:
-            self._asked |= _settings(self.repo)
+            self._asked = _settings(self.repo) | self._asked
         return self._asked[name]
 
     def _base(self) -> str:
@@ -341,8 +341,9 @@ def open_session(
     bulk: bool | None = None,
     known: fleet.Known | None = None,
     reading: bool = False,
+    main: str = "",
 ) -> Session:
-    """A session for the repository that `start` is in.
+    """A session for the repository that `start` is in; `main` stands for what `git config fleet.main` says.
 
     `bulk` (as `long_lived`, unless it is said) has libgit2 read and write objects. `known` is what sessions of one
     process have read of this repository, and share.
@@ -369,7 +370,7 @@ def open_session(
         long_lived,
         reading,
         _known=known or fleet.Known(),
-        _asked=asked,
+        _asked=asked | ({"fleet.main": main} if main else {}),
     )
     remote = sharing.remote_of(
         repo, lambda: configs.text(store, session._main_branch()), lambda: session.config().remote

@@ -241,7 +241,11 @@ def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[Ta
 
 def ready(session: Session) -> tuple[ReadyTask, ...]:
     """The tasks that can be claimed now, in the order they are offered (limits are not looked at)."""
-    snapshot = session.snapshot()
+    return ready_in(session, session.snapshot())
+
+
+def ready_in(session: Session, snapshot: Snapshot) -> tuple[ReadyTask, ...]:
+    """The same of a snapshot that is there."""
     if not snapshot.tasks:
         return ()
     index = session.index(snapshot)
@@ -252,7 +256,14 @@ def ready(session: Session) -> tuple[ReadyTask, ...]:
         task: number for plan in plans_found.values() if plan for task, number in waves(plan, index).items()
     }
     return tuple(
-        ReadyTask(record.id, record.task.title, wave[record.id], record.task.priority, record.task.owned)
+        ReadyTask(
+            record.id,
+            record.task.title,
+            wave[record.id],
+            record.task.priority,
+            record.task.owned,
+            record.task.labels,
+        )
         for record in found
     )
 

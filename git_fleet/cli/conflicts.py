@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
+from git_fleet.cli.across import show_all, workspace_option
 from git_fleet.cli.call import Call, command, examples, look, write, write_json
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     "--watch", is_flag=True, help="Go on until interrupted (Ctrl-C); show it again when it changes."
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 when git could not merge some of it.")
+@workspace_option("In each repository of the workspace")
 @command
-def conflicts(call: Call, tasks: tuple[str, ...], watch: bool, strict: bool) -> int:
+def conflicts(call: Call, tasks: tuple[str, ...], watch: bool, strict: bool, workspace: str | None) -> int:
     """Which work in flight collides, in which lines.
 
     What is not committed yet counts, untracked files too. Everything is merged in memory; nothing is written.
@@ -41,6 +43,10 @@ def conflicts(call: Call, tasks: tuple[str, ...], watch: bool, strict: bool) -> 
 
     if watch and strict:
         raise click.UsageError("--strict is the answer of one look, --watch goes on: leave one of them out")
+    if workspace is not None:
+        if watch or strict or tasks:
+            raise click.UsageError("--workspace looks at everything once: it goes without tasks and options")
+        return show_all(call, workspace, comparing.conflicts, views.document, views.conflicts)
     if watch:
         _watch(call, tasks)
         return 0

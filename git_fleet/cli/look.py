@@ -9,6 +9,7 @@ import click
 from git_fleet.app import sharing
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
+from git_fleet.cli.across import show_all, workspace_option
 from git_fleet.cli.call import Call, Group, command, examples, write, write_bytes, write_path
 from git_fleet.cli.named import TASK, TASK_OR_PLAN
 from git_fleet.core.ids import Oid, TaskId
@@ -41,8 +42,17 @@ def overview(call: Call) -> None:
 @click.option("--porcelain", is_flag=False, flag_value="1", type=click.Choice(["1"]), metavar="[VERSION]",
               help="For scripts: one fact a line, in a format that stays.")  # fmt: skip
 @click.option("-z", "nul", is_flag=True, help="With --porcelain: lines end with NUL, and nothing is quoted.")
+@workspace_option("All repositories of the workspace, side by side")
 @command
-def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str | None, nul: bool) -> None:
+def status(
+    call: Call,
+    everything: bool,
+    watch: bool,
+    line: bool,
+    porcelain: str | None,
+    nul: bool,
+    workspace: str | None,
+) -> int:
     """Who does what, what waits for what, and what to do next."""
     from git_fleet.views import machine_status, standing
 
@@ -52,11 +62,21 @@ def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str
         raise click.UsageError(f"{' and '.join(given)}: one at a time")
     if nul and porcelain is None:
         raise click.UsageError("-z goes with --porcelain")
+    if workspace is not None:
+        if given not in ([], ["--json"]):
+            raise click.UsageError(f"--workspace goes without {given[0]}")
+        return show_all(
+            call,
+            workspace,
+            looking.status,
+            machine_status.status,
+            lambda value, look: standing.status(value, look, everything=everything),
+        )
     if watch:
         from git_fleet.cli import watch as watching
 
         watching.status(call, everything=everything)
-        return
+        return 0
     with call.session(reading=True) as session:
         if line:
             sharing.as_known(session.store)  # a prompt does not wait for a server
@@ -71,15 +91,20 @@ def status(call: Call, everything: bool, watch: bool, line: bool, porcelain: str
             lambda: machine_status.status(found),
             lambda look: standing.status(found, look, everything=everything),
         )
+    return 0
 
 
 @click.command(epilog=examples("git fleet ready", "git fleet ready --json | jq -r '.tasks[].task_id'"))
+@workspace_option("In each repository of the workspace")
 @command
-def ready(call: Call) -> None:
+def ready(call: Call, workspace: str | None) -> int:
     """What can be claimed now."""
+    if workspace is not None:
+        return show_all(call, workspace, looking.ready, machine.ready, text.ready)
     with call.session(reading=True) as session:
         found = looking.ready(session)
     call.show(lambda: machine.ready(found), lambda look: text.ready(found, look))
+    return 0
 
 
 @click.command(epilog=examples("git fleet explain 42", "git fleet explain        in the task's worktree"))

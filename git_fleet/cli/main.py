@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "What was learned": {"knowledge": ("learn", "recall", "knowledge")},
     "Judge": {"verify": ("verify", "verdict")},
     "Main": {"integrate": ("integrate", "revert"), "lead": ("lead",), "pr": ("pr",)},
+    "Many repositories": {"workspace": ("workspace",)},
     "More than one machine": {"sync": ("sync",), "worker": ("worker",), "jobs": ("jobs",)},
     "Saved work": {"salvage": ("snapshot", "salvage")},
     "Tidy up": {"setup": ("cleanup", "hook")},

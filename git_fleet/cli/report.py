@@ -9,6 +9,7 @@ import click
 
 from git_fleet import __version__, resources
 from git_fleet.app import reporting
+from git_fleet.cli.across import show_all, workspace_option
 from git_fleet.cli.call import Call, command, examples
 from git_fleet.core.reporting import Report
 from git_fleet.errors import InvalidInput
@@ -27,29 +28,49 @@ from git_fleet.views.look import line, size
 @click.option(
     "--html", "target", metavar="FILE", type=click.Path(path_type=Path), help="Write a page (-: print it)."
 )
+@workspace_option("Of every plan that is not closed, in all repositories of the workspace")
 @command
-def report(call: Call, plan: str | None, target: Path | None) -> None:
+def report(call: Call, plan: str | None, target: Path | None, workspace: str | None) -> int:
     """What came of a plan, on one page: numbers, timeline, graph, conflicts, tasks.
 
     The timeline says who worked on what and what each task waited for; shared files are shown as the plan predicted
     them and as they were changed; each task has its diff statistics, gates with their logs, verdicts and findings.
     Closed plans have a report, too.
     """
+    if workspace is not None:
+        if plan or target:
+            raise click.UsageError(
+                "--workspace reports every plan as text or JSON: it goes without PLAN and --html"
+            )
+        return _everywhere(call, workspace)
     with call.session(reading=True) as session:
         found = reporting.report(session, plan)
     if target is None:
         from git_fleet.views.markdown import markdown
 
         call.show(lambda: machine_report.report(found), lambda _: markdown(found))
-        return
+        return 0
     page = _page(found)
     if str(target) == "-":
         call.show(lambda: machine_report.report(found), lambda _: page.rstrip("\n"))
-        return
+        return 0
     written = _write(call.directory / target, page)
     call.show(
         lambda: {**machine_report.report(found), "file": str(target)},
         lambda _: f"{line(target)} is written, {size(written)}",
+    )
+    return 0
+
+
+def _everywhere(call: Call, workspace: str) -> int:
+    from git_fleet.views.markdown import markdown
+
+    return show_all(
+        call,
+        workspace,
+        reporting.all_reports,
+        lambda found: {"reports": [machine_report.report(each) for each in found]},
+        lambda found, _: "\n\n".join(map(markdown, found)) or "no plan is open",
     )
 
 

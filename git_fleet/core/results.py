@@ -109,6 +109,7 @@ class ReadyTask(Struct, frozen=True):
     wave: int
     priority: int
     files: tuple[str, ...]
+    labels: tuple[str, ...] = ()
 
 
 class Explanation(Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""What is done over all repositories of a workspace (DESIGN section 18)."""

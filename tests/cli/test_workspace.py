@@ -1,0 +1,189 @@
+"""`git fleet workspace`, and `--workspace` of the reading commands."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Fleet
+from tests.cli.test_bad_input import refused
+from tests.support import spaces
+from tests.support.fleet import approved, open_fleet, task
+from tests.support.repo import Repo, make_repo
+
+READING = ("status", "ready", "conflicts", "report")
+
+
+@pytest.fixture
+def space(fleet: Fleet, tmp_path: Path) -> Fleet:
+    """A workspace `shop` of lib and client, with a plan each; what is called works in its folder."""
+    _, repos = spaces.make_space(tmp_path / "all", {"lib": {}, "client": {}})
+    approved(open_fleet(repos["lib"]), task("a", priority=1), task("b", needs=["a"]))
+    approved(open_fleet(repos["client"]), task("c", priority=5, labels=["docs"]))
+    return Fleet(tmp_path / "all" / "shop", fleet._capture)
+
+
+def lib(space: Fleet) -> Repo:
+    return Repo(space.path.parent / "lib")
+
+
+def refs_everywhere(space: Fleet) -> list[object]:
+    return [Repo(space.path.parent / name).refs() for name in ("lib", "client", "shop")]
+
+
+# --- workspace.toml ------------------------------------------------------------------------------
+
+
+def test_a_workspace_begins_grows_and_shrinks_and_what_people_wrote_stays(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    make_repo(tmp_path / "api")
+    made = fleet.json("workspace-list", "workspace", "init", "../ws", "--name", "shop", cwd=fleet.path)
+    home = Path(made["folder"])
+    assert (made["workspace"], made["repos"], (home / ".git").is_dir()) == ("shop", [], True)
+    file = home / "workspace.toml"
+    file.write_text(file.read_text() + "\n# ours first\n[[repo]] # the app\nname = 'app'\npath = '../repo'\n")
+    where = str(tmp_path / "api")
+    added = fleet.json(
+        "workspace-list", "workspace", "add", where, "--label", "go", "--main", "main", cwd=home
+    )
+    assert added["repos"][1] == {
+        "repo": "api",
+        "path": "../api",
+        "url": None,
+        "main": "main",
+        "labels": ["go"],
+    }
+    fleet.ok("workspace", "remove", "app", cwd=home)
+    assert [
+        each["repo"] for each in fleet.json("workspace-list", "workspace", "list", cwd=home)["repos"]
+    ] == ["api"]
+    fleet.ok("workspace", "remove", "api", cwd=home)
+    assert "# ours first" in file.read_text()
+    assert Repo(tmp_path / "api").try_git("config", "fleet.workspace").returncode == 1, (
+        "it was told, and untold"
+    )
+
+
+def test_an_address_is_cloned_below_the_chosen_folder(fleet: Fleet, repo: Repo, tmp_path: Path) -> None:
+    fleet.ok("workspace", "init", "../ws")
+    home = tmp_path / "ws"
+    url = repo.path.as_uri()
+    fleet.ok("workspace", "add", url, "--name", "one", "--into", "clones", cwd=home)
+    assert Repo(home / "clones" / "one").rev("main") == repo.rev("main")
+    shutil.rmtree(home / "clones")
+    found = fleet.json("workspace-doctor", "workspace", "doctor", cwd=home, code=1)
+    assert [problem["code"] for problem in found["problems"]] == ["repo-missing"]
+    found = fleet.json("workspace-doctor", "workspace", "doctor", "--fix", cwd=home, code=1)
+    assert [problem["fixed"] for problem in found["problems"]] == [True]
+    assert Repo(home / "clones" / "one").rev("main") == repo.rev("main")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = 'x", ["workspace.toml: not TOML"]),
+        ("version = 1\n", ["name: it is missing"]),
+        ("version = 2\nname = 'x'\n", ["version: found 2"]),
+        ("name = 'a b'\n", ["workspace.toml:1: name: found 'a b'"]),
+        ("name = 'x'\nrepos = 1\n", ["workspace.toml:2: repos: unknown key", "did you mean 'repo'?"]),
+        ("name = 'x'\n[[repo]]\nname = '../y'\npath = 'y'\n", ["workspace.toml:3: repo ../y: name: found '../y'"]),
+        ("name = 'x'\n[[repo]]\nname = 'y'\n", ["repo y: path: it is missing, and so is url"]),
+        ("name = 'x'\n[[repo]]\nname = 'y'\nurl = '--upload-pack=x'\n", ["url: found", "begin with '-'"]),
+        ("name = 'x'\n[[repo]]\nname = 'y'\nurl = 'ext::sh -c x'\n", ["url: found", "names a program"]),
+        ("name = 'x'\n[[repo]]\nname = 'y'\npath = 'y'\nmain = 'a b'\n", ["main: found 'a b'"]),
+        (
+            "name = 'x'\n[[repo]]\nname = 'a-b'\npath = 'y'\n[[repo]]\nname = 'a.b'\npath = 'z'\n",
+            ["repo a.b: name: found 'a.b'; another repository is 'a-b'", "FLEET_REPO_A_B"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_workspace_is_refused_by_line_field_and_value(
+    space: Fleet, text: str, words: list[str]
+) -> None:
+    (space.path / "workspace.toml").write_text(text, encoding="utf-8")
+    for command in (["workspace", "list"], ["status", "--workspace"]):
+        refused(space(*command), *words)
+
+
+def test_what_cannot_be_added_leaves_the_file_as_it_is(space: Fleet, tmp_path: Path) -> None:
+    before = (space.path / "workspace.toml").read_bytes()
+    (tmp_path / "plain").mkdir()
+    for where, words in {
+        "../lib": "another repository is 'lib'",
+        "nowhere": "nowhere is not there",
+        str(tmp_path / "plain"): "is not the root of a git repository",
+        "ext::sh -c 'touch x'": "names a program",
+    }.items():
+        refused(space("workspace", "add", where), words)
+    refused(space("workspace", "add", "--", "-x/y"), "must not begin with '-'")
+    refused(space("workspace", "remove", "nobody"), "has no repository 'nobody'; there are: lib, client")
+    refused(space("workspace", "init", "."), "is there already")
+    assert (space.path / "workspace.toml").read_bytes() == before
+
+
+def test_it_is_found_by_option_variable_setting_and_from_below(
+    space: Fleet, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (space.path / "deep").mkdir()
+    for cwd in (space.path / "deep", lib(space).path):
+        assert "client" in space.ok("workspace", "list", cwd=cwd)
+    refused(space("workspace", "list", cwd=repo.path), "is in no workspace", "--workspace DIR")
+    assert "client" in space.ok("workspace", "list", "--workspace", str(space.path), cwd=repo.path)
+    monkeypatch.setenv("FLEET_WORKSPACE", str(space.path))
+    assert "client" in space.ok("workspace", "list", cwd=repo.path)
+    monkeypatch.setenv("FLEET_WORKSPACE", "/nowhere")
+    refused(space("workspace", "list", cwd=repo.path), "FLEET_WORKSPACE names /nowhere")
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+def test_what_is_ready_anywhere_stands_by_importance(space: Fleet) -> None:
+    found = space.json("workspace-ready", "workspace", "ready")
+    assert [(each["repo"], each["task_id"]) for each in found["tasks"]] == [("client", "p/c"), ("lib", "p/a")]
+    found = space.json("workspace-ready", "workspace", "ready", "--label", "docs")
+    assert [each["task_id"] for each in found["tasks"]] == ["p/c"]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_reading_command_asks_every_repository_and_writes_nothing(space: Fleet, command: str) -> None:
+    before = refs_everywhere(space)
+    alone = [space.json(command, command, cwd=space.path.parent / name) for name in ("lib", "client")]
+    found = space.json("across", command, "--workspace")
+    assert [each["repo"] for each in found["repos"]] == ["lib", "client"]
+    for each, own in zip(found["repos"], alone, strict=True):
+        answer = each["answer"]["reports"][0] if command == "report" else each["answer"]
+        assert set(answer) == set(own) - {"v"}
+        assert answer.get("tasks") == own.get("tasks") or command == "report"
+    assert refs_everywhere(space) == before
+
+
+def test_a_repository_that_is_broken_or_gone_says_so_and_hides_nobody(space: Fleet) -> None:
+    inner = space.path / "inner"
+    inner.mkdir()
+    with (space.path / "workspace.toml").open("a") as file:
+        file.write(
+            "\n[[repo]]\nname = 'inner'\npath = 'inner'\n\n[[repo]]\nname = 'gone'\npath = '../gone'\n"
+        )
+    head = lib(space).path / ".git" / "refs" / "fleet" / "plan" / "p"
+    head.write_text("0123456789012345678901234567890123456789\n")
+    found = space.json("workspace-status", "workspace", "status", code=1)
+    told = {each["repo"]: each["error"] and each["error"]["message"] for each in found["repos"]}
+    assert (told["client"], "is not there" in told["gone"]) == (None, True)
+    assert "is not the root of a git repository" in told["inner"], "and not the repository around it"
+    assert told["lib"]
+    ready = space.json("workspace-ready", "workspace", "ready", code=1)
+    assert [each["task_id"] for each in ready["tasks"]] == ["p/c"]
+    assert {each["repo"] for each in ready["errors"]} == {"lib", "inner", "gone"}
+    for command in READING:
+        answer = space(command, "--workspace")
+        assert (answer.code, answer.out.count("cannot be read:")) == (1, 3)
+
+
+def test_options_that_do_not_go_with_all_repositories_are_refused(space: Fleet) -> None:
+    refused(space("status", "--workspace", ".", "--line"), "--workspace goes without --line")
+    refused(space("conflicts", "--workspace", ".", "--strict"), "goes without tasks and options")
+    refused(space("report", "--workspace", ".", "--html", "x"), "goes without PLAN and --html")
