@@ -197,7 +197,8 @@ def _against_active(session: Session, snapshot: Snapshot, plan: Plan) -> list[st
 
 
 def _scope(task: Task) -> tuple[object, ...]:
-    return task.owned, task.needs, task.output, task.overlap, task.joint
+    needs = (task.needs, task.needs_elsewhere, task.follows_elsewhere)
+    return task.owned, needs, task.output, task.overlap, task.joint, task.changeset
 
 
 def _revise(session: Session, snapshot: Snapshot, plan: Plan, note: Oid, person: str) -> None:

@@ -31,7 +31,8 @@ from git_fleet.git.worktrees import git_dir_for, list_worktrees, one_at_a_time
 REASON = "git-fleet: checkout for gates"
 """The lock reason of every integration worktree: how others tell them from worktrees of tasks."""
 
-_NAME = "checkout-"
+NAME = "checkout-"
+"""What the folder of a checkout, or of several that stand side by side, begins with."""
 
 WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
 """For git in a checkout: a sparse main worktree passes its patterns on; gates see the whole tree all the same."""
@@ -130,14 +131,14 @@ class Checkouts:
         """A clean checkout of exactly `commit` that nobody else uses meanwhile. Raises GitFailed, Busy."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            number, lock = self._take()
+            number, lock = take(self._folder)
         except OSError as error:
             raise GitFailed(
                 f"cannot write {self._folder}: {error.strerror}",
                 hint="make the cache folder writable, or free some space",
             ) from error
         try:
-            found = Checkout(self._repo, self._folder / f"{_NAME}{number}" / self._name, lock, commit)
+            found = Checkout(self._repo, self._folder / f"{NAME}{number}" / self._name, lock, commit)
             found.reset()
             yield found
         finally:
@@ -154,7 +155,7 @@ class Checkouts:
         gone: list[Path] = []
         used: list[Path] = []
         for tree in list_worktrees(self._repo):
-            if tree.lock_reason != REASON or not tree.path.parent.name.startswith(_NAME):
+            if tree.lock_reason != REASON or not tree.path.parent.name.startswith(NAME):
                 continue
             with _alone(tree.path.parent) as alone:
                 (gone if alone else used).append(tree.path)
@@ -162,19 +163,20 @@ class Checkouts:
                     _take_down(self._repo, tree.path)
         return tuple(gone), tuple(used)
 
-    def _take(self) -> tuple[int, int]:
-        """The first checkout that is free: its number, and the descriptor that holds its lock."""
-        number = 1
-        while True:
-            place = self._folder / f"{_NAME}{number}.lock"
-            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                number += 1
-            else:
-                return number, lock
+
+def take(folder: Path) -> tuple[int, int]:
+    """The first checkout below `folder` that is free: its number, and the descriptor that holds its lock."""
+    number = 1
+    while True:
+        place = folder / f"{NAME}{number}.lock"
+        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            number += 1
+        else:
+            return number, lock
 
 
 @contextlib.contextmanager

@@ -88,7 +88,8 @@ class Queue(Struct):
     """The entries on top of `main`, what still waits, and what came of the others.
 
     `lead` is None on a dry run: then nothing is decided, only laid. `over` says that something has moved since
-    the fleet was read (main, a plan, a task, the configuration): what is left belongs to another round.
+    the fleet was read (main, a plan, a task, the configuration): what is left belongs to another round. `changeset` is
+    the one that is being integrated: what is in another is left alone.
     """
 
     session: Session
@@ -103,6 +104,7 @@ class Queue(Struct):
     watch: Watch = unwatched
     lead: Leading | None = None
     stop_on_conflict: bool = False
+    changeset: str = ""
     tally: Tally = field(default_factory=Tally)
     entries: list[Entry] = field(default_factory=list)
     waiting: deque[TaskRecord] = field(default_factory=deque)
@@ -222,10 +224,16 @@ class Queue(Struct):
         state = record.state
         if state.state not in (State.PROPOSED, State.VERIFIED):
             return f"it is {state.state.phrase}"
+        if record.task.changeset and record.task.changeset != self.changeset:
+            return (
+                f"it lands with change set {record.task.changeset}: in the workspace,"
+                f" git fleet integrate --changeset {record.task.changeset}"
+            )
         waits = why_not(state, self.config)
         if waits:
             return waits
-        missing = [str(need) for need in record.task.needs_ids if not self._has_landed(need)]
+        missing = [name for name, _ in self.snapshot.missing_elsewhere(record.task)]
+        missing += [str(need) for need in record.task.needs_ids if not self._has_landed(need)]
         return f"it needs {', '.join(missing)} first" if missing else ""
 
     def _has_landed(self, task: TaskId) -> bool:
@@ -261,7 +269,7 @@ class Queue(Struct):
             return False
         del self.entries[: len(known)]
         for entry in known:
-            self._close(entry)
+            self.close(entry)
         total = self._total
         self.watch(Progress("integrating", total - len(self.entries) - len(self.waiting), total))
         return stop is None and not self.over
@@ -281,17 +289,17 @@ class Queue(Struct):
         if not landing or self.lead is None:
             return
         for entry, _, _ in landing:
-            self._keep_logs(entry.record, entry.outcome)
+            self.keep_logs(entry.record, entry.outcome)
         self.drafts.begin_saving()
         landings = [prepare(self.session, layer, found) for _, layer, found in landing]
-        land(self.lead, self.ref, self.main, landings[-1].commit, landings, self._rests_on(known))
+        land(self.lead, self.ref, self.main, landings[-1].commit, landings, self.rests_on(known))
         self.main = landings[-1].commit
         self.over = any(layer.reconfigures for _, layer, _ in landing)
         for each, (_, layer, _) in zip(landings, landing, strict=True):
             self.tally.integrated.append(Landed(each.task, each.commit, layer.tree))
             self.report(f"{each.task}: {self.base} is at {each.commit[:12]}")
 
-    def _rests_on(self, known: Sequence[Entry]) -> dict[str, Oid]:
+    def rests_on(self, known: Sequence[Entry]) -> dict[str, Oid]:
         """The refs that must not have moved when main does: the plans as they were approved, and what lands
         without a commit (somebody may need it)."""
         plans = [self.snapshot.plans[plan] for plan in dict.fromkeys(entry.record.id.plan for entry in known)]
@@ -302,11 +310,11 @@ class Queue(Struct):
                 found[names.task_log(entry.record.id)] = entry.record.tip
         return found
 
-    def _close(self, entry: Entry) -> None:
+    def close(self, entry: Entry) -> None:
         """What becomes of an entry that is at the bottom and did not land."""
         try:
             if not (entry.layer is not None and entry.layer.lands and entry.stands):
-                self._keep_logs(entry.record, entry.outcome)
+                self.keep_logs(entry.record, entry.outcome)
             match entry.outcome:
                 case Left(reason):
                     self.tally.skipped.append(Skipped(entry.record.id, reason))
@@ -358,7 +366,7 @@ class Queue(Struct):
         self.tally.ejected.append(ejected)
         self.report(f"{record.id}: back to rework ({ejected.reason})")
 
-    def _keep_logs(self, record: TaskRecord, outcome: Decided | None) -> None:
+    def keep_logs(self, record: TaskRecord, outcome: Decided | None) -> None:
         """Put what the gates printed beside the proposal, whole, before an event tells what came of them."""
         if isinstance(outcome, Judgement) and outcome.texts and record.state.proposal is not None:
             number, session = record.state.proposal.number, self.session

@@ -15,7 +15,7 @@ from typing import Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.app import configs, sharing
+from git_fleet.app import abroad, configs, sharing
 from git_fleet.app.surroundings import AGENT_VARIABLES, Surroundings, check_worker, generated_worker
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
@@ -100,7 +100,13 @@ class Session(Struct, weakref=True):
         self._bases |= {plan.id: plan.approved.base for plan in found.plans.values() if plan.approved}
         if sharing.follow(self.store, self._bases.values()):
             return self.snapshot()
-        return found
+        return abroad.looked_up(
+            found, self.repo.worktree or self.repo.common_dir, self.around.env, self._beside
+        )
+
+    def _beside(self, place: Path, main: str) -> Session:
+        """A session that reads another repository of the workspace."""
+        return open_session(place, self.around, worker="reader", reading=True, main=main)
 
     @property
     def patience(self) -> float:

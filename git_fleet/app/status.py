@@ -199,7 +199,7 @@ def _task_row(
         waits_for=_waits_for(snapshot, index, record),
         summary=state.summary,
         usage=state.usage,
-        why=_why(state),
+        why=_why(state) or _why_not_yet(snapshot, record),
         claimed_at=claim.acquired_at if claim and state.state in AT_WORK else None,
         seen_at=look.seen(record) if look else None,
         wave=wave,
@@ -220,6 +220,16 @@ def _why(state: TaskState) -> str:
     if not state.reason or found.startswith(state.reason):
         return found
     return f"{state.reason}: {found}" if found else state.reason
+
+
+def _why_not_yet(snapshot: Snapshot, record: TaskRecord) -> str:
+    """What of other repositories keeps a task from being claimed; or, handed in, from landing alone."""
+    if record.state.state in (State.PENDING, State.REWORK):
+        missing = snapshot.missing_elsewhere(record.task)
+        return "; ".join(f"needs {name}, which is {found.now}" for name, found in missing[:3])
+    if record.task.changeset and record.state.state in (State.PROPOSED, State.VERIFIED):
+        return f"lands with change set {record.task.changeset}"
+    return ""
 
 
 def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[TaskId, ...]:

@@ -38,7 +38,7 @@ def approve(
         if agents:
             say("\n".join(("", how.paint("Agents", "bold"), *(f"  {line(agent)}" for agent in agents))))
     if not yes:
-        _ask(call, plan_id, again or f"git fleet plan approve {plan_id} --yes")
+        ask(call, plan_id, again or f"git fleet plan approve {plan_id} --yes")
     return approvals.approve(session, plan_id, expected=found.note)
 
 
@@ -65,8 +65,8 @@ def preview_text(found: Preview, how: Look) -> str:
     )
 
 
-def _ask(call: Call, plan_id: str, again: str) -> None:
-    """Raises InvalidInput where nobody can be asked, AnswerIsNo when the answer is no."""
+def ask(call: Call, plan_id: str, again: str) -> None:
+    """Ask whether the plan is to be approved. Raises InvalidInput where nobody can be asked, AnswerIsNo when the answer is no."""
     if not on_terminal(call):
         raise InvalidInput("approving asks a person, and this is no terminal", hint=again)
     if not click.confirm(f"Approve plan {plan_id}?", default=False, err=True):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 from msgspec import Struct
 
+from git_fleet.errors import InvalidInput
 from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
@@ -191,6 +192,19 @@ def command(function: Callable[Concatenate[Call, P], R]) -> Callable[..., R]:
         return function(made, *args, **kwargs)
 
     return run
+
+
+def read_file(call: Call, file: str) -> tuple[bytes, str]:
+    """What is in a file that was named, - being standard input, and what it is called. Raises InvalidInput."""
+    if file == "-":
+        return sys.stdin.buffer.read(), "standard input"
+    path = call.directory / file
+    try:
+        return path.read_bytes(), path.name
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot read {file}: {error.strerror}", hint="name a file, or - for standard input"
+        ) from error
 
 
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen, and do nothing.")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from git_fleet.cli.call import Call, command, dry_run_option, examples, write_json
+from git_fleet.cli.across import found as found_workspace
+from git_fleet.cli.across import workspace_option
+from git_fleet.cli.call import Call, command, dry_run_option, examples, surroundings, write_json
 from git_fleet.cli.named import TASK, TASK_OR_PLAN
 from git_fleet.cli.progress import progress
 from git_fleet.views.look import line
@@ -32,6 +34,7 @@ _MOST_JOBS = 64
         "git fleet integrate --jobs 4     four candidates gated at once, each on top of those before it",
         "git fleet integrate --batch      gate the top of the stack, and halves of it when it is red",
         "git fleet integrate --watch      keep doing so as tasks are handed in",
+        "git fleet integrate --changeset rename   onto every main of a workspace, or none",
     )
 )
 @click.argument("targets", type=TASK_OR_PLAN, nargs=-1, metavar="[PLAN|TASK]…")
@@ -43,6 +46,8 @@ _MOST_JOBS = 64
 @click.option("--watch", is_flag=True, help="Go on until interrupted (Ctrl-C) or everything has ended.")
 @click.option("--no-cache", is_flag=True, help="Run every gate, also where the same tree has passed it.")
 @click.option("--stop-on-conflict", is_flag=True, help="Stop at the first conflict, to look at it.")
+@click.option("--changeset", metavar="ID", help="Land a change set of the workspace in all its repositories.")
+@workspace_option("With --changeset: of this workspace")
 @dry_run_option
 @command
 def integrate(
@@ -54,6 +59,8 @@ def integrate(
     watch: bool,
     no_cache: bool,
     stop_on_conflict: bool,
+    changeset: str | None,
+    workspace: str | None,
     dry_run: bool,
 ) -> int:
     """Bring what is handed in onto main, one commit a task.
@@ -62,8 +69,17 @@ def integrate(
     --batch: as part of the commit where main stops), and only then main moves. What cannot land (a conflict, a red
     gate, a path that is not the task's) goes back to rework with what was found, and the others go on; the
     exit code is 1 then.
+
+    A change set is built and gated in all its repositories at once; one that was interrupted goes on.
     """
     from git_fleet.app.integrate import Order
+
+    if changeset is not None:
+        if targets or order or batch or watch or no_cache or stop_on_conflict or dry_run or jobs > 1:
+            raise click.UsageError("--changeset is integrated as a whole: it goes with --workspace alone")
+        return _together(call, changeset, workspace)
+    if workspace is not None:
+        raise click.UsageError("--workspace goes with --changeset ID")
 
     if batch and jobs > 1:
         raise click.UsageError("--batch gates one candidate at a time: leave --jobs out")
@@ -72,6 +88,17 @@ def integrate(
     first = tuple(name.strip() for name in order.split(",") if name.strip())
     wanted = Order(targets, first, stop_on_conflict, dry_run, jobs, batch, cache=not no_cache)
     return _keep(call, wanted) if watch else _once(call, wanted)
+
+
+def _together(call: Call, changeset: str, workspace: str | None) -> int:
+    from git_fleet.app.wide.together import integrate as land_together
+    from git_fleet.views import workspace as views
+
+    space = found_workspace(call, workspace)
+    with progress(call) as bar:
+        came = land_together(space, surroundings(), changeset, lambda text: bar.say(line(text)))
+    call.show(lambda: views.landed(came), lambda how: views.landing(came, how))
+    return int(came.state != "landed")
 
 
 def _session(call: Call) -> Session:

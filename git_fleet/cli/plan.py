@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +9,14 @@ import click
 from git_fleet.app import plan as planning
 from git_fleet.app.plan import Imported
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, write
+from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, read_file, write
 from git_fleet.cli.editor import edit as edit_text
 from git_fleet.cli.editor import forget, kept
 from git_fleet.cli.exchange import draft, export, sync_issues
 from git_fleet.cli.named import FILE, PLAN, TASK_OR_PLAN
 from git_fleet.cli.progress import working
 from git_fleet.core.snapshot import PlanRecord
-from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
+from git_fleet.errors import AnswerIsNo, FleetError
 from git_fleet.views import machine_plans, plans
 
 if TYPE_CHECKING:
@@ -115,19 +114,12 @@ def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry
 
 
 def _read(call: Call, file: str) -> tuple[bytes, str]:
-    if file == "-":
-        return sys.stdin.buffer.read(), "standard input"
     path = call.directory / file
-    if path.is_dir():
+    if file != "-" and path.is_dir():
         from git_fleet.app.importers import backlog
 
         return backlog.open_folder(path)
-    try:
-        return path.read_bytes(), path.name
-    except OSError as error:
-        raise InvalidInput(
-            f"cannot read {file}: {error.strerror}", hint="name a file, or - for standard input"
-        ) from error
+    return read_file(call, file)
 
 
 def _show_read(call: Call, read: Plan, *, created: bool) -> None:

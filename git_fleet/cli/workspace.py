@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from git_fleet.cli.across import found, workspace_option
-from git_fleet.cli.call import Call, Group, command, examples, surroundings
+from git_fleet.cli.call import Call, Group, command, examples, read_file, say, surroundings
+from git_fleet.cli.call import look as look_of
+from git_fleet.cli.named import FILE
 from git_fleet.cli.progress import working
 from git_fleet.views import machine_status
 from git_fleet.views import workspace as views
@@ -171,3 +174,76 @@ def doctor(call: Call, fix: bool, workspace: str | None) -> int:
     )
     well = all(answer.value is not None and answer.value.ok for answer in answers)
     return int(not well or any(not problem.fixed for problem in problems))
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+
+@workspace.command(
+    "import",
+    epilog=examples("git fleet workspace import rename.toml", "git fleet workspace import - <rename.toml"),
+)
+@click.argument("file", type=FILE, metavar="FILE")
+@_where
+@command
+def import_(call: Call, file: str, workspace: str | None) -> None:
+    """Store a plan over the repositories, or its next revision; nothing that is approved changes by it.
+
+    Tasks are called repo/id, needs may cross repositories, a [[changeset]] lands together.
+    """
+    from git_fleet.app.wide import plans
+
+    space = found(call, workspace)
+    text, name = read_file(call, file)
+    stored = plans.import_plan(space, surroundings(), text, name)
+    call.show(
+        lambda: views.plan(space, stored.plan, stored.state), lambda look: views.stored(stored.plan, look)
+    )
+
+
+@workspace.command(
+    epilog=examples("git fleet workspace show rename", "git fleet workspace show rename --json")
+)
+@click.argument("plan", metavar="PLAN")
+@_where
+@command
+def show(call: Call, plan: str, workspace: str | None) -> None:
+    """The newest text of a plan over the repositories; with --json what it says."""
+    from git_fleet.app.wide import plans
+
+    space = found(call, workspace)
+    with plans.home(space, surroundings(), reading=True) as session:
+        stored = plans.newest(space, surroundings(), session, plan)
+        text = plans.text_of(session, stored)
+    call.show(lambda: views.plan(space, stored.plan, stored.state), lambda _: text.rstrip("\n"))
+
+
+@workspace.command(
+    epilog=examples("git fleet workspace approve rename", "git fleet workspace approve rename --yes")
+)
+@click.argument("plan", metavar="PLAN")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_where
+@command
+def approve(call: Call, plan: str, yes: bool, workspace: str | None) -> None:
+    """Let workers claim: its tasks become an approved plan of the same id in each repository.
+
+    A person's to do. Off a terminal it never asks, and needs --yes. Interrupted, run it again.
+    """
+    from git_fleet.app.wide import plans
+    from git_fleet.cli import approving
+
+    space = found(call, workspace)
+    with working(call, "looking at the repositories"):
+        foreseen = plans.foresee(space, surroundings(), plan)
+    if not call.as_json:
+        how = look_of(sys.stderr)
+        for repo, preview in foreseen.parts.items():
+            say(f"{how.paint(f'── {repo}', 'bold')}\n{approving.preview_text(preview, how)}\n")
+        say(views.promised(foreseen.stored.plan, how))
+    if not yes:
+        approving.ask(call, plan, f"git fleet workspace approve {plan} --yes")
+    stored = plans.approve(space, surroundings(), foreseen)
+    call.show(
+        lambda: views.plan(space, stored.plan, stored.state), lambda look: views.opened(stored.plan, look)
+    )

@@ -235,7 +235,9 @@ def decode_plan(document: Mapping[str, Any]) -> Plan:
     """The inverse of `encode_plan`. Raises TypeError or ValueError for anything else."""
     tasks = tuple(_decode_task(task) for task in document["tasks"])
     schedule = Schedule(document.get("schedule", Schedule.READY))
-    return Plan(document["id"], document["title"], document["base"], tasks, schedule)
+    return Plan(
+        document["id"], document["title"], document["base"], tasks, schedule, document.get("workspace", "")
+    )
 
 
 def _decode_task(document: Mapping[str, Any]) -> Task:

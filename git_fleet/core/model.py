@@ -44,6 +44,9 @@ class Task(Struct, frozen=True):
     that does not say yet. `needs` are task ids of the same plan. `branch` and `worktree` are names
     the plan insists on, else "". `params` are the matrix values this task was expanded from. `extra` is what
     came with it from an issue tracker, as canonical JSON ("" for nothing): kept, and part of no decision.
+    `needs_elsewhere` are tasks of the plan in other repositories of the workspace, `repo/task` each, that must be
+    integrated first, `follows_elsewhere` those that must be handed in; `changeset` is the one it lands with, "" for
+    none (DESIGN section 18).
     """
 
     id: TaskId
@@ -68,6 +71,14 @@ class Task(Struct, frozen=True):
     params: tuple[tuple[str, str], ...] = ()
     group: str = ""  # the matrix entry's template id: siblings of one matrix share it
     extra: str = ""
+    needs_elsewhere: tuple[str, ...] = ()
+    follows_elsewhere: tuple[str, ...] = ()
+    changeset: str = ""
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """All of other repositories that it waits for."""
+        return self.needs_elsewhere + self.follows_elsewhere
 
     @property
     def owned(self) -> tuple[str, ...]:
@@ -81,13 +92,15 @@ class Task(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """A coordination plan: an ordered list of tasks on a base branch (a short branch name)."""
+    """A coordination plan: an ordered list of tasks on a base branch (a short branch name). `workspace` is the name of
+    the one that its tasks' `elsewhere` is looked up in, "" for none."""
 
     id: str
     title: str
     base: str
     tasks: tuple[Task, ...]
     schedule: Schedule = Schedule.READY
+    workspace: str = ""
 
     def task(self, task_id: TaskId) -> Task | None:
         """The task of that id, or None."""
@@ -295,6 +308,15 @@ class PlanLog(Struct, frozen=True):
     revision: Oid | None = None
     incoming: Oid | None = None
     reason: str = ""
+
+
+class ChangesetLog(Struct, frozen=True):
+    """A change set after an event of its log: `intent` is the event that says what is to be moved (None: nothing is
+    under way), `reason` why it could not land, `landed` that all of it has."""
+
+    intent: Oid | None = None
+    reason: str = ""
+    landed: bool = False
 
 
 class LeadState(Struct, frozen=True):

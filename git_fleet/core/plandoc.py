@@ -26,8 +26,8 @@ from git_fleet.errors import InvalidInput, UnknownFormat
 VERSION = 1
 _DEFAULT = Task(TaskId("", ""), "", "")
 _MAX_PRIORITY = 1_000_000
-_LISTS = ("reads", "needs", "labels", "accept")
-_TEXTS = ("worker", "prompt", "branch", "worktree", "remarks", "group")
+_LISTS = ("reads", "needs", "labels", "accept", "needs_elsewhere", "follows_elsewhere")
+_TEXTS = ("worker", "prompt", "branch", "worktree", "remarks", "group", "changeset")
 
 
 def parse_plan(
@@ -54,10 +54,12 @@ def parse_plan(
         title=head.fields.text("title", "", spelling.line_problem),
         base=head.fields.text("base", default_base, spelling.branch_problem),
         schedule=head.fields.choice("schedule", Schedule.READY),
+        workspace=head.fields.text("workspace", "", _id_problem),
         tasks=(),
     )
     drafts = list(head.drafts(plan.id))
     _check_unique(drafts, plan.base)
+    _check_elsewhere(drafts, plan.workspace)
     plan = replace(plan, title=plan.title or plan.id, tasks=resolve_needs(drafts))
     problems.raise_if_any(hint="nothing was stored; correct the plan and import it again")
     return plan
@@ -69,6 +71,8 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
     Matrix tasks come out one by one, each as a matrix of one value with its `group`.
     """
     head = {"version": VERSION, "plan": plan.id, "title": plan.title, "base": plan.base}
+    if plan.workspace:
+        head["workspace"] = plan.workspace
     return {**head, "schedule": str(plan.schedule), "task": [_dump_task(task) for task in plan.tasks]}
 
 
@@ -206,7 +210,22 @@ def _task(fields: Fields, task_id: TaskId, group: str) -> Task:
         params=fields.params,
         group=group,
         extra=_extra(fields),
+        needs_elsewhere=fields.texts("needs_elsewhere", _elsewhere_problem),
+        follows_elsewhere=fields.texts("follows_elsewhere", _elsewhere_problem),
+        changeset=fields.text("changeset", "", _id_problem),
     )
+
+
+def _id_problem(text: str) -> str:
+    try:
+        return "" if check_id(text) == text else "it must be in lower case"
+    except InvalidInput as error:
+        return error.message.partition(": ")[2]
+
+
+def _elsewhere_problem(text: str) -> str:
+    repo, slash, task = text.partition("/")
+    return _id_problem(repo) or _id_problem(task) if slash else "it must be repo/task"
 
 
 def _extra(fields: Fields) -> str:
@@ -284,6 +303,14 @@ def _check_unique(drafts: list[Draft], base: str) -> None:
         if task.branch.lower() == base.lower():
             draft.report("branch", f"found {task.branch!r}; it is the plan's base, which only the lead moves")
     _check_nested(branches, base)
+
+
+def _check_elsewhere(drafts: list[Draft], workspace: str) -> None:
+    """What is to be looked up in a workspace needs one."""
+    for draft in drafts if not workspace else ():
+        for field in ("needs_elsewhere", "follows_elsewhere", "changeset"):
+            if getattr(draft.task, field):
+                draft.report(field, "it is of a workspace's plan, and this plan names no workspace")
 
 
 def _check_nested(branches: dict[str, Draft], base: str) -> None:

@@ -192,6 +192,13 @@ def _need_reasons(record: TaskRecord, snapshot: Snapshot) -> Iterator[Reason]:
         if other is None or other.state.state is not State.INTEGRATED:
             now = other.state.state.phrase if other else "not in the plan"
             yield Reason("needs", f"it needs {need}, which is {now}", f"git fleet explain {need}")
+    for name, found in snapshot.missing_elsewhere(record.task):
+        repo = name.partition("/")[0]
+        yield Reason(
+            "elsewhere",
+            f"it needs {name} of another repository, which is {found.now}",
+            f"git fleet workspace status tells how {repo} stands",
+        )
 
 
 def _overlap_reasons(record: TaskRecord, snapshot: Snapshot, index: Index) -> Iterator[Reason]:

@@ -9,8 +9,10 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import LeadState, Plan, PlanLog, PlanState, Task, TaskState
+from git_fleet.core.model import LeadState, Plan, PlanLog, PlanState, State, Task, TaskState
 from git_fleet.errors import Ambiguous, InvalidInput
+
+_HANDED_IN = (State.PROPOSED, State.VERIFIED, State.PARKED)
 
 
 class PlanRecord(Struct, frozen=True):
@@ -51,11 +53,25 @@ class TaskRecord(Struct, frozen=True):
         return self.task.id
 
 
+class Elsewhere(Struct, frozen=True):
+    """A task of another repository as read: its state, or (`problem`) why it cannot be read, so that it counts as not
+    done."""
+
+    state: State | None
+    problem: str = ""
+
+    @property
+    def now(self) -> str:
+        """How a sentence goes on after "which is"."""
+        return self.state.phrase if self.state is not None else f"not known: {self.problem}"
+
+
 class Snapshot(Struct, frozen=True):
     """`tasks` holds every task of every plan that is not a draft nor closed, in plan order.
 
     While a plan is being approved, tasks only its incoming revision has are in `incoming`: they
-    count for overlaps but are not ready.
+    count for overlaps but are not ready. `elsewhere` has what tasks that have not ended wait for in other
+    repositories, by plan and `repo/task`.
     """
 
     at: datetime
@@ -65,6 +81,19 @@ class Snapshot(Struct, frozen=True):
     lead: LeadState = field(default_factory=LeadState)
     lead_tip: Oid | None = None
     incoming: Mapping[TaskId, TaskRecord] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[str, str], Elsewhere] = field(default_factory=dict)
+
+    def missing_elsewhere(self, task: Task) -> list[tuple[str, Elsewhere]]:
+        """What the task waits for in other repositories, and how that stands: what it needs is not integrated,
+        what it follows is not handed in."""
+        unknown = Elsewhere(None, "it was not looked up")
+        found = [(need, self.elsewhere.get((task.id.plan, need), unknown)) for need in task.elsewhere]
+        return [
+            (need, other)
+            for need, other in found
+            if other.state is not State.INTEGRATED
+            and not (need in task.follows_elsewhere and other.state in _HANDED_IN)
+        ]
 
     def record(self, task_id: TaskId) -> TaskRecord | None:
         """The task of that id, also one that only an incoming revision has."""

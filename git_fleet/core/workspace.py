@@ -109,6 +109,28 @@ class ChangesetView(Struct, frozen=True):
     intent: Oid | None = None
 
 
+class Part(Struct, frozen=True):
+    """What came of a task of a change set: `outcome` is integrated, ejected or skipped, `why` the reason."""
+
+    repo: str
+    task: str
+    outcome: str
+    commit: Oid | None = None
+    why: str = ""
+
+
+class ChangesetResult(Struct, frozen=True):
+    """What `integrate --changeset` has done. `state` is landed, refused, waiting or half-way; `log` is what the gate
+    that refused it printed last."""
+
+    plan: str
+    id: str
+    state: str
+    parts: tuple[Part, ...]
+    why: str = ""
+    log: str = ""
+
+
 class Overview(Struct, frozen=True):
     """A workspace at one moment."""
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
-from git_fleet.core.model import LeadState, PlanLog, TaskState
+from git_fleet.core.model import ChangesetLog, LeadState, PlanLog, TaskState
 from git_fleet.git.objects import Objects
 from git_fleet.git.refs import ABSENT, Refs, Update, Value
 from git_fleet.git.repository import Repository
@@ -28,7 +28,7 @@ class Store(Struct, frozen=True):
         self,
         ref: str,
         event: Event,
-        state: TaskState | PlanLog | LeadState,
+        state: TaskState | PlanLog | LeadState | ChangesetLog,
         *,
         parent: Oid | None,
         subject: str,

@@ -25,7 +25,7 @@ from msgspec import Struct
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
-from git_fleet.core.model import LeadState, PlanLog, TaskState
+from git_fleet.core.model import ChangesetLog, LeadState, PlanLog, TaskState
 from git_fleet.errors import UnknownFormat
 from git_fleet.git.objects import FILE, Commit, Objects, Signature, TreeEntry, parse_commit
 
@@ -72,7 +72,7 @@ def _address(actor: str) -> str:
 def write(
     objects: Objects,
     event: Event,
-    state: TaskState | PlanLog | LeadState,
+    state: TaskState | PlanLog | LeadState | ChangesetLog,
     *,
     parent: Oid | None,
     subject: str,

@@ -14,6 +14,12 @@ refs/fleet/archive/<plan>                logs of a closed plan, folded
 refs/fleet/knowledge                     what was learned (core/learnings.py)
 refs/notes/fleet/evidence                notes on integrated commits
 
+Of a workspace, in its own repository (store/wide.py):
+
+refs/notes/fleet/workspace/plan/<plan>   note: the workspace's plan as TOML
+refs/fleet/workspace/plan/<plan>         log of that plan
+refs/fleet/workspace/changeset/<plan>/<changeset>  log of a change set
+
 With a remote that decides (`remote` in fleet.toml) all of these but snapshots and salvages are the remote's, and
 what it has is mirrored below refs/fleet-remote/<remote>/. Below refs/fleet/ is then what is here alone:
 
@@ -50,6 +56,9 @@ GONE = "refs/fleet/gone/"
 HERE_ALONE = (SNAPSHOTS, SALVAGE, OFFLINE, LOST, GONE)
 """What no other machine is told of."""
 MIRRORS = "refs/fleet-remote/"
+WIDE_NOTES = "refs/notes/fleet/workspace/plan/"
+WIDE_LOGS = "refs/fleet/workspace/plan/"
+CHANGESETS = "refs/fleet/workspace/changeset/"
 _BRANCHES = "refs/heads/"
 _MIRRORED = ((NOTES, "notes/"), (_BRANCHES, "heads/"), (FLEET, ""))
 TAKEN = (f"{FLEET}notes/", f"{FLEET}heads/")
@@ -64,6 +73,21 @@ def plan_note(plan: str) -> str:
 def plan_log(plan: str) -> str:
     """The log of a plan."""
     return PLAN_LOGS + plan
+
+
+def wide_note(plan: str) -> str:
+    """The notes ref of the text of a workspace's plan."""
+    return WIDE_NOTES + plan
+
+
+def wide_log(plan: str) -> str:
+    """The log of a workspace's plan."""
+    return WIDE_LOGS + plan
+
+
+def changeset_log(plan: str, changeset: str) -> str:
+    """The log of a change set."""
+    return f"{CHANGESETS}{plan}/{changeset}"
 
 
 def task_log(task: TaskId) -> str:

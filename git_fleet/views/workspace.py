@@ -6,12 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from git_fleet.core.model import State
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.results import Diagnosis, Problem
-from git_fleet.core.workspace import Answer, ChangesetView, Offer, Overview, Repo, Standing, Workspace
+from git_fleet.core.wideplan import WidePlan
+from git_fleet.core.workspace import (
+    Answer,
+    ChangesetResult,
+    ChangesetView,
+    Offer,
+    Overview,
+    Repo,
+    Standing,
+    Workspace,
+)
 from git_fleet.errors import FleetError
 from git_fleet.views import machine, upkeep
-from git_fleet.views.look import Look, line, some
+from git_fleet.views.look import Look, count, line, lines, some
 from git_fleet.views.machine import Document
 from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table
@@ -226,4 +236,114 @@ def added(space: Workspace, name: str, look: Look, *, cloned: bool, linked: bool
     text = [f"{look.paint(repo.name, 'bold')} is in {space.name}: {line(repo.path)}{said}"]
     if linked:
         text.append(f"it finds the workspace by git config fleet.workspace {line(space.folder)}")
+    return "\n".join(text)
+
+
+# --- plans over the repositories -----------------------------------------------------------------
+
+
+def plan(space: Workspace, value: WidePlan, state: PlanState) -> Document:
+    """`workspace import`, `show` and `approve`."""
+    tasks = [
+        {
+            "task": f"{repo}/{task.id.task}",
+            "title": task.title,
+            "needs": [*(f"{repo}/{need}" for need in task.needs), *task.elsewhere],
+            "changeset": task.changeset or None,
+        }
+        for repo, part in value.parts.items()
+        for task in part.tasks
+    ]
+    sets = [
+        {
+            "changeset": each.id,
+            "tasks": list(each.tasks),
+            "order": list(each.order),
+            "gates": [gate.name for gate in each.gates],
+        }
+        for each in value.changesets
+    ]
+    return {
+        "workspace": space.name,
+        "plan": value.id,
+        "title": value.title,
+        "state": str(state),
+        "tasks": tasks,
+        "changesets": sets,
+    }
+
+
+def _sizes(value: WidePlan) -> str:
+    parts = (f"{count(len(part.tasks), 'task')} in {repo}" for repo, part in value.parts.items())
+    return f"{', '.join(parts)}; {count(len(value.changesets), 'change set')}"
+
+
+def stored(value: WidePlan, look: Look) -> str:
+    """`workspace import`."""
+    name = look.paint(value.id, "bold")
+    return f"plan {name} of the workspace is stored: {_sizes(value)}\nnext: git fleet workspace approve {value.id}"
+
+
+def promised(value: WidePlan, look: Look) -> str:
+    """What `workspace approve` shows beside each repository's own preview."""
+    text = [f"plan {look.paint(value.id, 'bold')}: {_sizes(value)}"]
+    for each in value.changesets:
+        text.append(
+            f"change set {line(each.id)} lands together: {some(each.tasks, 8)}; {' → '.join(each.order)}"
+        )
+        runs = (gate.run if isinstance(gate.run, str) else " ".join(gate.run) for gate in each.gates)
+        text += [f"    beside all checkouts: {line(run)}" for run in runs]
+    return "\n".join(text)
+
+
+def opened(value: WidePlan, look: Look) -> str:
+    """`workspace approve`."""
+    name = look.paint(value.id, "bold")
+    return f"plan {name} is open in {', '.join(value.parts)}\nnext: git fleet workspace ready"
+
+
+def landed(value: ChangesetResult) -> Document:
+    """`integrate --changeset`."""
+    return {
+        "plan": value.plan,
+        "changeset": value.id,
+        "state": value.state,
+        "why": value.why or None,
+        "log": value.log,
+        "tasks": [
+            {
+                "repo": part.repo,
+                "task_id": part.task,
+                "outcome": part.outcome,
+                "commit": part.commit,
+                "why": part.why or None,
+            }
+            for part in value.parts
+        ],
+    }
+
+
+def landing(value: ChangesetResult, look: Look) -> str:
+    """`integrate --changeset`."""
+    state = look.paint(value.state, _SET_STYLES.get(value.state, "yellow"))
+    text = [
+        f"change set {line(value.plan)}/{line(value.id)}: {state}{': ' + lines(value.why) if value.why else ''}"
+    ]
+    for part in value.parts:
+        said = (
+            f" ({line(part.why)})"
+            if part.why and part.outcome != "ejected"
+            else f": {line(part.why)}"
+            if part.why
+            else ""
+        )
+        commit = f" as {part.commit[:12]}" if part.commit else ""
+        text.append(f"    {part.repo}: {part.task} {part.outcome}{commit}{said}")
+    text += [f"    | {line(each)}" for each in value.log.rstrip().split("\n")[-20:] if value.log]
+    if value.state == "refused":
+        text.append(
+            'whose fault it is, nobody knows but you: git fleet reject TASK --finding "…" in its repository'
+        )
+    elif value.state == "half-way":
+        text.append(f"it is half-way: git fleet integrate --changeset {value.id} goes on")
     return "\n".join(text)

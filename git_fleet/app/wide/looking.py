@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
-from git_fleet.app.wide import across
+from git_fleet.app.wide import across, plans, sets
 from git_fleet.core.results import ReadyTask
-from git_fleet.core.workspace import Answer, Offer, Overview, Repo, Standing, Workspace
+from git_fleet.core.workspace import Answer, ChangesetView, Offer, Overview, Repo, Standing, Workspace
+from git_fleet.errors import FleetError
 
 
 def overview(space: Workspace, around: Surroundings, repos: Sequence[Repo]) -> Overview:
-    """Each repository's plans and what is ready there."""
-    return Overview(space, around.now(), across.ask(space, around, _standing, repos))
+    """Each repository's plans and what is ready there, and how the change sets stand."""
+    answers = across.ask(space, around, _standing, repos)
+    found: tuple[ChangesetView, ...] = ()
+    trouble = ""
+    try:
+        with plans.home(space, around, reading=True) as session:
+            found = sets.views(space, around, session, answers)
+    except FleetError as error:
+        trouble = error.message
+    return Overview(space, around.now(), answers, found, trouble)
 
 
 def _standing(session: Session) -> Standing:
