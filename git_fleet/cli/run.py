@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from git_fleet.cli.across import workspace_option
 from git_fleet.cli.call import Call, command, dry_run_option, examples, say
 from git_fleet.cli.interrupts import Echoes, silence, terminals
 from git_fleet.cli.named import PLAN_OR_FILE, TASK
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from git_fleet.app.running.run import Ready, Run
     from git_fleet.app.running.worker import Worker
     from git_fleet.app.session import Session
+    from git_fleet.app.wide.running import Run as WideRun
     from git_fleet.cli.live import Screen
     from git_fleet.core.launch import Agent
 
@@ -70,6 +72,7 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
         "git fleet run issues.md --workers 4  import, check, ask, and work it with four agents",
         "git fleet run tasks-app -- claude -p '{prompt}'   with this command",
         "git fleet run tasks-app --no-integrate   stop at proposals",
+        "git fleet run --workspace --workers 4   what is most important in any repository of the workspace",
         "git fleet run tasks-app --tmux       each agent in a pane; git fleet attach TASK",
     ),
 )
@@ -94,6 +97,10 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
 )
 @click.option("--tmux", is_flag=True, help="Each agent in a tmux pane of its own.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask whether a plan is to be approved.")
+@workspace_option("All open plans of all repositories, the most important task first")
+@click.option(
+    "--label", "labels", multiple=True, metavar="LABEL", help="With --workspace: only with this label."
+)
 @dry_run_option
 @command
 def run(
@@ -107,6 +114,8 @@ def run(
     max_minutes: float | None,
     tmux: bool,
     yes: bool,
+    workspace: str | None,
+    labels: tuple[str, ...],
     dry_run: bool,
 ) -> int:
     """Work a plan with agents until nothing is left to do: claim, start, hand in, verify, integrate.
@@ -117,6 +126,18 @@ def run(
     from git_fleet.app.running.desk import Options
 
     given: tuple[str, ...] = click.get_current_context().meta[COMMAND]
+    if workspace is not None:
+        if target or max_cost or max_minutes or tmux or yes or dry_run or jobs > 1:
+            raise click.UsageError(
+                "--workspace works every open plan: it goes with --workers, --label, --no-verify and --no-integrate alone"
+            )
+        from git_fleet.cli.widerun import everywhere
+
+        return everywhere(
+            call, workspace, given, labels, workers or 1, verify=not no_verify, integrate=not no_integrate
+        )
+    if labels:
+        raise click.UsageError("--label goes with --workspace")
     with call.session(long_lived=True, bulk=False) as session:
         plan, agent = _plan(call, session, target, given, yes=yes, dry_run=dry_run)
         options = Options(
@@ -246,7 +267,7 @@ class ExitOn:
     SIGHUP are as good as both."""
 
     def __init__(self, screen: Screen) -> None:
-        self.run: Run | Worker | None = None
+        self.run: Run | Worker | WideRun | None = None
         self.ended_by = 0
         self._screen = screen
         self._terminals = terminals()

@@ -16,6 +16,7 @@ from git_fleet.core import spelling
 from git_fleet.core.ids import Oid, check_id
 from git_fleet.core.problems import Lines, Problems, line_of, show
 from git_fleet.core.results import PlanStatus, ReadyTask, Status
+from git_fleet.core.running import Engaged, Stop
 from git_fleet.errors import FleetError, InvalidInput
 
 FILE = "workspace.toml"
@@ -129,6 +130,24 @@ class ChangesetResult(Struct, frozen=True):
     parts: tuple[Part, ...]
     why: str = ""
     log: str = ""
+
+
+class WideEngaged(Struct, frozen=True):
+    """What came of one claim of a run over a workspace."""
+
+    repo: str
+    engaged: Engaged
+
+
+class WideRun(Struct, frozen=True):
+    """What came of a run over a workspace: why it ended, its claims, what landed (`repo`, `plan/task`), how many tasks of
+    open plans have not ended."""
+
+    workspace: str
+    stop: Stop
+    worked: tuple[WideEngaged, ...]
+    landed: tuple[tuple[str, str], ...]
+    left: int
 
 
 class Overview(Struct, frozen=True):

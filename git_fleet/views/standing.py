@@ -213,7 +213,8 @@ class _Layout(NamedTuple):
 
 
 def _what(task: TaskRow, _: datetime) -> Cell:
-    return Cell((task.why or task.summary or task.title) if task.state.active else task.title)
+    said = task.summary if task.state.active else ""
+    return Cell(task.why or said or task.title)
 
 
 def _waits_or_what(task: TaskRow, now: datetime) -> Cell:

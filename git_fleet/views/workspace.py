@@ -17,6 +17,7 @@ from git_fleet.core.workspace import (
     Overview,
     Repo,
     Standing,
+    WideRun,
     Workspace,
 )
 from git_fleet.errors import FleetError
@@ -347,3 +348,36 @@ def landing(value: ChangesetResult, look: Look) -> str:
     elif value.state == "half-way":
         text.append(f"it is half-way: git fleet integrate --changeset {value.id} goes on")
     return "\n".join(text)
+
+
+# --- run -----------------------------------------------------------------------------------------
+
+
+def ran(value: WideRun) -> Document:
+    """`run --workspace`."""
+    return {
+        "workspace": value.workspace,
+        "stop": {"code": value.stop.code, "text": value.stop.text},
+        "claims": [
+            {
+                "repo": each.repo,
+                "task_id": str(each.engaged.task),
+                "how": each.engaged.how,
+                "text": each.engaged.text,
+            }
+            for each in value.worked
+        ],
+        "integrated": [{"repo": repo, "task_id": task} for repo, task in value.landed],
+        "left": value.left,
+    }
+
+
+def run(value: WideRun, look: Look) -> str:
+    """`run --workspace`."""
+    table = Table(("REPO", "TASK", "CAME OF IT", "WHAT"), whole=frozenset({0, 1}))
+    for each in value.worked:
+        engaged = each.engaged
+        table.add(each.repo, Cell(str(engaged.task), "bold"), engaged.how, engaged.text.partition("\n")[0])
+    name = look.paint(value.workspace, "bold")
+    end = f"{name}: {count(len(value.landed), 'task')} integrated, {value.left} left; {line(value.stop.text)}"
+    return "\n".join([*([table.render(look)] if value.worked else []), end])

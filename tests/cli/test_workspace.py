@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from git_fleet.app.workspaces import parse
 from tests.cli.conftest import Fleet
 from tests.cli.test_bad_input import refused
+from tests.project.source import ROOT
 from tests.support import spaces
+from tests.support.documents import validate
 from tests.support.fleet import approved, open_fleet, task
 from tests.support.repo import Repo, make_repo
 
@@ -187,3 +192,129 @@ def test_options_that_do_not_go_with_all_repositories_are_refused(space: Fleet) 
     refused(space("status", "--workspace", ".", "--line"), "--workspace goes without --line")
     refused(space("conflicts", "--workspace", ".", "--strict"), "goes without tasks and options")
     refused(space("report", "--workspace", ".", "--html", "x"), "goes without PLAN and --html")
+
+
+# --- working -------------------------------------------------------------------------------------
+
+AGENT = """\
+case "$FLEET_TASK" in
+api) sed -i s/greet/salute/ lib.sh test.sh ;;
+serve) sed -i s/greet/salute/ serve.sh ;;
+call) sed -i s/greet/salute/ call.sh ;;
+*) echo "It is salute." >README ;;
+esac
+echo "$FLEET_WORKER $FLEET_TASK" >>"$1"
+"""
+
+
+@pytest.fixture
+def shop(fleet: Fleet, tmp_path: Path) -> Fleet:
+    """The workspace whose plan renames an API in three repositories; the agent is beside it."""
+    spaces.renaming(tmp_path / "all")
+    (tmp_path / "agent.sh").write_text(AGENT, encoding="utf-8")
+    return Fleet(tmp_path / "all" / "shop", fleet._capture)
+
+
+def test_workers_own_no_repository_and_a_run_ends_with_everything_on_every_main(
+    shop: Fleet, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    run = ("run", "--workspace", ".", "--workers", "2", "--worker", "w")
+    answer = shop(*run, "--json", "--", "sh", str(tmp_path / "agent.sh"), str(diary))
+    assert answer.code == 0, answer
+    found = json.loads(answer.out)
+    validate(found, "workspace-run")
+    assert (found["stop"]["code"], found["left"]) == ("complete", 0)
+    assert {(each["repo"], each["task_id"]) for each in found["integrated"]} == {
+        ("library", "rename/api"),
+        ("service", "rename/serve"),
+        ("client", "rename/call"),
+        ("client", "rename/docs"),
+    }
+    worked = [line.split() for line in diary.read_text().splitlines()]
+    assert [task for _, task in worked] == ["api", "serve", "call", "docs"], (
+        "each after what it needs elsewhere"
+    )
+    assert {worker for worker, _ in worked} <= {"w-1", "w-2"}
+    status = shop.json("workspace-status", "workspace", "status")
+    assert [each["state"] for each in status["changesets"]] == ["landed"]
+
+
+def test_the_most_important_task_is_taken_wherever_it_is(space: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "agent.sh").write_text(
+        'echo "$FLEET_TASK" >>"$1"; mkdir -p "$FLEET_TASK"; echo x >"$FLEET_TASK/x"\n'
+    )
+    diary = tmp_path / "diary"
+    space.ok("run", "--workspace", ".", "--", "sh", str(tmp_path / "agent.sh"), str(diary))
+    assert diary.read_text().split() == ["c", "a", "b"]
+
+
+def test_only_what_has_the_label_is_worked(space: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "agent.sh").write_text('mkdir -p "$FLEET_TASK"; echo x >"$FLEET_TASK/x"\n')
+    answer = space("run", "--workspace", ".", "--label", "docs", "--", "sh", str(tmp_path / "agent.sh"))
+    assert (answer.code, "2 left" in answer.out, "1 task integrated" in answer.out) == (1, True, True)
+
+
+def test_a_change_set_by_the_command_line(shop: Fleet, tmp_path: Path) -> None:
+    repos = {name: Repo(tmp_path / "all" / name) for name in spaces.SHOP}
+    found = shop.json("changeset", "integrate", "--changeset", "api", code=1)
+    assert (found["state"], {part["outcome"] for part in found["tasks"]}) == ("waiting", {"skipped"})
+    spaces.work_all(repos)
+    assert "rename/api: ready" in shop.ok("workspace", "status", cwd=repos["client"].path)
+    found = shop.json("changeset", "integrate", "--changeset", "rename/api")
+    assert {part["task_id"]: bool(part["commit"]) for part in found["tasks"]} == {
+        "rename/api": True,
+        "rename/serve": True,
+        "rename/call": True,
+    }
+    shown = shop.json("workspace-show", "workspace", "show", "rename")
+    assert shown["changesets"][0]["order"] == ["library", "service", "client"]
+    assert "[[changeset]]" in shop.ok("workspace", "show", "rename")
+
+
+def test_why_a_task_waits_for_another_repository_is_said(shop: Fleet, tmp_path: Path) -> None:
+    client = tmp_path / "all" / "client"
+    found = shop.json("explain", "explain", "docs", cwd=client)
+    assert ("elsewhere", "it needs service/serve of another repository, which is pending") in [
+        (each["code"], each["text"]) for each in found["reasons"]
+    ]
+    assert "needs service/serve, which is pending" in shop.ok("status", cwd=client)
+    shutil.move(tmp_path / "all" / "service", tmp_path / "away")
+    assert "which is not known: " in shop("explain", "docs", cwd=client).out
+
+
+def test_what_does_not_go_with_a_change_set_or_a_workspace_is_refused(shop: Fleet) -> None:
+    refused(shop("integrate", "--changeset", "api", "--batch"), "is integrated as a whole")
+    refused(shop("integrate", "--workspace", "."), "--workspace goes with --changeset ID")
+    refused(shop("integrate", "--changeset", "nope"), "there are: rename/api")
+    refused(shop("run", "--workspace", ".", "--jobs", "2"), "--workspace works every open plan")
+    refused(shop("run", "--label", "x"), "--label goes with --workspace")
+
+
+# --- README --------------------------------------------------------------------------------------
+
+
+def test_readme_is_tried_word_for_word(fleet: Fleet, tmp_path: Path) -> None:
+    """In a folder with the two repositories that it speaks of."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    part = text.partition("\n## Many repositories\n")[2].partition("\n## ")[0]
+    written, plan = re.findall(r"^```toml\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    first, second = re.findall(r"^```sh\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)
+    parse(written.encode(), tmp_path)
+    here = tmp_path / "here"
+    for name in ("api", "web"):
+        make_repo(here / name, {**spaces.QUIET, "greet.sh": "", "page.sh": ""})
+
+    def said(command: str, cwd: Path) -> str:
+        words, _, other = command.partition(" || ")
+        answer = fleet(*words.removeprefix("git fleet ").split(), cwd=cwd)
+        assert (answer.code != 0) is bool(other), (command, answer)
+        return answer.out
+
+    for command in first.splitlines():
+        said(command, here)
+    fleet.ok("workspace", "add", "web", "--workspace", "shop", cwd=here)
+    (here / "shop" / "rename.toml").write_text(plan, encoding="utf-8")
+    shown = [said(command, here / "shop") for command in second.splitlines()]
+    assert "rename/rename" in shown[2]
+    assert "rename/salute: waiting" in shown[-1]

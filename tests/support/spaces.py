@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from git_fleet.app import workspaces
-from git_fleet.app.wide import editing
-from git_fleet.core.workspace import Workspace
+from git_fleet.app.wide import editing, looking, plans
+from git_fleet.app.wide import together as landing
+from git_fleet.core.workspace import ChangesetResult, Workspace
+from tests.support.clock import FakeClock
+from tests.support.fleet import claimed, open_fleet, proposed, surroundings
 from tests.support.repo import Content, Repo, make_repo
 
 QUIET: Mapping[str, Content] = {"fleet.toml": 'version = 1\ngates = "none"\n'}
@@ -22,3 +25,93 @@ def make_space(folder: Path, repos: Mapping[str, Mapping[str, Content]]) -> tupl
         made[name] = make_repo(folder / name, {**QUIET, **files})
         editing.add(workspaces.load(home), str(made[name].path), folder)
     return workspaces.load(home), made
+
+
+# --- three repositories that need each other --------------------------------------------------------
+
+PLAN = """\
+version = 1
+plan = "rename"
+title = "greet becomes salute"
+
+[[task]]
+id = "library/api"
+files = ["/lib.sh", "/test.sh"]
+
+[[task]]
+id = "service/serve"
+files = ["/serve.sh"]
+needs = ["library/api"]
+
+[[task]]
+id = "client/call"
+files = ["/call.sh"]
+needs = ["library/api", "service/serve"]
+
+[[task]]
+id = "client/docs"
+files = ["/README"]
+needs = ["service/serve"]
+
+[[changeset]]
+id = "api"
+tasks = ["client/call", "library/api", "service/serve"]
+
+[[changeset.gates]]
+name = "together"
+run = "cd $FLEET_REPO_CLIENT && test \\"$(LIB=$FLEET_REPO_LIBRARY SERVICE=$FLEET_REPO_SERVICE sh call.sh)\\" = hello"
+"""
+_GATE = 'version = 1\n[[gate]]\nname = "tests"\nrun = "sh test.sh"\n'
+SHOP: Mapping[str, Mapping[str, Content]] = {
+    "library": {"fleet.toml": _GATE, "lib.sh": "greet() { echo hello; }\n", "test.sh": '. ./lib.sh; test "$(greet)" = hello\n'},
+    "service": {"fleet.toml": _GATE, "serve.sh": '. "$LIB/lib.sh"\nserve() { greet; }\n', "test.sh": "sh -n serve.sh\n"},
+    "client": {"fleet.toml": _GATE, "call.sh": '. "$LIB/lib.sh"; . "$SERVICE/serve.sh"; greet >/dev/null && serve\n', "test.sh": "sh -n call.sh\n"},
+}  # fmt: skip
+"""A library, a service that calls it, a client that calls both; each has tests of its own."""
+
+RENAMED: Mapping[str, tuple[str, Mapping[str, Content]]] = {
+    "library": ("api", {"lib.sh": "salute() { echo hello; }\n", "test.sh": '. ./lib.sh; test "$(salute)" = hello\n'}),
+    "service": ("serve", {"serve.sh": '. "$LIB/lib.sh"\nserve() { salute; }\n'}),
+    "client": ("call", {"call.sh": '. "$LIB/lib.sh"; . "$SERVICE/serve.sh"; salute >/dev/null && serve\n'}),
+}  # fmt: skip
+"""The work of each task of the change set."""
+
+
+def renaming(folder: Path, plan: str = PLAN) -> tuple[Workspace, dict[str, Repo]]:
+    """The shop with the plan approved, nothing worked yet."""
+    space, repos = make_space(folder, SHOP)
+    approve(space, plan)
+    return space, repos
+
+
+def approve(space: Workspace, plan: str) -> None:
+    """Import the text of a plan over the workspace, and approve it."""
+    around = surroundings(FakeClock())
+    stored = plans.import_plan(space, around, plan.encode(), "rename.toml")
+    plans.approve(space, around, plans.foresee(space, around, stored.plan.id))
+
+
+def work(repo: Repo, task: str, files: Mapping[str, Content]) -> None:
+    """Claim a task there and hand it in, with these files."""
+    with open_fleet(repo, "w1") as session:
+        claimed(session, task)
+        proposed(session, task, dict(files))
+
+
+def work_all(repos: Mapping[str, Repo], but: str = "") -> None:
+    """Hand in every task of the change set, but that of one repository."""
+    for name, (task, files) in RENAMED.items():
+        if name != but:
+            work(repos[name], task, files)
+
+
+def together(space: Workspace, name: str = "api") -> ChangesetResult:
+    """`git fleet integrate --changeset`."""
+    return landing.integrate(space, surroundings(FakeClock()), name, lambda _: None)
+
+
+def states(space: Workspace) -> dict[str, str]:
+    """How each change set stands, as `workspace status` says."""
+    found = looking.overview(space, surroundings(FakeClock()), space.repos)
+    assert not found.trouble
+    return {each.id: each.state for each in found.changesets}

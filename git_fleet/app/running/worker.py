@@ -91,7 +91,7 @@ class Worker:
         refs = self._session.store.refs
         told = listening.begin(refs, self._session.repo, self._base, self)  # before anything is looked at
         self._require_task()
-        self._begin_again()
+        self.begin_again()
         told(self.desk)
         with self._carrying():
             while (record := self._next()) is not None:
@@ -121,7 +121,7 @@ class Worker:
 
     # --- the life before -------------------------------------------------------------------------
 
-    def _begin_again(self) -> None:
+    def begin_again(self) -> None:
         """Give back what this worker holds from a former life, all that is found of its work saved: claimed again,
         it has a new fence."""
         plan = self.desk.options.plan

@@ -177,7 +177,9 @@ def approve(space: Workspace, around: Surroundings, shown: Foreseen) -> Stored:
     plan_id = shown.stored.plan.id
     with home(space, around) as session, _opened(space, around, list(shown.parts)) as sessions:
         for part in sessions.values():
-            part.require_person("approve")  # whose it is, each repository says; the workspace has no fleet.toml
+            part.require_person(
+                "approve"
+            )  # whose it is, each repository says; the workspace has no fleet.toml
         stored = newest(space, around, session, plan_id)
         record, note = stored.record, stored.record.log.incoming or stored.record.note
         if note != (shown.stored.record.log.incoming or shown.stored.record.note):
