@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tests.project.source import ROOT
 from tests.support import spaces
 from tests.support.documents import validate
 from tests.support.fleet import approved, open_fleet, task
+from tests.support.race import until
 from tests.support.repo import Repo, make_repo
 
 READING = ("status", "ready", "conflicts", "report")
@@ -238,6 +241,39 @@ def test_workers_own_no_repository_and_a_run_ends_with_everything_on_every_main(
     assert {worker for worker, _ in worked} <= {"w-1", "w-2"}
     status = shop.json("workspace-status", "workspace", "status")
     assert [each["state"] for each in status["changesets"]] == ["landed"]
+
+
+SLOW_AGENT = """\
+if [ "$FLEET_TASK" = api ] && [ ! -e "$2" ]; then
+    sed -i s/greet/salute/ lib.sh
+    echo begun >"$2"
+    exec sleep 600
+fi
+exec sh "$3" "$1"
+"""
+
+
+def test_a_run_that_is_killed_is_run_again_and_ends_whole(shop: Fleet, tmp_path: Path) -> None:
+    slow, diary, begun = (tmp_path / name for name in ("slow.sh", "diary", "begun"))
+    slow.write_text(SLOW_AGENT, encoding="utf-8")
+    run = [
+        "run",
+        "--workspace",
+        ".",
+        "--worker",
+        "w",
+        "--",
+        "sh",
+        *map(str, (slow, diary, begun, tmp_path / "agent.sh")),
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "git_fleet", *run], cwd=shop.path)
+    until(begun.exists)
+    process.kill()
+    process.wait()
+    answer = shop(*run)
+    assert (answer.code, "4 tasks integrated, 0 left" in answer.out) == (0, True), answer
+    library = Repo(shop.path.parent / "library")
+    assert library.refs("refs/fleet/salvage/"), "what the killed agent had done is kept"
 
 
 def test_the_most_important_task_is_taken_wherever_it_is(space: Fleet, tmp_path: Path) -> None:

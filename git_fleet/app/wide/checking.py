@@ -8,10 +8,10 @@ from pathlib import Path
 from git_fleet.app import doctor, workspaces
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
-from git_fleet.app.wide import across, editing
+from git_fleet.app.wide import across, editing, looking
 from git_fleet.core import workspace
 from git_fleet.core.results import Diagnosis, Problem
-from git_fleet.core.workspace import Answer, Repo, Workspace
+from git_fleet.core.workspace import Answer, Overview, Repo, Workspace
 from git_fleet.errors import FleetError
 from git_fleet.git.process import Git
 
@@ -22,12 +22,23 @@ def check(
     """What is wrong with the workspace, and what `git fleet doctor` says of each repository. With `fix` a repository
     that is missing is cloned where its address is known, and one that knows of no workspace is told of this one; in
     the repositories themselves nothing is repaired."""
-    problems = tuple(problem for repo in space.repos for problem in _problems(space, repo, fix=fix))
+    problems = [problem for repo in space.repos for problem in _problems(space, repo, fix=fix)]
+    problems += _open_changesets(looking.overview(space, around, space.repos))
 
     def look(session: Session) -> Diagnosis:
         return doctor.doctor(session, fix=False)
 
-    return problems, across.ask(space, around, look)
+    return tuple(problems), across.ask(space, around, look)
+
+
+def _open_changesets(found: Overview) -> Iterator[Problem]:
+    """What landed in one repository and not in another, or was about to: nothing here repairs that."""
+    if found.trouble:
+        yield Problem("workspace-plans", f"the workspace's plans cannot be read: {found.trouble}", "git fsck")
+    for each in found.changesets:
+        if each.state in ("begun", "half-way"):
+            text = f"change set {each.plan}/{each.id} is {each.state}: {each.why}"
+            yield Problem("changeset-open", text, f"git fleet integrate --changeset {each.plan}/{each.id}")
 
 
 def _problems(space: Workspace, repo: Repo, *, fix: bool) -> Iterator[Problem]:
