@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from git_fleet.app import sharing, workspaces
+from git_fleet.app import sharing
 from git_fleet.core.ids import TaskId
 from git_fleet.core.snapshot import Elsewhere, Snapshot
-from git_fleet.core.workspace import Workspace
 from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.store import fleet
 from git_fleet.store.base import Store
+
+if TYPE_CHECKING:
+    from git_fleet.core.workspace import Workspace
 
 Wanted = tuple[str, str]
 """A plan, and `repo/task` in it."""
@@ -54,6 +56,8 @@ def looked_up(snapshot: Snapshot, start: Path, env: Mapping[str, str], open_: Op
 def _found(
     wanted: Mapping[Wanted, str], now: datetime, start: Path, env: Mapping[str, str], open_: Open
 ) -> dict[Wanted, Elsewhere]:
+    from git_fleet.app import workspaces  # few tasks wait for another repository
+
     try:
         space = workspaces.require(start, env)
     except FleetError as error:
@@ -73,6 +77,8 @@ def _found(
 def _in_repo(
     space: Workspace, name: str, wanted: Iterable[Wanted], now: datetime, open_: Open
 ) -> dict[Wanted, Elsewhere]:
+    from git_fleet.app import workspaces
+
     try:
         repo = space.repo(name)
         with open_(workspaces.require_root(space, repo), repo.main) as reader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -92,6 +91,8 @@ def load(folder: Path) -> Workspace:
 
 def parse(text: bytes, folder: Path) -> Workspace:
     """What `text` says as the workspace.toml of `folder`. Raises InvalidInput."""
+    import tomllib  # hardly any command reads a workspace
+
     source = str(folder / FILE)
     try:
         document = tomllib.loads(text.decode())

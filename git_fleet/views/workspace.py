@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.results import Diagnosis, Problem
 from git_fleet.core.wideplan import WidePlan
+from git_fleet.core.wording import count
 from git_fleet.core.workspace import (
     Answer,
     ChangesetResult,
@@ -22,7 +23,7 @@ from git_fleet.core.workspace import (
 )
 from git_fleet.errors import FleetError
 from git_fleet.views import machine, upkeep
-from git_fleet.views.look import Look, count, line, lines, some
+from git_fleet.views.look import Look, line, lines, some
 from git_fleet.views.machine import Document
 from git_fleet.views.standing import STYLES
 from git_fleet.views.table import Cell, Table

@@ -19,7 +19,7 @@ from git_fleet.git.process import Git
 from git_fleet.git.repository import discover
 
 _HEAD = """\
-# The repositories of this workspace: git fleet workspace -h
+# The repositories of this workspace; git fleet workspace status tells how they stand.
 version = 1
 name = "{name}"
 """
