@@ -150,10 +150,14 @@ def test_it_is_found_by_option_variable_setting_and_from_below(
 
 
 def test_what_is_ready_anywhere_stands_by_importance(space: Fleet) -> None:
+    before = refs_everywhere(space)
+    space.json("workspace-status", "workspace", "status")
+    space("workspace", "doctor")
     found = space.json("workspace-ready", "workspace", "ready")
     assert [(each["repo"], each["task_id"]) for each in found["tasks"]] == [("client", "p/c"), ("lib", "p/a")]
     found = space.json("workspace-ready", "workspace", "ready", "--label", "docs")
     assert [each["task_id"] for each in found["tasks"]] == ["p/c"]
+    assert refs_everywhere(space) == before
 
 
 @pytest.mark.parametrize("command", READING)

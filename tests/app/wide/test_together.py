@@ -98,7 +98,8 @@ def test_a_half_that_nobody_planned_is_caught_by_its_main(tmp_path: Path) -> Non
     space, repos = spaces.renaming(tmp_path, text)
     spaces.work_all(repos, but="client")
     before = mains(repos)
-    assert spaces.together(space).state == "refused"
+    found = spaces.together(space)
+    assert (found.state, "call.sh: 1: greet: not found" in found.log) == ("refused", True)
     assert mains(repos) == before
     with open_fleet(repos["client"]) as session, pytest.raises(Exception, match="service/serve"):
         claimed(session, "call")
