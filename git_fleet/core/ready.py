@@ -165,7 +165,10 @@ def _describe(record: TaskRecord) -> str:
 
 def _fix(record: TaskRecord, config: Config) -> str:
     """What brings a task further that cannot be claimed."""
-    state = record.state
+    state, changeset = record.state, record.task.changeset
+    together = f"git fleet integrate --changeset {changeset}, in the workspace" if changeset else ""
+    if together and state.state is State.VERIFIED:
+        return together
     if state.state is not State.PROPOSED:
         return _FIXES[state.state].format(id=record.id)
     if verdicts.to_ask(state, config):
@@ -173,7 +176,7 @@ def _fix(record: TaskRecord, config: Config) -> str:
     if verdicts.why_not(state, config):
         command = verdicts.persons_command(record.id, state, config)
         return f"{command}, or git fleet accept {record.id}"
-    return f"git fleet integrate {record.id}"
+    return together or f"git fleet integrate {record.id}"
 
 
 _FIXES = {

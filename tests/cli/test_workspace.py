@@ -301,6 +301,8 @@ def test_a_change_set_by_the_command_line(shop: Fleet, tmp_path: Path) -> None:
     assert (found["state"], {part["outcome"] for part in found["tasks"]}) == ("waiting", {"skipped"})
     spaces.work_all(repos)
     assert "rename/api: ready" in shop.ok("workspace", "status", cwd=repos["client"].path)
+    said = shop("explain", "call", cwd=repos["client"].path).out
+    assert "git fleet integrate --changeset api, in the workspace" in said
     found = shop.json("changeset", "integrate", "--changeset", "rename/api")
     assert {part["task_id"]: bool(part["commit"]) for part in found["tasks"]} == {
         "rename/api": True,
