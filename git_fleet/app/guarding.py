@@ -21,7 +21,7 @@ ALLOWED = "allowed"
 _HEAD = """\
 # Who may push what to this repository (git fleet guard --server). Made once; it is yours to change.
 #
-#   base BRANCH                  moved by a lead alone, and only forward: main, and every other that is nobody's task
+#   base BRANCH…                 moved by a lead alone, and only forward: main, and every other that is nobody's task
 #   lead PUSHER                  plans, main, notes, every log; may delete what the fleet has stored
 #   worker PUSHER [NAME]…        its own branches and logs, the guard, the bucket
 #   verifier PUSHER [NAME]…      verdicts, on proposals of others
@@ -33,7 +33,8 @@ _HEAD = """\
 # a web server that asks for a password.
 #
 # NAME is what it calls itself (git fleet --worker NAME; a verifier's verdicts are by verifier:NAME or person:NAME);
-# without one, PUSHER. Both are patterns of the shell: * and ? stand for what may be there, ? for a space too.
+# without one, PUSHER. Both are patterns of the shell: * and ? stand for what may be there, ? for a space too. A BRANCH
+# is none. What follows a # after a blank is a remark.
 # Who is in no line may push what is neither the fleet's, nor a base, nor the branch of a task.
 
 """

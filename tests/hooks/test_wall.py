@@ -14,9 +14,10 @@ from git_fleet.app.doctor import doctor, probe
 from git_fleet.app.session import Session
 from git_fleet.core import learnings
 from git_fleet.core.ids import Oid
+from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Verdict
 from git_fleet.errors import Refused
-from git_fleet.store import gatelogs, knowledge, lead
+from git_fleet.store import gatelogs, guard, knowledge, lead
 from tests.support.fleet import (
     accepted,
     approved,
@@ -168,6 +169,118 @@ def test_a_guard_names_a_claim_of_ones_own(wall: Walled) -> None:
     wall.refuses("w2 may not write what w1 is the author of", "w2", f"{mine}:{GUARD}")
 
 
+def test_what_reads_two_ways_is_no_event(wall: Walled) -> None:
+    """A worker accepts its own proposal by an event that sh would take for another one."""
+    pushed_in(wall, "c", "w1")
+    on_task(wall.as_worker("w1"), "accept", "c")
+    wall.refuses("accept is the lead's or a person's", "w1", f"{TASK}c")
+    last, accept = ',"v":1}', '"event":"accept"'
+    hidden = {last: ',"v":1,"zz":{"event":"withdraw"}}'}
+    for change in (
+        hidden,
+        {accept: '"event" :"accept"', **hidden},
+        {accept: '"\\u0065vent":"accept"', **hidden},
+        {accept: '"event":"withdraw","event":"accept"'},
+        {accept: '"event":"withdraw"', last: ',"v":1,"zz":{"state":"rework"}}'},
+        {accept: '"event":"release"', '"state":"verified"': '"state":"\\u0076erified"'},
+        {accept: '"event":"withdraw"', '"worker":"w1"': '"worker":"w\\u0031"'},
+    ):
+        wall.refuses("not written as git-fleet writes them", "w1", f"{forged(wall, 'c', change)}:{TASK}c")
+    own = forged(wall, "c", {accept: '"event":"withdraw"'})
+    wall.refuses("withdraw does not make a task verified", "w1", f"{own}:{TASK}c")
+
+
+def test_what_has_to_be_escaped_in_an_event_is_no_reason_to_refuse_it(wall: Walled) -> None:
+    w1 = wall.as_worker("w1")
+    for name in ("c", "d"):
+        claimed(w1, name)
+    on_task(w1, "progress", "c", status='"event": "é" \\u0061 \t/\x7f \\')
+    own = forged(wall, "d", {'"attempt":1,"exp': '"attempt":1,"branch":"caf\\u00e9","exp'})
+    wall.takes("w1", f"{TASK}c", f"{own}:{TASK}d")
+
+
+def test_the_guard_lets_nothing_by_but_a_claim(wall: Walled) -> None:
+    """What it names goes into a log as it is: so that is looked at when the guard is moved."""
+    pushed_in(wall, "c", "w1")
+    w1 = wall.as_worker("w1")
+    record = w1.record(w1.snapshot(), "c")
+    on_task(w1, "accept", "c")
+    named = Oid(wall.clone.rev(f"{TASK}c"))
+    for event in ("accept", "withdraw"):
+        guard.move(w1.store, before=None, task=record.id, claim=named, event=Event(event, w1.now(), "w1", {}))
+        why = "accept is the lead's" if event == "accept" else "it names no claim, but withdraw"
+        wall.refuses(why, "w1", GUARD, f"{TASK}c")
+        wall.clone.run_git("update-ref", "-d", GUARD)
+        wall.clone.run_git("update-ref", f"{TASK}c", f"{TASK}c^")
+        on_task(w1, "withdraw", "c")
+        named = Oid(wall.clone.rev(f"{TASK}c"))
+
+
+def test_a_guard_speaks_for_the_log_that_it_names(wall: Walled) -> None:
+    claimed(wall.as_worker("w1"), "a")
+    wall.takes("w1", GUARD)
+    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{TASK}a:{TASK}d")
+
+
+def test_another_name_of_a_base_is_no_way_to_it(wall: Walled) -> None:
+    Repo(wall.server).run_git("symbolic-ref", "refs/heads/master", "refs/heads/main")
+    wall.clone.commit("Mine", {"new": "1\n"})
+    wall.refuses("it is another name of refs/heads/main", "stranger", "main:refs/heads/master")
+    for ref in ("refs/heads/MAIN", "refs/Heads/main", "refs/Fleet/guard", "refs/notes/Fleet/evidence"):
+        wall.refuses("by its capitals is the lead's alone", "stranger", f"main:{ref}")
+    wall.takes("stranger", "main:refs/heads/Else", "main:refs/notes/Commits")
+
+
+def test_a_name_above_the_fleets_notes_is_not_a_strangers(wall: Walled) -> None:
+    for ref in Repo(wall.server).refs("refs/notes/"):
+        Repo(wall.server).run_git("update-ref", "-d", ref)
+    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", "main:refs/notes/fleet")
+
+
+@pytest.mark.parametrize(
+    "line", ["base main\r", "base refs/heads/main", "base old main", "base main # trunk"]
+)
+def test_however_a_base_is_written_it_is_guarded(wall: Walled, line: str) -> None:
+    allowed = wall.server / "fleet" / "allowed"
+    allowed.write_bytes(allowed.read_bytes().replace(b"base main", line.encode()))
+    wall.clone.commit("Mine", {"new": "1\n"})
+    wall.refuses("main is the lead's alone, and stranger is none", "stranger", "main")
+
+
+def test_what_allowed_says_in_a_remark_allows_nothing(wall: Walled) -> None:
+    allowed = wall.server / "fleet" / "allowed"
+    text = allowed.read_text()
+    claimed(wall.as_worker("w2"), "c")
+    allowed.write_text(text.replace("worker w1", "worker w1  # not w2").replace("\n", "\r\n"))
+    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
+    for line, why in (("base", "says base and names nothing"), ("base ma*", "a pattern where a base")):
+        allowed.write_text(text.replace("base main", line))
+        wall.refuses(why, "w2", f"{TASK}c")
+    allowed.write_text(text.replace("\n", "\r\n"))
+    wall.takes("w2", f"{TASK}c")
+
+
+def test_a_claim_that_git_will_refuse_gives_no_right(wall: Walled) -> None:
+    """A push need not be atomic, and says itself what it takes for the old value of a ref."""
+    claimed(wall.as_worker("w1"), "c")
+    wall.takes("w1", f"{TASK}c")
+    wall.clone.run_git("update-ref", "-d", f"{TASK}c")
+    claimed(wall.as_worker("w2"), "c")
+    mine = wall.clone.rev(f"{TASK}c")
+    work = wall.clone.run_git("commit-tree", "-m", "x", "main^{tree}", env={"GIT_AUTHOR_NAME": "w2"})
+    zero, proposal = "0" * len(mine), "refs/fleet/proposal/p/c/1"
+    lines = [f"{zero} {mine} {TASK}c\0report-status\n", f"{zero} {work} {proposal}\n"]
+    asked = "".join(f"{len(line) + 4:04x}{line}" for line in lines) + "0000"
+    objects = wall.clone.try_git(
+        "pack-objects", "-q", "--revs", "--stdout", stdin=f"{mine}\n{work}\n".encode()
+    )
+    done = wall.clone.try_git(
+        "receive-pack", str(wall.server), stdin=asked.encode() + objects.stdout, env={"FLEET_PUSHER": "w2"}
+    )
+    assert b"p/c is not held by w2" in done.stderr
+    assert not Repo(wall.server).refs("refs/fleet/proposal/")
+
+
 def test_only_the_holder_gives_a_branch_its_name(wall: Walled) -> None:
     """A claim says its branch itself: one that names another's gives no right to it."""
     w1 = wall.as_worker("w1")
@@ -187,7 +300,13 @@ def test_what_is_no_commit_or_has_an_odd_name_is_nothing_of_the_fleet(wall: Wall
     for ref in (f"{TASK}z", GUARD, "refs/fleet/salvage/p/c/1"):
         wall.refuses("it would not be a commit", "w1", f"{blob}:{ref}")
     claimed(wall.as_worker("w1"), "c")
-    for ref in ("refs/fleet/task/q", "refs/fleet/task/p/c/d", "refs/fleet/salvage/p", "refs/fleet/new"):
+    odd = ("p/c/d", "p/C", "p/\udcff", "p/a+b")
+    for ref in (
+        "refs/fleet/task/q",
+        "refs/fleet/salvage/p",
+        "refs/fleet/new",
+        *(f"{TASK[:-2]}{each}" for each in odd),
+    ):
         wall.refuses("a ref of this name is the lead's alone", "w1", f"{TASK}c:{ref}")
 
 
@@ -325,8 +444,11 @@ def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
     strict.takes("w1", f"{TASK}c")
     on_task(session, "progress", "c", status="half")
     for change, why in (
-        ({'"state":"claimed"': '"state":"verified"'}, "has another state than follows from the events"),
-        ({'"event":"progress"': '"event":"withdraw"'}, "does not follow from the one before"),
+        (
+            {'"state":{"attempt":1': '"state":{"attempt":2'},
+            "has another attempt than follows from the events",
+        ),
+        ({'"event":"progress"': '"event":"usage"'}, "does not follow from the one before"),
         ({'"v":1': '"v":7'}, "version"),
         ({'"actor":"w1"': '"actor":"boss"'}, "says that it is by boss, and its commit is by w1"),
         ({'"fence":"': '"fence":"0'}, "does not follow from the one before"),
