@@ -26,7 +26,7 @@ from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.git.formats import parse_signature
 from git_fleet.git.process import Git
 from git_fleet.git.signatures import ALLOWED, Signers, signers, split
-from git_fleet.store import knowledge, lead, log, names, plans
+from git_fleet.store import knowledge, lead, log, names, plans, tasks
 from git_fleet.store.base import Store, tip
 from git_fleet.store.log import Entry
 
@@ -159,8 +159,8 @@ class Push:
             return
         data = self._store.objects.read(entry.oid)[1]
         if needed or split(data, self._signers.object_format)[1]:
-            why = self._signers.doubt(data, entry.event.actor, entry.event.at)
-            yield from filter(None, [why])
+            doubt = self._signers.doubt(data, entry.event.actor, entry.event.at)
+            yield from filter(None, [doubt, tasks.misplaced(task, entry.event, data)])
 
     @cached_property
     def _signers(self) -> Signers | None:

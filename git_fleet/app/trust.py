@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from git_fleet.app import sharing
 from git_fleet.app.session import Session
+from git_fleet.core.ids import TaskId
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.results import Skipped
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import InvalidInput
 from git_fleet.git.objects import Objects
 from git_fleet.git.signatures import Signers, signers
-from git_fleet.store import log
+from git_fleet.store import log, tasks
 from git_fleet.store.log import Entry
 
 _UNSETTLED = "it was claimed offline, and git fleet sync has not settled it"
@@ -34,12 +35,16 @@ def required(session: Session) -> Signers:
     return found
 
 
-def doubts(objects: Objects, who: Signers, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
-    """The events that are not signed by whoever they say they are by, each with the reason."""
+def doubts(
+    objects: Objects, who: Signers, entries: Iterable[Entry], task: TaskId | None
+) -> Iterator[tuple[Entry, str]]:
+    """The events that are not signed by whoever they say they are by, or not for the `task` in whose log they are
+    (None: it is another log), each with the reason."""
     for entry in entries:
-        why = who.doubt(objects.read(entry.oid)[1], entry.event.actor, entry.event.at) or _borrowed(
-            entry.event
-        )
+        data, event = objects.read(entry.oid)[1], entry.event
+        why = who.doubt(data, event.actor, event.at) or _borrowed(event)
+        if not why and task is not None:
+            why = tasks.misplaced(task, event, data)
         if why:
             yield entry, why
 
@@ -74,7 +79,7 @@ def counting(
     good: list[TaskRecord] = []
     for record in chosen:
         since = _since_hand_in(log.history(session.store.objects, record.tip))
-        first = next(doubts(session.store.objects, who, since), None)
+        first = next(doubts(session.store.objects, who, since, record.id), None)
         if first is None:
             good.append(record)
         else:

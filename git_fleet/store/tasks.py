@@ -37,6 +37,14 @@ def subject(task: TaskId, event: Event) -> str:
     return f"{event.name} {task} by {event.actor}"
 
 
+def misplaced(task: TaskId, event: Event, data: bytes) -> str:
+    """Why the event, whose commit is `data`, is none of that task's; "" when it is. Its subject says whose it is, and
+    is signed with the rest; no other part of a log does, so that one could be copied whole."""
+    said = data.partition(b"\n\n")[2].partition(b"\n")[0]
+    own = said.decode("utf-8", "surrogateescape") == log.one_line(subject(task, event))
+    return "" if own else "was written for another task"
+
+
 SIGNS_OF_LIFE = frozenset({"progress", "renew", "usage"})
 """Events that change nothing for anybody else: they may ride along with the next one (DESIGN section 11)."""
 

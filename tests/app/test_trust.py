@@ -164,3 +164,18 @@ def test_doctor_names_what_is_forged_and_what_is_bare(
     lax = doctor(session, fix=False, signatures=True)
     assert "signature-missing" in [note.code for note in lax.notes]
     assert "signature-forged" in [problem.code for problem in lax.problems]
+
+
+def test_what_was_signed_for_another_task_does_not_count(
+    strict: Repo, clock: FakeClock, keys: dict[str, Path]
+) -> None:
+    """A log copied whole: every signature in it is good, and its signer never said that of this task."""
+    hand_in(strict, clock, "w1", keys["w1"])
+    approved(open_fleet(strict, "w1", clock), task("b", files=["a/**"]), plan="q")
+    strict.run_git("update-ref", "refs/fleet/task/q/b", LOG)
+    strict.run_git("update-ref", "refs/fleet/proposal/q/b/1", "refs/fleet/proposal/p/a/1")
+    sign_with(strict, keys["person"])
+    done = integrate(open_fleet(strict, "boss", clock), Order(("q",)), print)
+    assert not done.integrated
+    (skipped,) = done.skipped
+    assert "(done by w1) was written for another task, and does not count" in skipped.reason

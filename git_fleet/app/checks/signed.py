@@ -22,7 +22,8 @@ def signatures(session: Session) -> Iterator[Finding]:
     tips = session.store.refs.read(names.TASK_LOGS, names.PLAN_LOGS, names.LEAD)
     for ref, chain in logs.chains(session.store, tips).items():
         name = ref.removeprefix(names.TASK_LOGS).removeprefix(names.FLEET)
-        found = list(trust.doubts(session.store.objects, who, reversed(chain.entries)))
+        task = names.task_of_log(ref) if ref.startswith(names.TASK_LOGS) else None
+        found = list(trust.doubts(session.store.objects, who, reversed(chain.entries), task))
         forged = [one for one in found if not one[1].endswith("not signed")]
         yield from (
             Finding("signature-forged", f"the log of {name}: {trust.told(*one)}", _FIX) for one in forged
