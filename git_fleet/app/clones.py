@@ -7,6 +7,7 @@ folder as it is, and to say where (DESIGN I5).
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from git_fleet.app.surroundings import Surroundings
 from git_fleet.core.ids import TaskId
 from git_fleet.core.progress import Report
 from git_fleet.errors import FleetError, GitFailed, InvalidInput
-from git_fleet.git import cloning, worktrees
+from git_fleet.git import cloning, contents, worktrees
 from git_fleet.git.process import Git
 from git_fleet.git.remote import Remote
 from git_fleet.store import names, worktree
@@ -106,7 +107,9 @@ def _only_here(session: Session, remote: Remote, plan: str) -> str:
     try:
         trees = worktrees.list_worktrees(session.repo)
         for tree in trees:
-            _save(session, tree.path)
+            stray = _save(session, tree.path)
+            if stray:
+                return f"{stray} is nowhere else"
         carrying.carry(session, plan)
         carrying.tell(session)
         heads = [tree.head for tree in trees if tree.head]
@@ -115,18 +118,23 @@ def _only_here(session: Session, remote: Remote, plan: str) -> str:
             [*heads, *carrying.not_carried(session, plan)],
             (names.TASK_LOGS, names.PROPOSALS, names.OFFLINE, names.LOST, names.GONE, names.KNOWLEDGE),
             carrying.safe_places(remote),
+            aside=(names.FLEET, names.NOTES),
         )
     except (FleetError, OSError) as error:
         return error.message if isinstance(error, FleetError) else str(error)
     return f"commit {found[:12]} is nowhere else" if found else ""
 
 
-def _save(session: Session, path: Path) -> None:
-    """What is in a task's worktree and in no proposal. Raises GitFailed."""
+def _save(session: Session, path: Path) -> str:
+    """Keep what is in a task's worktree and in no proposal; "". In any other, which agents make for their own agents,
+    nobody keeps anything: a file there that is in no commit. Raises GitFailed, InvalidInput."""
+    if not path.exists():
+        return ""
     git_dir = worktrees.git_dir_for(session.repo, path)
     placed = worktree.read(git_dir) if git_dir else None
-    if placed is None or not path.exists():
-        return
+    if placed is None:
+        changed = (path / name for name in contents.dirty_files(path))
+        return str(next((file for file in changed if os.path.lexists(file)), ""))
     task = TaskId(placed.plan, placed.task)
     salvage_worktree(
         session.store,
@@ -139,3 +147,4 @@ def _save(session: Session, path: Path) -> None:
         branch=names.branch(placed.branch),
         proposed=proposed_trees(session.store, task),
     )
+    return ""

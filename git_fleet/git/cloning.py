@@ -44,11 +44,14 @@ def complete(path: Path, remote: str) -> None:
     Git(path).run("fetch", "--quiet", "--no-tags", "--unshallow", remote, env=_SILENT)
 
 
-def only_here(path: Path, heads: Iterable[Oid], ours: Iterable[str], theirs: Iterable[str]) -> Oid | None:
-    """A commit that local branches, refs below the prefixes `ours` or `heads` reach, and refs below `theirs` do not;
-    None when there is no such commit: all of it is elsewhere, too. Raises GitFailed."""
+def only_here(
+    path: Path, heads: Iterable[Oid], ours: Iterable[str], theirs: Iterable[str], *, aside: Iterable[str] = ()
+) -> Oid | None:
+    """A commit that `heads` or refs reach (stashes too; of those below the prefixes `aside` only what is below `ours`),
+    and refs below `theirs` do not; None when there is no such commit: all of it is elsewhere, too. Raises GitFailed."""
     wanted = "".join(f"{oid}\n" for oid in heads)
-    local = ("--glob=refs/heads/", *(f"--glob={prefix}" for prefix in ours))
+    left_out = [f"--exclude={prefix}*" for prefix in aside]
+    local = (*left_out, "--all", *(f"--glob={prefix}" for prefix in ours))
     known = [f"--glob={prefix}" for prefix in theirs]
     said = Git(path).text(
         "rev-list", "--max-count=1", "--stdin", *local, "--not", *known, input=wanted.encode()

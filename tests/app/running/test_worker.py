@@ -288,6 +288,28 @@ def test_a_clone_with_something_that_is_nowhere_else_stays(shared: tuple[Crew, P
     assert halves == ["half\n"]
 
 
+@pytest.mark.parametrize("where", ["stash", "beside", "checkout"])
+def test_what_an_agent_put_elsewhere_in_its_clone_keeps_that(
+    shared: tuple[Crew, Path], tmp_path: Path, where: str
+) -> None:
+    """Past the hooks: a stash, a worktree of its own, the checkout that nobody works in."""
+    crew, server = shared
+    crew.plan(task("a"))
+    around = open_fleet(crew.repo, "w").around
+    with clones.cloned(clones.Wanted(str(server), tmp_path), "p", around, "w", print) as clone:
+        own = Repo(working_on(clone.session, "a"))
+        past_hooks = ("-c", "core.hooksPath=/dev/null")
+        if where == "beside":
+            own.run_git(*past_hooks, "worktree", "add", "--quiet", "--detach", str(clone.folder / where))
+        place = {"stash": own.path, "beside": clone.folder / where, "checkout": clone.folder / "repo"}[where]
+        (place / "new").write_text("1\n")
+        if where == "stash":
+            own.run_git(*past_hooks, "stash", "--quiet", "--include-untracked")
+    named = f"commit {own.rev('refs/stash')[:12]}" if where == "stash" else str(place / "new")
+    assert clone.left == f"{named} is nowhere else"
+    assert clone.folder.exists()
+
+
 def test_a_clone_of_a_repository_that_no_remote_decides_about_is_refused(crew: Crew, tmp_path: Path) -> None:
     crew.plan(task("a"))
     done = subprocess.run(
