@@ -216,7 +216,7 @@ def parse_document(line: bytes | str, where: str) -> dict[str, Any]:
     try:
         document = json.loads(line)
         version = document["v"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: brackets, a thousand deep
         raise UnknownFormat(f"{where} is not a document of git-fleet", hint="git fleet doctor") from error
     if version != VERSION:
         raise UnknownFormat(

@@ -450,6 +450,7 @@ def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
         ),
         ({'"event":"progress"': '"event":"usage"'}, "does not follow from the one before"),
         ({'"v":1': '"v":7'}, "version"),
+        ({'"v":1': f'"v":1,"zz":{"[" * 5000}{"]" * 5000}'}, "is not a document of git-fleet"),
         ({'"actor":"w1"': '"actor":"boss"'}, "says that it is by boss, and its commit is by w1"),
         ({'"fence":"': '"fence":"0'}, "does not follow from the one before"),
     ):
