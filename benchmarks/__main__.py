@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, conflicts, everyday, integrate, mcp, remote, report, run, workspace
+from benchmarks import claims, conflicts, everyday, history, integrate, mcp, remote, report, run, workspace
 from benchmarks.box import table
 
 SUITES = {
@@ -23,6 +23,7 @@ SUITES = {
     "report": report.MEASURES,
     "remote": remote.MEASURES,
     "workspace": workspace.MEASURES,
+    "history": history.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -6,7 +6,7 @@ approved (app/approve.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,11 +22,10 @@ from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.snapshot import PlanRecord, Snapshot
 from git_fleet.errors import FleetError, IllegalEvent, InvalidInput, Stale
-from git_fleet.store import archive, log, names, plans
+from git_fleet.store import archive, log, names, past, plans
 from git_fleet.store.base import tip
 from git_fleet.store.plans import Revision
 
-_HISTORY_COMMITS = 2000
 _NAMED = 5  # tasks in one sentence
 
 
@@ -231,7 +230,7 @@ def check(session: Session, plan_id: str, workers: int | None = None) -> PlanChe
 
 def check_text(session: Session, plan: Plan, workers: int | None = None) -> PlanCheck:
     """The same of one revision. Raises InvalidInput when there is no such base."""
-    _base_commit(session, plan)
+    commit = _base_commit(session, plan)
     git = session.repo.git()
     base = session.store.refs.named(names.branch(plan.base))
     tracked = git.paths("ls-tree", "-r", "-z", "--name-only", base)
@@ -239,30 +238,9 @@ def check_text(session: Session, plan: Plan, workers: int | None = None) -> Plan
         plan,
         tracked=tracked,
         config=session.config(plan.base),
-        history=_history(session, base),
+        history=map(frozenset, past.recent(session.store, commit, keep=True).values()),
         workers=workers,
     )
-
-
-def _history(session: Session, base: str) -> Iterator[frozenset[str]]:
-    """The paths that each recent commit changed, for what history shows changing together."""
-    out = (
-        session.repo.git()
-        .run(
-            "log",
-            f"-{_HISTORY_COMMITS}",
-            "--no-merges",
-            "--no-renames",
-            "--name-only",
-            "-z",
-            "--format=%x01",
-            base,
-        )
-        .out
-    )
-    for commit in out.split(b"\x01"):
-        paths = frozenset(part.lstrip(b"\n") for part in commit.split(b"\0")) - {b""}
-        yield frozenset(path.decode("utf-8", "surrogateescape") for path in paths)
 
 
 def checkout_bytes(session: Session, base: str) -> int:
