@@ -8,7 +8,7 @@ two files and are left out, as there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import combinations
 
 from msgspec import Struct
@@ -54,6 +54,40 @@ def couplings(history: Iterable[frozenset[str]], ownership: Ownership) -> list[C
             found.append(Coupling(*tasks, (one, other), round(share, 2), support))
     found.sort(key=lambda coupling: (-coupling.share * coupling.support, coupling.paths))
     return found[:MAX_SHOWN]
+
+
+class Partner(Struct, frozen=True):
+    """A file that a `share` (0…1) of the commits changed which changed it or `of`, `commits` of them both."""
+
+    path: str
+    of: str
+    share: float
+    commits: int
+
+
+def partners(history: Iterable[Iterable[str]], paths: Collection[str]) -> list[Partner]:
+    """The other files that history changes together with one of `paths` (at most 100, by the same measure), each with
+    the one it goes with most, strongest first."""
+    single: Counter[str] = Counter()
+    together: Counter[tuple[str, str]] = Counter()
+    for commit in history:
+        changed = frozenset(commit)
+        if len(changed) > MAX_COMMIT_PATHS:
+            continue
+        single.update(changed)
+        ours = [path for path in changed if path in paths]
+        together.update((path, one) for one in ours for path in changed if path not in paths)
+    best: dict[str, Partner] = {}
+    for (path, one), support in sorted(together.items()):
+        share = 2 * support / (single[one] + single[path])
+        if support >= MIN_SUPPORT and share >= MIN_SHARE:
+            found = Partner(path, one, round(share, 2), support)
+            best[path] = max(best.get(path, found), found, key=_strength)
+    return sorted(best.values(), key=lambda one: (-_strength(one), one.path))[:MAX_SHOWN]
+
+
+def _strength(one: Partner) -> float:
+    return one.share * one.commits
 
 
 def _split(ownership: Ownership, one: str, other: str) -> tuple[TaskId, TaskId] | None:

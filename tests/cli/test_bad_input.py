@@ -313,6 +313,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("explain",): ["99"],
     ("siblings",): ["99"],
     ("conflicts",): ["99"],
+    ("context",): ["43", "--budget", "0"],
     ("log",): ["99"],
     ("path",): ["43"],
     ("worktree", "list"): ["nope"],
