@@ -312,25 +312,23 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
     return True
 
 
-def place(session: Session, claimed: Claimed, stop: threading.Event | None = None) -> placing.Placed:
+def place(
+    session: Session, claimed: Claimed, stop: threading.Event | None = None, *, sparse: bool = False
+) -> placing.Placed:
     """The worktree of a claim just made. When its names were taken at the last moment the claim is given
-    back, and Held is raised: the next one gets other names. Raises as `placing.place` else.
-    """
+    back, and Held is raised: the next one gets other names. Raises as `placing.place` else."""
     try:
-        return placing.place(session, claimed.record, stop)
+        return placing.place(session, claimed.record, stop, sparse=sparse)
     except Held as held:
         _give_back(session, claimed.record, held.message)
         text = f"{claimed.record.id} was claimed and is given back: {held.message}"
         raise Held(text, hint=f"git fleet claim {claimed.record.id} chooses other names") from held
 
 
-def resume(session: Session, name: str | None) -> placing.Placed:
-    """The task this actor holds, its worktree finished; also one whose claim a crash left half-made.
-
-    Raises as `placing.resume`.
-    """
+def resume(session: Session, name: str | None, *, sparse: bool = False) -> placing.Placed:
+    """The task this actor holds, as `placing.resume`; also one whose claim a crash left half-made."""
     help_guard(session, session.snapshot())
-    return placing.resume(session, name)
+    return placing.resume(session, name, sparse=sparse)
 
 
 def _closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:

@@ -20,6 +20,7 @@ from git_fleet.app.salvage import salvage_worktree
 from git_fleet.app.slots import Slot
 from git_fleet.core.config import PLACEHOLDER, Config
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.sparse import Sparse
 from git_fleet.errors import Held, InvalidInput, NeedsPerson, UnknownFormat
 from git_fleet.git import contents, worktrees
 from git_fleet.git.repository import Repository
@@ -62,6 +63,7 @@ def prepare(
     inherited: Mapping[str, str],
     confirm: Callable[[], object] = lambda: None,
     begin: Callable[[int], object] = lambda _: None,
+    part: Sparse | None = None,
 ) -> Prepared:
     """Make (or finish, or hand over) the worktree at `path` for the claim that `placement` names.
 
@@ -69,7 +71,8 @@ def prepare(
     environment that `env` will be added to. A worktree whose folder was deleted by hand has its commits
     pinned before it is made again. `confirm` raises when the claim has ended; it is asked first, and again
     while nobody else can write a placement. `begin` is what this claim begins with, before anybody works
-    there: it gets the descriptor of the lock it is called under. Raises Held when branch or folder is somebody
+    there: it gets the descriptor of the lock it is called under. `part` is what a worktree made now has of the
+    files (None: all). Raises Held when branch or folder is somebody
     else's, NeedsPerson, InvalidInput and GitFailed as the steps do; every step may be done again.
     """
     repo, task = store.repo, TaskId(placement.plan, placement.task)
@@ -84,7 +87,8 @@ def prepare(
             found = salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
             kept = found.ref if found else ""
         branch = names.branch(placement.branch)
-        worktrees.ensure(repo, path, branch=branch, start=start, reason=worktree.lock_reason(task))
+        reason = worktree.lock_reason(task)
+        worktrees.ensure(repo, path, branch=branch, start=start, reason=reason, part=part)
     git_dir = worktrees.git_dir_for(repo, path)
     if git_dir is None or not worktrees.is_intact(git_dir, path):
         raise NeedsPerson(

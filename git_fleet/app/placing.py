@@ -17,12 +17,16 @@ from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.launch import profile_of
 from git_fleet.core.model import Claim, State
 from git_fleet.core.recalling import Hit
 from git_fleet.core.snapshot import Snapshot, TaskRecord
+from git_fleet.core.sparse import Sparse
+from git_fleet.core.sparse import sparse as part_of
 from git_fleet.errors import AnswerIsNo, GitFailed, Held, InvalidInput
 from git_fleet.git import torn, worktrees
 from git_fleet.git.formats import parse_commit
+from git_fleet.git.sparse import is_sparse
 from git_fleet.store import names, proposals, worktree
 from git_fleet.store.base import tip
 from git_fleet.store.kept import snapshot as last_snapshot
@@ -233,9 +237,11 @@ def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | 
     return head
 
 
-def place(session: Session, record: TaskRecord, stop: threading.Event | None = None) -> Placed:
+def place(
+    session: Session, record: TaskRecord, stop: threading.Event | None = None, *, sparse: bool = False
+) -> Placed:
     """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it. `stop` ends
-    its setup.
+    its setup. `sparse`: what is made now holds a part of the files, as if fleet.toml said so.
 
     Every step can be done again, so a claim whose process died in between is finished by
     `claim --resume`. Raises Held when the names were taken after all, StaleClaim when the task was
@@ -265,8 +271,10 @@ def place(session: Session, record: TaskRecord, stop: threading.Event | None = N
         inherited=session.around.env,
         confirm=lambda: _require_latest(session, record, claim),
         begin=begin,
+        part=_part(session, record, claim.start, sparse=sparse),
     )
     notes = [f"{path} is not ignored by git and shows as untracked" for path in made.visible]
+    notes += _sparse_notes(session, made.path)
     if made.kept:
         notes.append(
             f"its folder was deleted; its commits are kept at {made.kept} ({names.shown_by(made.kept)})"
@@ -282,6 +290,21 @@ def place(session: Session, record: TaskRecord, stop: threading.Event | None = N
     notes += filter(None, told)
     unresolved = going_on.unresolved if going_on else ()
     return Placed(record, made.path, made.env, tuple(notes), unresolved, told.trouble)
+
+
+def _part(session: Session, record: TaskRecord, start: Oid, *, sparse: bool) -> Sparse | None:
+    """What a sparse worktree of the task holds; None for all."""
+    if not (sparse or profile_of(session.config_of(record.id), record.task)[1].sparse):
+        return None
+    tracked = session.repo.git().paths("ls-tree", "-r", "-z", "--name-only", start)
+    return part_of((*record.task.owned, *record.task.reads), tracked)
+
+
+def _sparse_notes(session: Session, path: Path) -> tuple[str, ...]:
+    git_dir = worktrees.git_dir_for(session.repo, path)
+    if git_dir is None or not is_sparse(git_dir):
+        return ()
+    return ("it holds a part of the files; in it, git sparse-checkout add FOLDER brings another folder",)
 
 
 def _require_own_branch(session: Session, task: TaskId, claim: Claim) -> None:
@@ -344,7 +367,7 @@ def _bare_env(record: TaskRecord, claim: Claim | None) -> dict[str, str]:
     }
 
 
-def resume(session: Session, name: str | None) -> Placed:
+def resume(session: Session, name: str | None, *, sparse: bool = False) -> Placed:
     """The task this actor holds, its worktree finished where a crash left it half-made.
 
     Raises AnswerIsNo when it holds none (or several, without a name), StaleClaim when it was taken over.
@@ -370,7 +393,7 @@ def resume(session: Session, name: str | None) -> Placed:
     if fence is not None and claim is not None and fence != claim.fence:
         raise taken_over(mine[0])
     try:
-        return place(session, mine[0])
+        return place(session, mine[0], sparse=sparse)
     except Held as held:
         held.hint += f"; git fleet release {mine[0].id} gives the claim back"
         raise

@@ -21,6 +21,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import InvalidInput
 from git_fleet.git import worktrees
 from git_fleet.git.merging import Standing
+from git_fleet.git.sparse import is_sparse
 from git_fleet.store import names
 
 
@@ -51,7 +52,7 @@ def of(session: Session, snapshot: Snapshot, record: TaskRecord) -> Prompt:
 def facts(session: Session, snapshot: Snapshot, record: TaskRecord) -> Facts:
     """What there is to say about the task. Its worktree is looked into only where it is on this machine."""
     claim = record.state.claim if record.state.state is State.CLAIMED else None
-    going_on, setup = _in_worktree(session, claim) if claim else (None, "")
+    going_on, setup, sparse = _in_worktree(session, claim) if claim else (None, "", False)
     return Facts(
         record=record,
         config=session.config_of(record.id),
@@ -65,18 +66,19 @@ def facts(session: Session, snapshot: Snapshot, record: TaskRecord) -> Facts:
         gate_logs=rework.gate_log_places(session, record),
         setup=setup,
         learnings=knowledge.for_task(session, record),
+        sparse=sparse,
     )
 
 
-def _in_worktree(session: Session, claim: Claim) -> tuple[Standing | None, str]:
-    """The merge that goes on in the claim's worktree, and what is wrong with its setup."""
+def _in_worktree(session: Session, claim: Claim) -> tuple[Standing | None, str, bool]:
+    """The merge that goes on in the claim's worktree, what is wrong with its setup, whether it is sparse."""
     if not claim.worktree or claim.host != session.around.host:
-        return None, ""
+        return None, "", False
     path = Path(claim.worktree)
     git_dir = worktrees.git_dir_for(session.repo, path)
     if git_dir is None or not worktrees.is_intact(git_dir, path):
-        return None, ""
-    return rework.standing(claim, path), provision.problem(git_dir)
+        return None, "", False
+    return rework.standing(claim, path), provision.problem(git_dir), is_sparse(git_dir)
 
 
 def _template(session: Session, record: TaskRecord) -> Template:

@@ -22,6 +22,7 @@ from git_fleet.views.look import Look
         "git fleet claim                      any task that is ready, in a worktree of its own",
         "git fleet claim 42                   this one",
         "git fleet claim --label docs --json  one of these, for a script",
+        "git fleet claim 42 --sparse          with the files that it needs, in a large repository",
         "git fleet claim --resume             the task I hold, its worktree made again if need be",
     )
 )
@@ -30,19 +31,31 @@ from git_fleet.views.look import Look
     "--label", "labels", multiple=True, metavar="LABEL", help="Only tasks with one of these labels."
 )
 @click.option("--no-worktree", is_flag=True, help="Claim only: no branch, no worktree.")
+@click.option(
+    "--sparse", is_flag=True, help="Check out only what the task owns and reads, and what is beside it."
+)
 @click.option("--resume", is_flag=True, help="The task I hold already.")
 @click.option(
     "--offline", is_flag=True, help="Without asking the remote that decides; `git fleet sync` settles it."
 )
 @command
 def claim(
-    call: Call, task: str | None, labels: tuple[str, ...], no_worktree: bool, resume: bool, offline: bool
+    call: Call,
+    task: str | None,
+    labels: tuple[str, ...],
+    no_worktree: bool,
+    sparse: bool,
+    resume: bool,
+    offline: bool,
 ) -> int:
     """Take a task, and with it the exclusive right to its files.
 
     Makes the branch and a worktree beside the repository. Never waits: with nothing ready it says why
-    and ends with exit code 1.
+    and ends with exit code 1. --sparse counts where the worktree is made now; `sparse = true` of [worker] in
+    fleet.toml does the same for all.
     """
+    if sparse and no_worktree:
+        raise click.UsageError("--sparse is about the worktree: leave out --no-worktree")
     if resume and (labels or no_worktree):
         raise click.UsageError(
             "--resume goes on with the task I hold: it takes no --label and no --no-worktree"
@@ -51,24 +64,24 @@ def claim(
         if offline:
             sharing.go_offline(session.store)
         if resume:
-            placed = claiming.resume(session, task)
+            placed = claiming.resume(session, task, sparse=sparse)
         else:
             session.keep_config(session.main)  # a changed one is validated once, not by every worker
             got = claiming.claim(session, claiming.Request(task, labels, worktree=not no_worktree))
             if isinstance(got, claiming.NothingReady):
                 _show_nothing(call, got)
                 return 1
-            placed = _place(session, got)
+            placed = _place(session, got, sparse=sparse)
         placed = replace(placed, learnings=knowledge.for_task(session, placed.record))
         lead_commits = session.config_of(placed.record.id).lead_commits
     _show(call, placed, lead_commits=lead_commits)
     return 0
 
 
-def _place(session: Session, got: claiming.Claimed) -> Placed:
+def _place(session: Session, got: claiming.Claimed, *, sparse: bool) -> Placed:
     """The worktree of a claim just made. A claim whose worktree fails is kept, and said to be."""
     try:
-        return claiming.place(session, got)
+        return claiming.place(session, got, sparse=sparse)
     except (Held, StaleClaim):  # it is not ours any more
         raise
     except FleetError as error:

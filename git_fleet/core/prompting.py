@@ -36,7 +36,8 @@ class Facts(Struct, frozen=True):
 
     `unresolved` are paths in conflict with main, which was merged in (None: no merge goes on), `said` git's own
     words on them; `gate_logs` where all is that gates printed, as `git show` takes it; `setup` what is wrong
-    with the worktree's setup; `learnings` what was learned before that matters here.
+    with the worktree's setup; `learnings` what was learned before that matters here; `sparse`: the worktree has a part
+    of the files.
     """
 
     record: TaskRecord
@@ -51,6 +52,7 @@ class Facts(Struct, frozen=True):
     gate_logs: tuple[str, ...] = ()
     setup: str = ""
     learnings: tuple[Hit, ...] = ()
+    sparse: bool = False
 
 
 def values(facts: Facts) -> dict[str, Any]:
@@ -88,6 +90,7 @@ def _task(facts: Facts) -> dict[str, Any]:
         "session_minutes": config.session_minutes,
         "needs": [str(need) for need in record.task.needs_ids],
         "merging": facts.unresolved is not None,
+        "sparse": facts.sparse,
     }
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.core.ids import Oid
+from git_fleet.core.sparse import Sparse
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
-from git_fleet.git import contents, torn
+from git_fleet.git import contents, sparse, torn
 from git_fleet.git.locks import Writers
 from git_fleet.git.process import Argument, Git, failure
 from git_fleet.git.refs import ABSENT, Refs, Update
@@ -148,6 +149,7 @@ def ensure(
     branch: str,
     start: Oid,
     reason: str,
+    part: Sparse | None = None,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
 ) -> bool:
     """Make the new branch `branch` (full ref name) at `start` and a locked worktree for it at `path`.
@@ -156,7 +158,8 @@ def ensure(
     finished: a half-made worktree with the same lock reason is taken down (see git/torn.py) and made again,
     a finished one whose folder was deleted is forgotten first (what hung on it alone must be pinned by then).
     A branch that is there already is used as it is, provided that it contains `start`. True when the
-    worktree was made now, False when it was there. `path` must not exist else, or be an empty folder.
+    worktree was made now, False when it was there; only when it is made counts `part`, which says what is checked
+    out (None: as git has it for new ones). `path` must not exist else, or be an empty folder.
     Raises Held when branch or folder is taken, Busy when other adds take too long, GitFailed.
     """
     with one_at_a_time(repo, lock_timeout_seconds) as lock, Refs(repo) as refs:
@@ -169,7 +172,7 @@ def ensure(
             undo = Update(branch, start, ABSENT)
         else:
             _require_continuation(repo, branch, start)
-        _checkout_new(repo, path, branch, reason, lock, undo=undo)
+        _checkout_new(repo, path, branch, reason, lock, part, undo=undo)
         return True
 
 
@@ -220,12 +223,19 @@ def _make_branch(refs: Refs, branch: str, start: Oid) -> None:
 
 
 def _checkout_new(
-    repo: Repository, path: Path, branch: str, reason: str, lock: int, *, undo: Update | None
+    repo: Repository,
+    path: Path,
+    branch: str,
+    reason: str,
+    lock: int,
+    part: Sparse | None,
+    *,
+    undo: Update | None,
 ) -> None:
     """Add the worktree; when that fails, what it left and the branch (by `undo`) go away again."""
     created = not path.exists()
     try:
-        _run_add(repo, path, branch, reason, lock)
+        _run_add(repo, path, branch, reason, lock, part)
     except FleetError:
         git_dir = git_dir_for(repo, path)
         if git_dir is not None and not (git_dir / "index").exists():
@@ -240,15 +250,27 @@ def _checkout_new(
         raise
 
 
-def _run_add(repo: Repository, path: Path, branch: str, reason: str, lock: int) -> None:
-    args = ("worktree", "add", "--quiet", "--lock", "--reason", reason, "--", path, _short(branch))
-    code, said = run_holding(repo, repo.git(), lock, *args)
+def _run_add(repo: Repository, path: Path, branch: str, reason: str, lock: int, part: Sparse | None) -> None:
+    files = () if part is None else ("--no-checkout",)
+    add = ("worktree", "add", "--quiet", "--lock", "--reason", reason, *files, "--", path, _short(branch))
+    _run_step(repo, repo.git(), lock, add)
+    for args, given in sparse.steps(part) if part else ():
+        _run_step(repo, repo.git(path), lock, args, given)
+
+
+def _run_step(repo: Repository, git: Git, lock: int, args: tuple[Argument, ...], given: bytes = b"") -> None:
+    code, said = run_holding(repo, git, lock, *args, input=given)
     if code:
         raise failure(args, code, said)
 
 
 def run_holding(
-    repo: Repository, git: Git, lock: int, *args: Argument, env: Mapping[str, str] | None = None
+    repo: Repository,
+    git: Git,
+    lock: int,
+    *args: Argument,
+    env: Mapping[str, str] | None = None,
+    input: bytes = b"",  # noqa: A002 - as subprocess calls it
 ) -> tuple[int, bytes]:
     """Run a git that inherits the `lock` of `one_at_a_time` and counts as a writer of refs (see
     git/locks.py): its exit code and what it said on standard error."""
@@ -256,7 +278,7 @@ def run_holding(
     writers.share()
     try:
         process = git.spawn(*args, env=env, pass_fds=(lock, writers.fd))
-        _, said = process.communicate()
+        _, said = process.communicate(input)
     finally:
         writers.close()
     return process.returncode, said

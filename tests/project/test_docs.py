@@ -324,13 +324,14 @@ def test_what_readme_teaches_is_learned_word_for_word(repo: Repo) -> None:
     assert said.splitlines()[-1].endswith(" is approved")
 
 
-def test_what_to_read_is_told_word_for_word(repo: Repo, tmp_path: Path) -> None:
+def test_what_to_read_is_told_and_checked_out_word_for_word(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(PLAN)
     repo.commit("Begin", {"one.txt": "1\n"})
     _shell("git fleet plan import ../p.toml\ngit fleet plan approve --yes", repo.path)
-    (script,) = blocks(section("What to read"), "sh")
+    (script,) = blocks(section("What to read, and what to check out"), "sh")
     said = _shell(script, repo.path)
     assert "p/one: 1 file, 1 of 8,000 tokens, from main" in said
+    assert "it holds a part of the files" in said
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
