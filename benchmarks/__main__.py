@@ -10,7 +10,20 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import claims, conflicts, everyday, history, integrate, mcp, predict, remote, report, run, workspace
+from benchmarks import (
+    claims,
+    conflicts,
+    everyday,
+    history,
+    integrate,
+    mcp,
+    predict,
+    remote,
+    report,
+    run,
+    sparse,
+    workspace,
+)
 from benchmarks.box import table
 
 SUITES = {
@@ -24,6 +37,7 @@ SUITES = {
     "remote": remote.MEASURES,
     "workspace": workspace.MEASURES,
     "history": history.MEASURES,
+    "sparse": sparse.MEASURES,
 }
 RESULTS = Path(__file__).parent / "results.json"
 

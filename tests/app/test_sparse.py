@@ -12,6 +12,7 @@ from git_fleet.app import prompt as prompting
 from git_fleet.app.handin import Handin
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.placing import Placed
+from git_fleet.app.running import fresh
 from git_fleet.app.session import Session
 from tests.support.clock import FakeClock
 from tests.support.dying import killed_at_every_step
@@ -99,6 +100,28 @@ def test_a_change_is_handed_in_exactly_and_lands_and_the_worktree_goes(
     assert there(repo) == {*FILES}
     tidy.cleanup(session)
     assert not one.path.exists()
+
+
+def test_without_commits_the_work_tree_is_handed_in_as_it_is(
+    session: Session, repo: Repo, owned: list[str]
+) -> None:
+    repo.commit("mode", {"fleet.toml": f'mode = "lead-commits"\n{SPARSE}'})
+    approved(session, task("a", files=owned))
+    one = at(begun(session))
+    one.write("a/x", "changed\n")
+    one.write("a/later/new.txt", "new\n")
+    handin.done(session, "a", Handin())
+    assert handed_in(session, repo) == {"a/x": "M", "a/later/new.txt": "A"}
+
+
+def test_one_that_starts_over_is_sparse_still(session: Session, owned: list[str]) -> None:
+    approved(session, task("a", files=owned))
+    one = at(begun(session))
+    one.commit("work", {"a/x": "changed\n", "a/later/new.txt": "new\n"})
+    assert fresh.start_over(session, session.record(session.snapshot(), "a"))
+    assert (one.path / "a/x").read_text() == FILES["a/x"]
+    assert not {"b/x", "c/x"} & there(one)
+    assert one.status() == []
 
 
 def test_another_folder_can_be_had(session: Session, owned: list[str]) -> None:
