@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -79,7 +80,7 @@ def _imports(
         return {}, ""
     python = sorted(path for path in files if path.endswith(imports.SUFFIX))
     modules, note = Modules(python), ""
-    stems = {imports.stem(path).encode("utf-8", "surrogateescape") for path in ours}
+    stems = frozenset(os.fsencode(imports.stem(path)) for path in ours)
     rest = [path for path in python if path not in owned]
     if len(ours) + len(rest) > _MOST_PARSED:
         ours, rest = ours[:_MOST_PARSED], []

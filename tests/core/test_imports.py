@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from git_fleet.core.imports import Modules
+from git_fleet.core.imports import Modules, may_import
 
 TREE = (
     "top.py",
@@ -62,3 +62,20 @@ def test_what_a_file_imports(path: str, source: str, found: set[str]) -> None:
 
 def test_a_file_that_is_no_text_imports_nothing() -> None:
     assert Modules(TREE).imported("top.py", b"\xff\xfeimport app") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("source", "may"),
+    [
+        ("import a.core", True),
+        ("if x:\n    from core import y", True),
+        ("from a import (\n    b,\n    core,\n)", True),
+        ("from a import b, \\\n    core", True),
+        ("from . import core as c", True),
+        ("core = 1\nimport a", False),
+        ("import encore", False),
+        ("from a import (b)\ncore()", False),
+    ],
+)
+def test_only_imports_are_looked_through_before_a_file_is_parsed(source: str, may: bool) -> None:
+    assert may_import(source.encode(), frozenset({b"core"})) is may
