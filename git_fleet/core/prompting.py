@@ -110,6 +110,7 @@ def _hand_in(facts: Facts) -> dict[str, str]:
         "block": f'git fleet block{name} --code CODE "…"',
         "release": f"git fleet release{name}",
         "siblings": f"git fleet siblings{name}",
+        "context": f"git fleet context{name}",
         "learn": 'git fleet learn "…" --path FILES' if facts.config.knowledge_tokens else "",
     }
 
