@@ -84,7 +84,7 @@ class Stage:
             if path.name == "objects" and (path.parent / "HEAD").exists()
         ]
         files = [
-            f"{_OF_ONE_RUN.sub('*', str(path.relative_to(self.folder)))} {path.lstat().st_size}"
+            f"{_OF_ONE_RUN.sub('*', str(path.relative_to(self.folder)))} {_size(path)}"
             for path in paths
             if "/objects/" not in str(path)
         ]
@@ -96,6 +96,14 @@ class Stage:
     @property
     def _kept(self) -> Path:
         return self.folder.with_name("kept")
+
+
+def _size(path: Path) -> int | None:
+    """None where it has gone meanwhile: the git of a killed command takes its lock files with it as it ends."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def run_claim(stage: Stage) -> None:
