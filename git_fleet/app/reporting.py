@@ -19,14 +19,15 @@ from git_fleet.store import logs
 from git_fleet.store.log import Entry
 
 LOG_BYTES = 1024 * 1024
-"""Of all logs of gates together, half of it of those that did not pass; each has its share."""
+"""Of all logs of gates together in a report, half of it of those that did not pass; each has its share."""
 _MOST_RED, _MOST_GREEN, _LEAST = 16 * 1024, 4 * 1024, 400
 
 _Entries = Mapping[TaskId, Sequence[Entry]]
 
 
-def report(session: Session, name: str | None) -> Report:
-    """The report of the plan `name` (None: of the one there is, or the one that is not closed).
+def report(session: Session, name: str | None, most: int = LOG_BYTES) -> Report:
+    """The report of the plan `name` (None: of the one there is, or the one that is not closed), with `most` bytes of
+    what gates printed.
 
     Raises InvalidInput for a plan that does not exist or was never approved, UnknownFormat for a log that cannot
     be read.
@@ -45,14 +46,14 @@ def report(session: Session, name: str | None) -> Report:
         lessons=scored.lessons,
         picture=drawn,
         meetings=_meetings(session, plan, found, drawn, entries),
-        logs=_logs(session, found, entries),
+        logs=_logs(session, found, entries, most),
     )
 
 
-def all_reports(session: Session) -> tuple[Report, ...]:
-    """The reports of all plans that are approved and not closed."""
+def all_reports(session: Session, most: int = LOG_BYTES) -> tuple[Report, ...]:
+    """The reports of all plans that are approved and not closed, each with `most` bytes of what gates printed."""
     plans = session.snapshot().plans.values()
-    return tuple(report(session, plan.id) for plan in plans if plan.state.counts and plan.approved)
+    return tuple(report(session, plan.id, most) for plan in plans if plan.state.counts and plan.approved)
 
 
 def _records(snapshot: Snapshot, record: PlanRecord, plan: Plan, entries: _Entries) -> list[TaskRecord]:
@@ -104,16 +105,18 @@ def _landed_at(told: Sequence[Entry]) -> datetime | None:
 # --- what gates printed ------------------------------------------------------------------------------
 
 
-def _logs(session: Session, found: Review, entries: _Entries) -> dict[TaskId, tuple[GateLog, ...]]:
-    """The end of each log, so long that all together stay within LOG_BYTES."""
+def _logs(
+    session: Session, found: Review, entries: _Entries, bytes_in_all: int
+) -> dict[TaskId, tuple[GateLog, ...]]:
+    """The end of each log, so long that all together stay within `bytes_in_all` (each has _LEAST, whatever that is)."""
     whole = inspecting.newest_gate_logs(
         session, [task.record for task in found.tasks if task.record.state.proposal], entries
     )
     wanted = [(task, gate, oid) for task in found.tasks for gate, oid in whole.get(task.id, {}).items()]
     red = {(task.id, gate.name) for task in found.tasks for gate in task.gates if gate.outcome != "pass"}
     shares = {
-        True: min(_MOST_RED, max(_LEAST, LOG_BYTES // 2 // max(1, len(red)))),
-        False: min(_MOST_GREEN, max(_LEAST, LOG_BYTES // 2 // max(1, len(wanted) - len(red)))),
+        True: min(_MOST_RED, max(_LEAST, bytes_in_all // 2 // max(1, len(red)))),
+        False: min(_MOST_GREEN, max(_LEAST, bytes_in_all // 2 // max(1, len(wanted) - len(red)))),
     }
     blobs: list[Oid] = [oid for _, _, oid in wanted]
     made: dict[TaskId, list[GateLog]] = {}

@@ -25,6 +25,27 @@ _STYLES = ("colours.css", "graph.css", "page.css", "board.css")
 _AT_WORK = frozenset({State.CLAIMED, State.REWORK, State.BLOCKED, State.PARKED})
 
 
+class Place(NamedTuple):
+    """Where a board is: below which path of its server, of which repository of which workspace, in which folder."""
+
+    path: str = ""
+    workspace: str = ""
+    repo: str = ""
+    folder: str = ""
+
+    def task(self, task: TaskId) -> str:
+        """Where it tells of a task."""
+        return f"{self.path}/task/{task.plan}/{task.task}"
+
+
+ALONE = Place()
+
+
+def repo_path(repo: str) -> str:
+    """Below which path the board of one repository of a workspace is."""
+    return f"/repo/{repo}"
+
+
 class Act(NamedTuple):
     """What a person can do, and the command for it."""
 
@@ -44,7 +65,7 @@ def style(load: Load) -> str:
     return "".join(map(load, _STYLES))
 
 
-def plan_page(value: Shown, load: Load, *, whole: bool) -> str:
+def plan_page(value: Shown, load: Load, *, whole: bool, place: Place = ALONE) -> str:
     """One plan: the `whole` page, or what of it changes."""
     page = Page(value.report) if value.report else None
     return (
@@ -52,6 +73,7 @@ def plan_page(value: Shown, load: Load, *, whole: bool) -> str:
         .get_template("board_plan.html.j2")
         .render(
             whole=whole,
+            place=place,
             shown=value,
             page=page,
             drawing=layout(value.picture),
@@ -61,14 +83,14 @@ def plan_page(value: Shown, load: Load, *, whole: bool) -> str:
             at=value.at,
             busy=_busy(page),
             collisions=list(conflicts.rows(value.collisions)),
-            links=task_path,
+            links=place.task,
             words=matrix,
             thin=THIN,
         )
     )
 
 
-def task_page(value: Detail, load: Load, *, whole: bool) -> str:
+def task_page(value: Detail, load: Load, *, whole: bool, place: Place = ALONE) -> str:
     """One task: the `whole` page, or what of it changes."""
     logs = {log.gate: log for log in value.logs}
     return (
@@ -76,6 +98,7 @@ def task_page(value: Detail, load: Load, *, whole: bool) -> str:
         .get_template("board_task.html.j2")
         .render(
             whole=whole,
+            place=place,
             detail=value,
             task=value.task,
             plans=value.plans,
@@ -88,24 +111,21 @@ def task_page(value: Detail, load: Load, *, whole: bool) -> str:
             collisions=list(conflicts.rows(value.collisions)),
             logs=logs,
             lines=list(patch_lines(value.patch)) if value.patch else [],
-            links=task_path,
+            links=place.task,
             most=MOST_FILES,
         )
     )
 
 
-def note_page(load: Load, *, whole: bool, title: str, text: str, command: str = "") -> str:
+def note_page(
+    load: Load, *, whole: bool, title: str, text: str, command: str = "", place: Place = ALONE
+) -> str:
     """A page that says one thing, and what to type."""
     return (
         environment(load)
         .get_template("board_note.html.j2")
-        .render(whole=whole, plans=(), current="", title=title, text=text, command=command)
+        .render(whole=whole, place=place, plans=(), current="", title=title, text=text, command=command)
     )
-
-
-def task_path(task: TaskId) -> str:
-    """Where the board tells of a task."""
-    return f"/task/{task.plan}/{task.task}"
 
 
 def _busy(page: Page | None) -> list[TaskReview]:

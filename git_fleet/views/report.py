@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -67,9 +68,10 @@ class Slice(NamedTuple):
 
 
 class Page(Struct, frozen=True, dict=True):
-    """A report, ready to be shown."""
+    """A report, ready to be shown. `prefix` is what its anchors begin with, where a page has several."""
 
     report: Report
+    prefix: str = ""
 
     @cached_property
     def timeline(self) -> Timeline | None:
@@ -100,13 +102,27 @@ class Page(Struct, frozen=True, dict=True):
     @property
     def states(self) -> list[Slice]:
         """How many tasks are in each state, as a bar."""
-        counts = {state: sum(task.state is state for task in self.report.review.tasks) for state in _ORDER}
-        total, at, found = max(1, sum(counts.values())), 0, []
-        for state, number in counts.items():
-            if number:
-                found.append(Slice(state, number, percent(100 * at / total), percent(100 * number / total)))
-                at += number
-        return found
+        return slices(Counter(task.state for task in self.report.review.tasks))
+
+    def anchor(self, task: TaskId) -> str:
+        """Where the page tells of a task."""
+        return f"#{self.prefix}task-{task.task}"
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """What the page has, by anchor."""
+        review = self.report.review
+        found = [
+            ("next", "Next", bool(review.recommendations or review.queue)),
+            ("time", "Time", bool(self.phases)),
+            ("timeline", "Timeline", self.timeline is not None),
+            ("graph", "Graph", bool(self.report.picture.nodes)),
+            ("conflicts", "Shared files", True),
+            ("siblings", "Siblings", bool(review.divergences)),
+            ("tasks", "Tasks", True),
+            ("advice", "Next time", bool(self.report.lessons.advice)),
+        ]
+        return [(self.prefix + anchor, name) for anchor, name, there in found if there]
 
     @property
     def phases(self) -> list[Part]:
@@ -154,6 +170,16 @@ class Page(Struct, frozen=True, dict=True):
     @cached_property
     def _odd(self) -> frozenset[TaskId]:
         return frozenset(task for one in self.report.review.divergences for task in one.odd)
+
+
+def slices(counts: Mapping[State, int]) -> list[Slice]:
+    """How many tasks are in each state, as a bar."""
+    total, at, found = max(1, sum(counts.values())), 0, []
+    for state in _ORDER:
+        if number := counts.get(state, 0):
+            found.append(Slice(state, number, percent(100 * at / total), percent(100 * number / total)))
+            at += number
+    return found
 
 
 def tone(word: str) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from git_fleet.core.ids import TaskId
 from git_fleet.core.lessons import duration
 from git_fleet.core.picture import Picture
 from git_fleet.core.reporting import Report
@@ -43,45 +42,25 @@ def graph_svg(value: Picture, load: Load) -> str:
 
 def report_page(value: Report, load: Load, *, version: str) -> str:
     """A report as one HTML file that needs no network: its policy allows its own style, and nothing else."""
-    page = Page(value)
-    style = load("colours.css") + load("graph.css") + load("page.css")
+    return standing_alone("report.html.j2", load, page=Page(value), version=version)
+
+
+def standing_alone(name: str, load: Load, **values: Any) -> str:
+    """The page of this template, in which reports are shown, as one file."""
+    style = "".join(map(load, ("colours.css", "graph.css", "page.css")))
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         environment(load)
-        .get_template("report.html.j2")
+        .get_template(name)
         .render(
-            page=page,
             style=Markup(style),  # noqa: S704 - our own file
             digest=Markup(allowed),  # noqa: S704 - made by us
-            sections=_sections(page),
-            links=anchor,
             words=matrix,
             thin=THIN,
             most=MOST_FILES,
-            version=version,
+            **values,
         )
     )
-
-
-def anchor(task: TaskId) -> str:
-    """Where a report tells of a task."""
-    return f"#task-{task.task}"
-
-
-def _sections(page: Page) -> list[tuple[str, str]]:
-    """What the page has, by anchor."""
-    review = page.report.review
-    found = [
-        ("next", "Next", bool(review.recommendations or review.queue)),
-        ("time", "Time", bool(page.phases)),
-        ("timeline", "Timeline", page.timeline is not None),
-        ("graph", "Graph", bool(page.report.picture.nodes)),
-        ("conflicts", "Shared files", True),
-        ("siblings", "Siblings", bool(review.divergences)),
-        ("tasks", "Tasks", True),
-        ("advice", "Next time", bool(page.report.lessons.advice)),
-    ]
-    return [(anchor, name) for anchor, name, there in found if there]
 
 
 @functools.lru_cache(maxsize=4)

@@ -198,7 +198,22 @@ def test_a_repository_that_is_broken_or_gone_says_so_and_hides_nobody(space: Fle
 def test_options_that_do_not_go_with_all_repositories_are_refused(space: Fleet) -> None:
     refused(space("status", "--workspace", ".", "--line"), "--workspace goes without --line")
     refused(space("conflicts", "--workspace", ".", "--strict"), "goes without tasks and options")
-    refused(space("report", "--workspace", ".", "--html", "x"), "goes without PLAN and --html")
+    refused(space("report", "p", "--workspace", "."), "goes without PLAN")
+
+
+def test_one_file_reports_all_repositories_and_what_is_broken_in_its_place(space: Fleet) -> None:
+    before = refs_everywhere(space)
+    assert space.ok("report", "--workspace", "--html", "all.html").startswith("all.html is written, ")
+    assert (space.path / "all.html").read_text(encoding="utf-8").startswith("<!doctype html>\n")
+    lib(space).path.rename(space.path / "away")
+    found = space.json("across", "report", "--workspace", ".", "--html", "all.html", code=1)
+    assert (found["file"], [each["repo"] for each in found["repos"] if each["error"]]) == (
+        "all.html",
+        ["lib"],
+    )
+    assert "lib is not there" in (space.path / "all.html").read_text(encoding="utf-8")
+    (space.path / "away").rename(lib(space).path)
+    assert refs_everywhere(space) == before
 
 
 # --- working -------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from pathlib import Path
 from git_fleet.app import workspaces
 from git_fleet.app.wide import editing, looking, plans
 from git_fleet.app.wide import together as landing
-from git_fleet.core.workspace import ChangesetResult, Workspace
+from git_fleet.core.workspace import FILE, ChangesetResult, Workspace
 from tests.support.clock import FakeClock
-from tests.support.fleet import claimed, open_fleet, proposed, surroundings
+from tests.support.fleet import claimed, integrated, open_fleet, proposed, surroundings
 from tests.support.repo import Content, Repo, make_repo
+from tests.support.stories import MINUTES, tell
 
 QUIET: Mapping[str, Content] = {"fleet.toml": 'version = 1\ngates = "none"\n'}
 
@@ -82,6 +83,23 @@ def renaming(folder: Path, plan: str = PLAN) -> tuple[Workspace, dict[str, Repo]
     space, repos = make_space(folder, SHOP)
     approve(space, plan)
     return space, repos
+
+
+def crowded(folder: Path, clock: FakeClock) -> tuple[Workspace, dict[str, Repo]]:
+    """The shop with its change set half-way, two repositories with the same hostile story (tests/support/stories.py),
+    and one that is gone."""
+    space, repos = renaming(folder)
+    work(repos["library"], *RENAMED["library"])
+    with open_fleet(repos["library"]) as session:
+        integrated(session, "api")
+    for name in ("web", "app"):
+        repos[name] = make_repo(folder / name)
+        tell(repos[name], FakeClock(), hostile=True)
+        editing.add(workspaces.load(Path(space.folder)), str(repos[name].path), folder)
+    clock.advance(60 * MINUTES)
+    with Path(space.folder, FILE).open("a", encoding="utf-8") as file:
+        file.write("\n[[repo]]\nname = 'gone'\npath = '../<b>gone'\n")
+    return workspaces.load(Path(space.folder)), repos
 
 
 def approve(space: Workspace, plan: str) -> None:

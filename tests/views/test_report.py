@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from html.parser import HTMLParser
 
 import pytest
 
@@ -17,44 +16,10 @@ from git_fleet.views import machine_report, markdown, web
 from git_fleet.views.report import Page
 from tests.support.clock import FakeClock
 from tests.support.documents import validate
+from tests.support.elements import Elements
 from tests.support.fleet import approved, open_fleet, task
 from tests.support.repo import Repo
 from tests.support.stories import HOSTILE_TITLE, tell
-
-_VOID = {"meta", "br", "rect", "path", "line", "link", "img", "input"}
-
-
-class Elements(HTMLParser):
-    """The elements of a page, their attributes, and its text; every element must be closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.names: Counter[str] = Counter()
-        self.attributes: list[tuple[str, str]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(page)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names[tag] += 1
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names[tag] += 1
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _VOID:
-            assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, name: str) -> list[str]:
-        return [value for attribute, value in self.attributes if attribute == name]
 
 
 @pytest.fixture

@@ -58,12 +58,15 @@ def ask(
         except FleetError as error:
             return Answer(repo, error=error)
         except OSError as error:
-            return Answer(
-                repo, error=disk_error(error) or InvalidInput(f"{workspaces.place_of(space, repo)}: {error}")
-            )
+            return Answer(repo, error=unreadable(space, repo, error))
 
     with ThreadPoolExecutor(min(_THREADS, max(1, len(repos))), thread_name_prefix="repos") as pool:
         return tuple(pool.map(one, repos))
+
+
+def unreadable(space: Workspace, repo: Repo, error: OSError) -> FleetError:
+    """What is said of a repository that the machine does not let us read."""
+    return disk_error(error) or InvalidInput(f"{workspaces.place_of(space, repo)}: {error}")
 
 
 def chosen(space: Workspace, labels: Sequence[str], names: Sequence[str] = ()) -> tuple[Repo, ...]:

@@ -15,7 +15,11 @@ from git_fleet.errors import FleetError
 
 def overview(space: Workspace, around: Surroundings, repos: Sequence[Repo]) -> Overview:
     """Each repository's plans and what is ready there, and how the change sets stand."""
-    answers = across.ask(space, around, _standing, repos)
+    return beside(space, around, across.ask(space, around, standing, repos))
+
+
+def beside(space: Workspace, around: Surroundings, answers: tuple[Answer[Standing], ...]) -> Overview:
+    """The same where the repositories have been asked already."""
     found: tuple[ChangesetView, ...] = ()
     trouble = ""
     try:
@@ -26,7 +30,8 @@ def overview(space: Workspace, around: Surroundings, repos: Sequence[Repo]) -> O
     return Overview(space, around.now(), answers, found, trouble)
 
 
-def _standing(session: Session) -> Standing:
+def standing(session: Session) -> Standing:
+    """How one repository stands."""
     snapshot = session.snapshot()
     found = looking.standing(session, snapshot, None)
     return Standing(found, len(looking.ready_in(session, snapshot)))
