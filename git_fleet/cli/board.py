@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import socket
+from functools import partial
 
 import click
 
-from git_fleet.cli.call import Call, command, examples, say
+from git_fleet.cli.across import found, workspace_option
+from git_fleet.cli.call import Call, command, examples, say, surroundings
 from git_fleet.errors import InvalidInput
 
 
@@ -15,19 +17,22 @@ from git_fleet.errors import InvalidInput
     epilog=examples(
         "git fleet board --open",
         "git fleet board --port 8765     and from elsewhere: ssh -L 8765:127.0.0.1:8765 HOST",
+        "git fleet board --workspace     all repositories of a workspace, and the board of each",
     )
 )
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Listen there (0: on any free port).")
 @click.option("--open", "opening", is_flag=True, help="Open it in your browser.")
+@workspace_option("All repositories of the workspace side by side, each with its board")
 @command
-def board(call: Call, port: int, opening: bool) -> None:
+def board(call: Call, port: int, opening: bool, workspace: str | None) -> None:
     """The plans live in a browser: the report's parts, who collides, each task's log and diff.
 
     For looking only: what can be done is shown as the command to copy. It listens on this machine's loopback alone, and
     answers who has the address that it prints. It ends with Ctrl-C, and needs git-fleet[board].
     """
     try:
-        from git_fleet import board as face
+        from git_fleet import board as one
+        from git_fleet import wideboard as all_of_them
         from git_fleet.admission import HOST
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -37,8 +42,10 @@ def board(call: Call, port: int, opening: bool) -> None:
             f"the board needs a small web server, and {missing} is not installed",
             hint="pip install 'git-fleet[board]'",
         ) from error
-    with call.session(reading=True):  # where this is no repository it is said now
-        pass
+    space = None if workspace is None else found(call, workspace)
+    if space is None:
+        with call.session(reading=True):  # where this is no repository it is said now
+            pass
     token, once = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     with _listening(HOST, port) as sock:
         place = f"{HOST}:{sock.getsockname()[1]}"
@@ -50,7 +57,11 @@ def board(call: Call, port: int, opening: bool) -> None:
             import webbrowser
 
             webbrowser.open(f"http://{place}/?token={once}")
-        face.serve(lambda: call.session(long_lived=True, reading=True), sock, token, once if opening else "")
+        if space is None:
+            opened = partial(call.session, long_lived=True, reading=True)
+            one.serve(opened, sock, token, once if opening else "")
+        else:
+            all_of_them.serve(space, surroundings(), sock, token, once if opening else "")
 
 
 def _listening(host: str, port: int) -> socket.socket:

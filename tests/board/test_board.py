@@ -346,8 +346,9 @@ def test_without_the_web_server_it_says_what_to_install(
     approved: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "git_fleet.board", raising=False)
-    monkeypatch.delattr("git_fleet.board", raising=False)
+    for name in ("live", "board", "wideboard"):
+        monkeypatch.delitem(sys.modules, f"git_fleet.{name}", raising=False)
+        monkeypatch.delattr(f"git_fleet.{name}", raising=False)
     answer = approved("board")
     assert answer.code == 2
     assert "uvicorn is not installed" in answer.err

@@ -9,7 +9,8 @@ import pytest
 
 from git_fleet.app.session import Session
 from git_fleet.core.model import Finding
-from tests.support.boards import Asking, answering
+from tests.support import spaces
+from tests.support.boards import Asking, answering, answering_for_all
 from tests.support.browser import DESK, PHONE, Browser
 from tests.support.clock import FakeClock
 from tests.support.fleet import on_task, open_fleet
@@ -82,6 +83,34 @@ def test_the_board_is_shown_in_light_and_dark_and_on_a_phone(
             window.picture(tmp_path / "picture.png", whole=True)
             assert (tmp_path / "picture.png").stat().st_size > 20_000
     assert window.complaints() == []
+
+
+def test_a_workspace_is_opened_walked_through_and_changes_by_itself(
+    window: Browser, clock: FakeClock, tmp_path: Path
+) -> None:
+    space, repos = spaces.crowded(tmp_path, clock)
+    with answering_for_all(space, clock) as asking:
+        window.show(asking.url)
+        window.until(LIVE)
+        assert "half-way" in window.text("#p-changesets")
+        for width, dark in ((DESK, False), (PHONE, True)):
+            window.show(f"http://127.0.0.1:{asking.port}/", width=width, dark=dark)
+            window.until(LIVE)
+            assert window.run("return document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+            window.picture(tmp_path / f"front-{width}.png", whole=True)
+        window.show(f"http://127.0.0.1:{asking.port}/", width=DESK)
+        window.until(LIVE)
+        window.run("window.same = true")
+        spaces.work(repos["service"], *spaces.RENAMED["service"])
+        window.until("document.querySelector('#p-changesets').textContent.includes('serve proposed')")
+        assert window.run("return window.same"), "the page was loaded anew"
+        window.find("a[href='/repo/service/plan/rename']").click()
+        window.until(f"location.pathname === '/repo/service/plan/rename' && {LIVE}")
+        window.find("a.row[href='/repo/service/task/rename/serve']").click()
+        window.until(f"location.pathname === '/repo/service/task/rename/serve' && {LIVE}")
+        window.find(".bar a[href='/']").click()
+        window.until(f"location.pathname === '/' && {LIVE}")
+        assert window.complaints() == []
 
 
 def test_a_page_without_the_token_shows_nothing(window: Browser, shown: Asking) -> None:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from git_fleet import board
+from git_fleet import board, live, wideboard
 from git_fleet.app.session import Session
+from git_fleet.core.workspace import Workspace
+from tests.support.clock import FakeClock
+from tests.support.fleet import surroundings
 
 TOKEN, ONCE = "a-token-that-nobody-knows", "another-that-counts-once"
 
@@ -79,14 +82,28 @@ class Asking(NamedTuple):
 @contextmanager
 def answering(opened: Callable[[], Session]) -> Iterator[Asking]:
     """A board that runs until the context ends."""
+    with running(lambda port: board.server(opened, port, TOKEN, ONCE)) as asking:
+        yield asking
+
+
+@contextmanager
+def answering_for_all(space: Workspace, clock: FakeClock) -> Iterator[Asking]:
+    """The board of a workspace that runs until the context ends."""
+    with running(lambda port: wideboard.server(space, surroundings(clock), port, TOKEN, ONCE)) as asking:
+        yield asking
+
+
+@contextmanager
+def running(server: Callable[[int], live.Server]) -> Iterator[Asking]:
+    """What answers at a port, until the context ends."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
-        made = board.server(opened, port, TOKEN, ONCE)
-        running = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
-        running.start()
+        made = server(port)
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
         try:
             yield Asking(port)
         finally:
             made.should_exit = True
-            running.join(30)
-            assert not running.is_alive(), "the board did not end"
+            thread.join(30)
+            assert not thread.is_alive(), "the board did not end"
