@@ -136,13 +136,20 @@ def _tip(here: Here, ref: str) -> tuple[str, dict[str, Any]]:
     return guardrail.first_event(_text(here.git("cat-file", "--batch", stdin=asked)))
 
 
+def _is_agents(here: Here) -> bool:
+    """Whether an agent that a run started in this repository calls, wherever it has strayed to."""
+    claim = here.environ.get("FLEET_CLAIM")  # a file in the git dir of its worktree
+    return bool(claim) and (here.common / "worktrees").resolve() == Path(str(claim)).parent.parent.resolve()
+
+
 def _leads(here: Here) -> bool:
-    """Whether this worktree holds the lead: its `fleet-lead` file names the current lease."""
+    """Whether this worktree holds the lead: its `fleet-lead` file names the current lease. A run holds it here for a
+    moment, while its agents are about: they never do."""
     try:
         token = (here.git_dir / "fleet-lead").read_text().strip()
     except FileNotFoundError:
         return False
-    return token != "" and token == guardrail.lead_fence(*_tip(here, LEAD))
+    return not _is_agents(here) and token != "" and token == guardrail.lead_fence(*_tip(here, LEAD))
 
 
 # --- pre-commit ----------------------------------------------------------------------------------
@@ -226,7 +233,7 @@ def _base_is_the_leads(here: Here, deed: str, ref: str) -> Denied:
     """The refusal to touch a guarded base: a worker hands in, anybody else may become the lead."""
     return Denied(
         f"{deed} {_short(ref)}: plan {here.guarded[ref]} is open, and only its lead moves this branch",
-        hint="git fleet done" if here.ticket else "git fleet lead acquire",
+        hint="git fleet done" if here.ticket or _is_agents(here) else "git fleet lead acquire",
     )
 
 
@@ -374,21 +381,9 @@ def _follows_remote(here: Here, move: Move, now: str | None) -> bool:
 
 
 def _may_not_move(here: Here, move: Move, whose: str) -> Denied:
-    deed = "deleting" if move.deletes else "moving"
-    own = _short(here.ticket.branch) if here.ticket else ""
     if whose == "base":
-        return _base_is_the_leads(here, deed, move.ref)
-    if whose == "fleet":
-        return Denied(f"{deed} {move.ref} by hand: git-fleet keeps its state there", hint="git fleet doctor")
-    if whose == "stash":
-        return Denied(
-            "the stash: all worktrees share it, and others would find your work in theirs",
-            hint=f"git commit, on {own}: nobody else uses this branch",
-        )
-    return Denied(
-        f"{deed} {_short(move.ref)}: this worktree is for one branch, {own}, which stays until the task ends",
-        hint=f"git switch {shlex.quote(own)}",
-    )
+        return _base_is_the_leads(here, guardrail.deed(move), move.ref)
+    return guardrail.refusal(move, whose, _short(here.ticket.branch) if here.ticket else "")
 
 
 HOOKS = {

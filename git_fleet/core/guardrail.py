@@ -127,6 +127,29 @@ def whose(move: Move, place: Place) -> str:
     return "branch" if ref.startswith(BRANCHES) else ""
 
 
+def deed(move: Move) -> str:
+    """What a move does to its ref, for a message."""
+    return "deleting" if move.deletes else "moving"
+
+
+def refusal(move: Move, whose: str, own: str) -> Denied:
+    """The error for a move that nobody may make by hand, a base's apart; `own` is the task's branch, short."""
+    if whose == "fleet":
+        return Denied(
+            f"{deed(move)} {move.ref} by hand: git-fleet keeps its state there", hint="git fleet doctor"
+        )
+    if whose == "stash":
+        return Denied(
+            "the stash: all worktrees share it, and others would find your work in theirs",
+            hint=f"git commit, on {own}: nobody else uses this branch",
+        )
+    short = move.ref.removeprefix(BRANCHES)
+    return Denied(
+        f"{deed(move)} {short}: this worktree is for one branch, {own}, which stays until the task ends",
+        hint=f"git switch {shlex.quote(own)}",
+    )
+
+
 def packed(packed_refs: str) -> set[tuple[str, str]]:
     """The (value, ref) pairs of a packed-refs file."""
     pairs = (line.split(" ", 1) for line in packed_refs.split("\n") if line[:1] not in ("", "#", "^"))

@@ -210,6 +210,25 @@ def test_the_lead_is_bound_to_one_worktree_and_to_its_lease(main: Repo, tmp_path
     assert "only its lead" in words(main, "commit", "-m", "released")
 
 
+def test_an_agent_does_not_lead_where_a_run_holds_the_lead_for_a_moment(
+    main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worktree = main.worktree(tmp_path / "task", "task/a")
+    claim = worktree.path / worktree.run_git("rev-parse", "--git-dir") / "fleet-claim.json"
+    lead(main)
+    before = main.rev("main")
+    monkeypatch.setenv("FLEET_CLAIM", str(claim))
+    said = words(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
+    assert "only its lead moves this branch" in said
+    assert "git fleet done" in said
+    assert "only its lead" in words(main, "commit", "--allow-empty", "-m", "Straight to main")
+    assert main.rev("main") == before
+    monkeypatch.setenv(
+        "FLEET_CLAIM", str(tmp_path / "elsewhere" / "fleet-claim.json")
+    )  # of another repository
+    main.run_git("commit", "--allow-empty", "-qm", "by the lead")
+
+
 def test_every_open_plan_guards_its_base(main: Repo) -> None:
     main.run_git("switch", "-qc", "develop")
     open_plan(main, "next", "develop")
