@@ -99,10 +99,12 @@ def matching(
     sources: Iterable[Source], wanted: Wanted, now: datetime, *, everything: bool = False
 ) -> list[Hit]:
     """What matters of all sources (`everything`: whatever it is about), the most important first. What two of them
-    have is of the first."""
+    have is of the first, and so is what was decided about it: what is retired here is not told from elsewhere."""
     found: dict[str, Hit] = {}
+    decided: set[str] = set()
     for source in sources:
-        usable = [one for one in source.known if one.state in wanted.states]
+        usable = [one for one in source.known if one.state in wanted.states and one.id not in decided]
+        decided |= {one.id for one in source.known if one.decision is not None}
         about = _by_paths(usable, wanted.paths)
         for one in usable:
             if one.id in found:

@@ -97,3 +97,11 @@ def test_what_is_quoted_fits_the_budget_and_none_is_left_out_that_would_fit(toke
     for hit in chosen:
         assert len(recalling.quoted(hit, mark).encode()) < 1000
         assert len(recalling.origin(hit)) <= 120
+
+
+def test_what_is_retired_here_is_not_told_from_elsewhere() -> None:
+    here, there = known("Same", "a", state=Standing.RETIRED), known("Same", "a", state=Standing.APPROVED)
+    assert recalling.matching([Source((here,)), Source((there,), "lib")], Wanted(("a",)), NOW) == []
+    undecided = recalling.matching([Source((known("Same", "a"),)), Source((there,), "lib")],
+                                   Wanted(("a",), states=frozenset({Standing.APPROVED})), NOW)  # fmt: skip
+    assert [hit.source for hit in undecided] == ["lib"]
