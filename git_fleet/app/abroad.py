@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from git_fleet.app import sharing
 from git_fleet.core.ids import TaskId
+from git_fleet.core.model import PlanState
 from git_fleet.core.snapshot import Elsewhere, Snapshot
 from git_fleet.errors import FleetError, InvalidInput
-from git_fleet.store import fleet
+from git_fleet.store import archive, fleet
 from git_fleet.store.base import Store
 
 if TYPE_CHECKING:
@@ -92,7 +93,11 @@ def _in_repo(
 def _task(store: Store, wanted: Wanted, now: datetime) -> Elsewhere:
     task = TaskId(wanted[0], wanted[1].partition("/")[2])
     try:
-        record = fleet.read_task(store, now, task).tasks.get(task)
+        found = fleet.read_task(store, now, task)
+        plan, record = found.plans.get(task.plan), found.tasks.get(task)
+        if plan is not None and plan.state is PlanState.CLOSED:
+            state = archive.ended(store, task)
+            return Elsewhere(state, "" if state else f"plan {task.plan} is closed there")
     except InvalidInput as error:
         return Elsewhere(None, error.message)
     if record is None:

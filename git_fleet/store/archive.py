@@ -12,8 +12,9 @@ from datetime import datetime
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event
+from git_fleet.core.model import State
 from git_fleet.git.refs import ABSENT, Update
-from git_fleet.store import log, names
+from git_fleet.store import log, names, tasks
 from git_fleet.store.base import Store, tip, value
 
 _FILE = "logs.json"
@@ -66,6 +67,12 @@ def _write(
 def tip_of(store: Store, task: TaskId) -> Oid | None:
     """The tip of a task's log, folded or not; None for a task without any."""
     return tip(store.refs.get(names.task_log(task))) or read(store, task.plan).get(str(task))
+
+
+def ended(store: Store, task: TaskId) -> State | None:
+    """The state that a task of a closed plan has ended in; None for one that has no log."""
+    at = tip_of(store, task)
+    return tasks.state_at(store, at).state if at else None
 
 
 def read(store: Store, plan_id: str) -> dict[str, Oid]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
-from git_fleet.app.wide import plans
+from git_fleet.app.wide import across, plans
 from git_fleet.app.wide.plans import Stored
-from git_fleet.core.model import State
+from git_fleet.core.ids import TaskId
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.wideplan import Changeset
 from git_fleet.core.workspace import Answer, ChangesetView, Moving, Standing, Workspace
 from git_fleet.errors import InvalidInput
-from git_fleet.store import wide
+from git_fleet.store import archive, wide
 from git_fleet.store.wide import ChangesetRecord
 
 _HANDED_IN = (State.PROPOSED, State.VERIFIED)
@@ -53,11 +54,54 @@ def views(
         for plan in answer.value.plans
         for task in plan.tasks
     }
-    return tuple(
-        view(stored.plan.id, each, wide.read_changeset(session.store, stored.plan.id, each.id), states)
+    found = [
+        (stored.plan.id, each, wide.read_changeset(session.store, stored.plan.id, each.id))
         for stored in plans.read_all(space, around, session)
         for each in stored.plan.changesets
-    )
+    ]
+    closed = {
+        key
+        for plan_id, each, record in found
+        if not _landed(record, wanted := _wanted(plan_id, each), states)
+        for key in wanted
+        if key not in states
+    }
+    known = {**_ended(space, around, closed, answers), **states}
+    return tuple(view(plan_id, each, record, known) for plan_id, each, record in found)
+
+
+def _wanted(plan_id: str, changeset: Changeset) -> list[tuple[str, str]]:
+    """Its tasks, as `States` has them."""
+    parts = (name.partition("/") for name in changeset.tasks)
+    return [(repo, f"{plan_id}/{task}") for repo, _, task in parts]
+
+
+def _landed(record: ChangesetRecord, wanted: Iterable[tuple[str, str]], states: States) -> bool:
+    """Whether it has landed as far as is known: what is not (a plan was closed, a repository is gone) takes nothing back."""
+    return record.log.landed and all(states.get(key, State.INTEGRATED) is State.INTEGRATED for key in wanted)
+
+
+def _ended(
+    space: Workspace,
+    around: Surroundings,
+    closed: Collection[tuple[str, str]],
+    answers: Sequence[Answer[Standing]],
+) -> dict[tuple[str, str], State]:
+    """The states of tasks that no open plan has, from the logs of closed ones."""
+    wanted = {repo for repo, _ in closed}
+    among = [each.repo for each in answers if each.value is not None and each.repo.name in wanted]
+    tasks = {TaskId(*task.split("/", 1)) for _, task in closed}
+
+    def look(session: Session) -> dict[TaskId, State]:
+        shut = {name for name, plan in session.snapshot().plans.items() if plan.state is PlanState.CLOSED}
+        found = {task: archive.ended(session.store, task) for task in tasks if task.plan in shut}
+        return {task: state for task, state in found.items() if state is not None}
+
+    return {
+        (answer.repo.name, str(task)): state
+        for answer in (across.ask(space, around, look, among) if among else ())
+        for task, state in (answer.value or {}).items()
+    }
 
 
 def view(plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States) -> ChangesetView:
@@ -75,17 +119,14 @@ def _state(
     plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States, moved: int
 ) -> tuple[str, str]:
     again = f"git fleet integrate --changeset {changeset.id} goes on"
-    if moved == len(changeset.order) or (record.log.landed and not moved):
+    if moved == len(changeset.order) or _landed(record, _wanted(plan_id, changeset), states):
         return "landed", ""
     if moved:
         return "half-way", f"{record.log.reason}; {again}" if record.log.reason else again
     if record.log.intent is not None and not record.log.reason:
         return "begun", f"it was interrupted before anything had moved; {again}"
-    missing = [
-        name
-        for name in changeset.tasks
-        if states.get((name.partition("/")[0], f"{plan_id}/{name.partition('/')[2]}")) not in _HANDED_IN
-    ]
+    keys = zip(changeset.tasks, _wanted(plan_id, changeset), strict=True)
+    missing = [name for name, key in keys if states.get(key) not in _HANDED_IN]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         return "waiting", f"not handed in: {', '.join(missing[:5])}{more}"

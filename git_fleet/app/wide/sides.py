@@ -18,7 +18,7 @@ from git_fleet.app.queue import Entry, Queue
 from git_fleet.app.session import Session
 from git_fleet.app.stacking import Stack
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import State
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.progress import Report
 from git_fleet.core.results import Ejected
 from git_fleet.core.snapshot import Snapshot
@@ -26,7 +26,7 @@ from git_fleet.core.workspace import Part as Outcome
 from git_fleet.core.workspace import Repo
 from git_fleet.errors import InvalidInput, Stale
 from git_fleet.git.drafts import Drafts
-from git_fleet.store import names, proposals
+from git_fleet.store import archive, names, plans, proposals
 from git_fleet.store.base import tip
 from git_fleet.store.wide import Part
 
@@ -44,10 +44,11 @@ class Side(Struct):
     outcomes: list[Outcome] = field(default_factory=list)
 
     def look(self) -> Snapshot:
-        """The fleet there, read now. Raises InvalidInput when it has not all the tasks."""
+        """The fleet there, read now. Raises InvalidInput when it has not all the tasks; those that have landed may be of
+        a plan that is closed since."""
         self.snapshot = self.session.snapshot()
         for task in self.tasks:
-            if task not in self.snapshot.tasks:
+            if task not in self.snapshot.tasks and self._state(task) is not State.INTEGRATED:
                 raise InvalidInput(
                     f"{self.repo.name}: no approved plan there has {task}",
                     hint=f"git fleet workspace approve {task.plan}",
@@ -57,18 +58,17 @@ class Side(Struct):
     @property
     def moved(self) -> bool:
         """Whether its main has all of it, as last looked at."""
-        found = self.snapshot
-        return found is not None and all(
-            found.tasks[task].state.state is State.INTEGRATED for task in self.tasks
-        )
+        return self.snapshot is not None and all(self._state(task) is State.INTEGRATED for task in self.tasks)
 
     @property
     def base(self) -> str:
         """The branch that its plan is integrated onto, a short name."""
-        plan = self.look().plans[self.tasks[0].plan].approved
-        if plan is None:
-            raise InvalidInput(f"{self.repo.name}: plan {self.tasks[0].plan} is not approved")
-        return plan.base
+        record = self.look().plans[self.tasks[0].plan]
+        if record.log.revision is None:
+            raise InvalidInput(f"{self.repo.name}: plan {record.id} is not approved")
+        return (
+            record.approved or plans.revision(self.session.store, record.id, record.log.revision).plan
+        ).base
 
     def main(self) -> Oid:
         """Where that branch is. Raises InvalidInput when it is gone."""
@@ -173,9 +173,14 @@ class Side(Struct):
         there = all(found is not None for found in self.session.store.objects.read_many(wanted))
         return there and open_ == told
 
-    def _state(self, task: TaskId) -> State:
+    def _state(self, task: TaskId) -> State | None:
         snapshot = self.snapshot or self.look()
-        return snapshot.tasks[task].state.state
+        record = snapshot.tasks.get(task)
+        if record is not None:
+            return record.state.state
+        plan = snapshot.plans.get(task.plan)
+        closed = plan is not None and plan.state is PlanState.CLOSED
+        return archive.ended(self.session.store, task) if closed else None
 
     def move(self, part: Part, report: Report) -> None:
         """Main, the tasks' events, the evidence. Raises as `land`; then nothing has moved."""

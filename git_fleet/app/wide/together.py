@@ -259,5 +259,5 @@ def _result(work: _Work, state: str, why: str = "", log: str = "") -> ChangesetR
 
 
 def _commit(side: Side, task: TaskId) -> tuple[Oid | None, str]:
-    landed = side.snapshot.tasks[task].state.landed if side.snapshot is not None else None
-    return landed, "it was there already"
+    record = side.snapshot.tasks.get(task) if side.snapshot is not None else None
+    return record.state.landed if record else None, "it was there already"

@@ -1,0 +1,49 @@
+"""What is said and done of a change set once plans are closed, tasks reverted, or the plan has changed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from git_fleet.app import plan, reverting
+from git_fleet.core.workspace import Workspace
+from tests.support import spaces
+from tests.support.fleet import claimed, integrated, open_fleet
+from tests.support.repo import Repo
+
+
+def landed(folder: Path) -> tuple[Workspace, dict[str, Repo]]:
+    space, repos = spaces.renaming(folder)
+    spaces.work_all(repos)
+    assert spaces.together(space).state == "landed"
+    return space, repos
+
+
+def test_a_plan_that_is_closed_where_all_has_landed_takes_nothing_back(tmp_path: Path) -> None:
+    space, repos = landed(tmp_path)
+    with open_fleet(repos["service"]) as session:
+        plan.close(session, "rename")
+    assert spaces.states(space) == {"api": "landed"}
+    assert spaces.together(space).state == "landed"
+    with open_fleet(repos["client"], "w2") as session:
+        claimed(session, "docs")  # it needs service/serve, which main has
+
+
+def test_what_was_reverted_everywhere_has_not_landed(tmp_path: Path) -> None:
+    space, repos = landed(tmp_path)
+    for name, (task, _) in spaces.RENAMED.items():
+        with open_fleet(repos[name]) as session:
+            reverting.revert(session, task, "not yet", lambda _: None)
+    assert spaces.states(space) == {"api": "waiting"}
+    with open_fleet(repos["library"]) as session:
+        plan.close(session, "rename")
+    assert spaces.states(space) == {"api": "waiting"}
+
+
+def test_where_a_part_was_closed_after_it_had_landed_the_rest_goes_on(tmp_path: Path) -> None:
+    space, repos = spaces.renaming(tmp_path)
+    spaces.work_all(repos)
+    with open_fleet(repos["library"]) as session:
+        integrated(session, "api")
+        plan.close(session, "rename")
+    assert spaces.states(space) == {"api": "half-way"}
+    assert spaces.together(space).state == "landed"
