@@ -55,10 +55,11 @@ class Part(Struct, frozen=True):
 
 class WideIntent(Struct, frozen=True):
     """What is about to become true: `parts` in the order in which they move; `beside` the commits of the other
-    repositories that the gates saw."""
+    repositories that the gates saw, `gates` these gates, as canonical JSON."""
 
     parts: tuple[Part, ...]
     beside: Mapping[str, Oid]
+    gates: str = ""
 
 
 class ChangesetRecord(Struct, frozen=True):
@@ -132,6 +133,7 @@ def begin(
     """Record what is about to be moved, in place of any intent before, on the exact log read. Raises Stale, Held."""
     document = {
         "beside": dict(intent.beside),
+        "gates": intent.gates,
         "parts": [
             asdict(part)
             | {"unmoved": dict(part.unmoved), "landings": [asdict(each) for each in part.landings]}
@@ -150,7 +152,7 @@ def read_intent(store: Store, event: Oid) -> WideIntent:
         Part(**{**part, "landings": tuple(_landing(each) for each in part["landings"])})
         for part in document["parts"]
     )
-    return WideIntent(parts, document["beside"])
+    return WideIntent(parts, document["beside"], document.get("gates", ""))
 
 
 def _landing(document: Mapping[str, Any]) -> Landing:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from git_fleet.app import commands
 from git_fleet.app.gates import GateResult, Outcome
@@ -23,6 +24,7 @@ from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
 from git_fleet.app.wide import across, gathering, plans, sets
 from git_fleet.app.wide.sides import Side
+from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.progress import Report
 from git_fleet.core.wideplan import Changeset
@@ -124,7 +126,10 @@ def _complete(work: _Work, record: ChangesetRecord) -> ChangesetResult:
 
 
 def _stands(work: _Work, intent: WideIntent) -> bool:
-    """Whether what is left of an intent may be moved as it is: all that the gates saw is as it was."""
+    """Whether what is left of an intent may be moved as it is: all that the gates saw is as it was, and they are the
+    gates that the change set has now."""
+    if intent.gates != _asked(work):
+        return False
     parts = {part.repo: part for part in intent.parts}
     if any(side.repo.name not in parts for side in work.left):
         return False
@@ -189,7 +194,7 @@ def _build(work: _Work, record: ChangesetRecord) -> ChangesetResult:
             return bad
         parts = tuple(side.prepare() for side in left)
         beside = {name: oid for name, (_, oid) in others.items()}
-        intent = WideIntent(parts, beside)
+        intent = WideIntent(parts, beside, _asked(work))
         record = wide.begin(work.home.store, record, intent, actor=work.home.person(), now=work.home.now())
         return _move(work, record, intent)
 
@@ -210,6 +215,10 @@ def _gate(
     _refuse(work, record, reason, _texts(results))
     half = len(work.left) < len(work.sides)
     return _result(work, "half-way" if half else "refused", reason, bad.tail)
+
+
+def _asked(work: _Work) -> str:
+    return codec.canonical({"gates": [asdict(gate) for gate in work.changeset.gates]})
 
 
 def _texts(results: list[GateResult]) -> dict[str, bytes]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from git_fleet.app import plan, reverting
+from git_fleet.app.wide import sides
 from git_fleet.core.workspace import Workspace
 from tests.support import spaces
 from tests.support.fleet import claimed, integrated, open_fleet
@@ -47,3 +50,21 @@ def test_where_a_part_was_closed_after_it_had_landed_the_rest_goes_on(tmp_path: 
         plan.close(session, "rename")
     assert spaces.states(space) == {"api": "half-way"}
     assert spaces.together(space).state == "landed"
+
+
+def test_gates_that_were_added_since_it_was_begun_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, repos = spaces.renaming(tmp_path)
+    spaces.work_all(repos)
+
+    def land(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sides, "land", land)
+        with pytest.raises(KeyboardInterrupt):
+            spaces.together(space)
+    spaces.approve(space, spaces.PLAN + '\n[[changeset.gates]]\nname = "more"\nrun = "false"\n')
+    found = spaces.together(space)
+    assert (found.state, "gate more" in found.why) == ("refused", True)
