@@ -1,7 +1,8 @@
 """Checkouts of several repositories side by side in one folder, for the gates of a change set.
 
 The folder is `<cache_dir>/workspace-<name>-<key>/checkout-<n>`, flocked while it is in use, as app/checkouts.py has it: a
-linked worktree of each repository, called as the repository is in the workspace, so `../lib` works, too.
+linked worktree of each repository, called as the repository is in the workspace, so `../lib` works, too. The key is of the
+workspace and of these repositories: no gate finds one beside them that was checked out for another.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def gathered(
     space: Workspace, around: Surroundings, wanted: Mapping[str, tuple[Repository, Oid]]
 ) -> Iterator[Gathered]:
     """These commits, checked out side by side, ours until the block ends. Raises GitFailed, Busy."""
-    key = hashlib.sha256(os.fsencode(space.folder)).hexdigest()[:12]
+    key = hashlib.sha256(os.fsencode("\0".join((space.folder, *sorted(wanted))))).hexdigest()[:12]
     home = around.cache_dir.absolute() / f"workspace-{space.name}-{key}"
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from git_fleet.app import plan, reverting
 from git_fleet.app.wide import sides
 from git_fleet.core.workspace import Workspace
 from tests.support import spaces
-from tests.support.fleet import claimed, integrated, open_fleet
+from tests.support.clock import FakeClock
+from tests.support.fleet import claimed, integrated, open_fleet, surroundings
 from tests.support.repo import Repo
 
 
@@ -68,3 +70,17 @@ def test_gates_that_were_added_since_it_was_begun_are_asked(
     spaces.approve(space, spaces.PLAN + '\n[[changeset.gates]]\nname = "more"\nrun = "false"\n')
     found = spaces.together(space)
     assert (found.state, "gate more" in found.why) == ("refused", True)
+
+
+def test_gates_find_no_repository_that_was_not_checked_out_for_them(tmp_path: Path) -> None:
+    space, repos = spaces.renaming(tmp_path)
+    from git_fleet.app.wide import gathering
+
+    head = {name: repo.rev("main") for name, repo in repos.items()}
+    around = surroundings(FakeClock())
+    with open_fleet(repos["client"]) as client, open_fleet(repos["library"]) as library:
+        both = {"client": (client.repo, head["client"]), "library": (library.repo, head["library"])}
+        for wanted in (both, {"client": both["client"]}):
+            with gathering.gathered(space, around, wanted) as found:
+                found.reset()
+                assert set(os.listdir(found.folder)) == set(wanted)
