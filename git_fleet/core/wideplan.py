@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.core import graph, plandoc
+from git_fleet.core import graph, plandoc, standstill
 from git_fleet.core.config import Gate
 from git_fleet.core.ids import TaskId, check_id
 from git_fleet.core.model import Output, Plan, Task
@@ -92,6 +92,22 @@ def parse(
     ordered = tuple(replace(each, order=_order(each, tasks, problems)) for each in sets)
     problems.raise_if_any(hint=_HINT)
     return WidePlan(plan_id, str(document.get("title", "")) or plan_id, parts, ordered)
+
+
+def refuse_standstill(plan: WidePlan, *, source: str) -> None:
+    """Raises InvalidInput when change sets of the plan could wait for each other, or for themselves, for ever."""
+    tasks = {f"{repo}/{task.id.task}": task for repo, part in plan.parts.items() for task in part.tasks}
+    needs = {name: (*_needs(name, task), *task.follows_elsewhere) for name, task in tasks.items()}
+    found = standstill.find(tasks, needs, {name: each.id for each in plan.changesets for name in each.tasks})
+    if found is None:
+        return
+    problems = Problems(source)
+    text = (
+        f"{found.waits} waits while change set {found.by} holds {found.held}, and that may wait for"
+        f" {', which waits for '.join(found.way)}: none could ever land; let one of these two tasks need the other"
+    )
+    problems.add(text, where=f"changeset {found.by}", field="tasks")
+    problems.raise_if_any(hint=_HINT)
 
 
 def _by_repo(

@@ -65,6 +65,7 @@ def import_plan(space: Workspace, around: Surroundings, text: bytes, name: str) 
     """Store the plan that `text` (TOML, from the file `name`) holds, or its next revision. Nothing that is approved
     changes by it. Raises InvalidInput for anything wrong in it; then nothing is stored."""
     found = parse(space, around, text, name)
+    wideplan.refuse_standstill(found, source=name)
     with home(space, around) as session:
         record = wide.read(session.store, found.id)
         if record.log.state is PlanState.CLOSED:
