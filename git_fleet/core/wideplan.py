@@ -6,7 +6,8 @@ a plan of the same id: its tasks as any plan has them, with what they wait for e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from git_fleet.core import graph, plandoc, standstill
 from git_fleet.core.config import Gate
 from git_fleet.core.ids import TaskId, check_id
-from git_fleet.core.model import Output, Plan, Task
+from git_fleet.core.model import Output, Overlap, Plan, Schedule, Task
 from git_fleet.core.overlaps import pairs
 from git_fleet.core.problems import Problems, nearest
 from git_fleet.core.workspace import Workspace
@@ -84,7 +85,7 @@ def parse(
     members = _members(sets, problems)
     _check_needs(tasks, problems)
     problems.raise_if_any(hint=_HINT)
-    _check_cycles(tasks, members, problems)
+    _check_cycles({name: _needs(name, task) for name, task in tasks.items()}, members, problems)
     for each in sets:
         _check_changeset(each, tasks, problems)
     problems.raise_if_any(hint=_HINT)
@@ -97,11 +98,17 @@ def parse(
 def refuse_standstill(plan: WidePlan, *, source: str) -> None:
     """Raises InvalidInput when change sets of the plan could wait for each other, or for themselves, for ever."""
     tasks = {f"{repo}/{task.id.task}": task for repo, part in plan.parts.items() for task in part.tasks}
+    members = {name: each.id for each in plan.changesets for name in each.tasks}
     needs = {name: (*_needs(name, task), *task.follows_elsewhere) for name, task in tasks.items()}
-    found = standstill.find(tasks, needs, {name: each.id for each in plan.changesets for name in each.tasks})
+    problems = Problems(source)
+    if members:
+        _add_waves(plan, members, needs, problems)
+    problems.raise_if_any(hint=_HINT)
+    _check_cycles(needs, members, problems)
+    problems.raise_if_any(hint=_HINT)
+    found = standstill.find(tasks, needs, members)
     if found is None:
         return
-    problems = Problems(source)
     text = (
         f"{found.waits} waits while change set {found.by} holds {found.held}, and that may wait for"
         f" {', which waits for '.join(found.way)}: none could ever land; let one of these two tasks need the other"
@@ -199,16 +206,35 @@ def _needs(name: str, task: Task) -> Iterator[str]:
     yield from task.needs_elsewhere
 
 
-def _check_cycles(tasks: Mapping[str, Task], members: Mapping[str, str], problems: Problems) -> None:
+def _add_waves(
+    plan: WidePlan, members: Mapping[str, str], needs: dict[str, tuple[str, ...]], problems: Problems
+) -> None:
+    """In waves a task waits for all of the wave before; two of one change set in one repository must not."""
+    for repo, part in plan.parts.items():
+        if part.schedule is not Schedule.WAVES:
+            continue
+        turns = [(pair.a, pair.b) for pair in pairs(part.tasks) if pair.policy is Overlap.SERIALIZE]
+        found = [[f"{repo}/{task.task}" for task in wave] for wave in graph.waves(part.tasks, turns)]
+        for before, wave in pairwise(found):
+            needs.update({name: (*needs[name], *before) for name in wave})
+        first: dict[str, tuple[int, str]] = {}
+        for number, name in ((number, name) for number, wave in enumerate(found, 1) for name in wave):
+            known, other = first.setdefault(members.get(name, name), (number, name))
+            if known != number:
+                text = f"{other} is in wave {known} and {name} in wave {number}, which waits until the first has landed"
+                problems.add(text, where=f"changeset {members[name]}", field="tasks")
+
+
+def _check_cycles(waits: Mapping[str, Iterable[str]], members: Mapping[str, str], problems: Problems) -> None:
     """A change set lands as a whole, so it waits for all that any task of it waits for."""
 
     def whole(name: str) -> TaskId:
         return TaskId("changeset", members[name]) if name in members else TaskId(*name.split("/", 1))
 
     needs: dict[TaskId, list[TaskId]] = {}
-    for name, task in tasks.items():
+    for name, others in waits.items():
         mine = needs.setdefault(whole(name), [])
-        mine += [other for need in _needs(name, task) if (other := whole(need)) != whole(name)]
+        mine += [other for need in others if (other := whole(need)) != whole(name)]
     cycle = graph.find_cycle(needs)
     if cycle:
         problems.add(

@@ -19,10 +19,11 @@ Tasks = Mapping[str, tuple[str, tuple[str, ...]]]
 """`repo/task` → its file, what it needs."""
 
 
-def parsed(tasks: Tasks, sets: Mapping[str, tuple[str, ...]]) -> wideplan.WidePlan:
+def parsed(tasks: Tasks, sets: Mapping[str, tuple[str, ...]], schedule: str = "ready") -> wideplan.WidePlan:
     document: dict[str, Any] = {
         "version": 1,
         "plan": "p",
+        "schedule": schedule,
         "task": [
             {"id": name, "files": [f"/{file}"], "needs": list(needs)} for name, (file, needs) in tasks.items()
         ],
@@ -54,6 +55,24 @@ def test_a_set_that_needs_what_takes_turns_with_it_needs_it_first() -> None:
         parsed(tasks, sets)
     assert "library/c waits while change set s holds library/a" in refused.value.message
     parsed({**tasks, "library/a": ("x", ("library/c",))}, sets)
+
+
+def test_waves_are_waited_for_by_change_sets_too() -> None:
+    apart: Tasks = {"library/a": ("a", ()), "library/x": ("x", ()), "library/d": ("d", ("library/x",))}
+    with pytest.raises(
+        InvalidInput, match="library/a is in wave 1 and library/d in wave 2, which waits until"
+    ):
+        parsed(apart, {"s": ("library/a", "library/d")}, "waves")
+    parsed(apart, {"s": ("library/a", "library/d")})
+    across: Tasks = {
+        "library/a": ("x", ()),
+        "library/c": ("x", ()),
+        "client/c": ("x", ()),
+        "client/a": ("x", ()),
+    }
+    with pytest.raises(InvalidInput, match="a cycle: "):
+        parsed(across, {"s": ("library/a", "client/a"), "t": ("library/c", "client/c")}, "waves")
+    parsed(CROSSED, SETS, "waves")  # waves put them into an order
 
 
 # --- every order in which workers may take the tasks of small plans -----------------------------------
