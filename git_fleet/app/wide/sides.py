@@ -166,12 +166,17 @@ class Side(Struct):
         return all(now.get(ref) == oid for ref, oid in expected.items()) and self._whole(part)
 
     def _whole(self, part: Part) -> bool:
-        """Whether the intent speaks of every task that has not landed, and the commits are there still."""
+        """Whether the intent speaks of every task that has not landed, the commits are there still, and so is what it
+        needs of other repositories."""
         told = {each.task for each in part.landings}
         open_ = {task for task in self.tasks if self._state(task) is not State.INTEGRATED}
         wanted = [*(each.commit for each in part.landings), *(each.event for each in part.landings)]
         there = all(found is not None for found in self.session.store.objects.read_many(wanted))
-        return there and open_ == told
+        return there and open_ == told and not any(map(self._misses, open_))
+
+    def _misses(self, task: TaskId) -> bool:
+        snapshot = self.snapshot or self.look()
+        return bool(snapshot.missing_elsewhere(snapshot.tasks[task].task))
 
     def _state(self, task: TaskId) -> State | None:
         snapshot = self.snapshot or self.look()

@@ -54,11 +54,8 @@ def test_where_a_part_was_closed_after_it_had_landed_the_rest_goes_on(tmp_path: 
     assert spaces.together(space).state == "landed"
 
 
-def test_gates_that_were_added_since_it_was_begun_are_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space, repos = spaces.renaming(tmp_path)
-    spaces.work_all(repos)
+def begun(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the change set when its intent is written, before anything moves."""
 
     def land(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -67,9 +64,35 @@ def test_gates_that_were_added_since_it_was_begun_are_asked(
         patched.setattr(sides, "land", land)
         with pytest.raises(KeyboardInterrupt):
             spaces.together(space)
+
+
+def test_gates_that_were_added_since_it_was_begun_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, repos = spaces.renaming(tmp_path)
+    spaces.work_all(repos)
+    begun(space, monkeypatch)
     spaces.approve(space, spaces.PLAN + '\n[[changeset.gates]]\nname = "more"\nrun = "false"\n')
     found = spaces.together(space)
     assert (found.state, "gate more" in found.why) == ("refused", True)
+
+
+def test_what_it_needs_of_others_and_was_reverted_since_keeps_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = spaces.PLAN.replace(
+        'tasks = ["client/call", "library/api", ', 'repos = ["client"]\ntasks = ["client/call", '
+    )
+    space, repos = spaces.renaming(tmp_path, text[: text.index("run = ")] + 'run = "true"\n')
+    spaces.work(repos["library"], *spaces.RENAMED["library"])
+    with open_fleet(repos["library"]) as session:
+        integrated(session, "api")
+    spaces.work_all(repos, but="library")
+    begun(space, monkeypatch)
+    with open_fleet(repos["library"]) as session:
+        reverting.revert(session, "api", "not yet", lambda _: None)
+    found = spaces.together(space)
+    assert (found.state, "it needs library/api" in found.why) == ("waiting", True)
 
 
 def test_gates_find_no_repository_that_was_not_checked_out_for_them(tmp_path: Path) -> None:
