@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
@@ -20,6 +21,8 @@ _HANDED_IN = (State.PROPOSED, State.VERIFIED)
 UNKNOWN = "not known"
 States = Mapping[tuple[str, str], State]
 """By repository and `plan/task`, of the repositories that could be read."""
+Claims = Mapping[tuple[str, str], datetime]
+"""When the latest claim of each began."""
 
 
 def find(space: Workspace, around: Surroundings, session: Session, name: str) -> tuple[Stored, Changeset]:
@@ -47,13 +50,15 @@ def views(
     space: Workspace, around: Surroundings, session: Session, answers: Sequence[Answer[Standing]]
 ) -> tuple[ChangesetView, ...]:
     """How each change set of a plan that is approved stands."""
-    states = {
-        (answer.repo.name, str(task.id)): task.state
+    rows = {
+        (answer.repo.name, str(task.id)): task
         for answer in answers
         if answer.value is not None
         for plan in answer.value.plans
         for task in plan.tasks
     }
+    states = {key: row.state for key, row in rows.items()}
+    claimed = {key: row.claimed_at for key, row in rows.items() if row.claimed_at is not None}
     found = [
         (stored.plan.id, each, wide.read_changeset(session.store, stored.plan.id, each.id))
         for stored in plans.read_all(space, around, session)
@@ -67,7 +72,7 @@ def views(
         if key not in states
     }
     known = {**_ended(space, around, closed, answers), **states}
-    return tuple(view(plan_id, each, record, known) for plan_id, each, record in found)
+    return tuple(view(plan_id, each, record, known, claimed) for plan_id, each, record in found)
 
 
 def _wanted(plan_id: str, changeset: Changeset) -> list[tuple[str, str]]:
@@ -104,19 +109,27 @@ def _ended(
     }
 
 
-def view(plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States) -> ChangesetView:
-    """How one change set stands, its tasks' states being these."""
+def view(
+    plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States, claimed: Claims
+) -> ChangesetView:
+    """How one change set stands, its tasks' states and claims being these."""
     repos = []
     for repo in changeset.order:
         found = {task: states.get((repo, f"{plan_id}/{task}")) for task in changeset.of_repo(repo)}
         shown = tuple((task, state.phrase if state else UNKNOWN) for task, state in found.items())
         repos.append(Moving(repo, shown, all(state is State.INTEGRATED for state in found.values())))
-    state, why = _state(plan_id, changeset, record, states, sum(each.moved for each in repos))
+    reworked = any(
+        record.at is not None and (at := claimed.get(key)) is not None and at > record.at
+        for key in _wanted(plan_id, changeset)
+    )
+    state, why = _state(
+        plan_id, changeset, record, states, sum(each.moved for each in repos), reworked=reworked
+    )
     return ChangesetView(plan_id, changeset.id, state, tuple(repos), why, record.at, record.log.intent)
 
 
 def _state(
-    plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States, moved: int
+    plan_id: str, changeset: Changeset, record: ChangesetRecord, states: States, moved: int, *, reworked: bool
 ) -> tuple[str, str]:
     again = f"git fleet integrate --changeset {changeset.id} goes on"
     if moved == len(changeset.order) or _landed(record, _wanted(plan_id, changeset), states):
@@ -130,7 +143,7 @@ def _state(
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         return "waiting", f"not handed in: {', '.join(missing[:5])}{more}"
-    if record.log.reason:
+    if record.log.reason and not reworked:
         again = f"git fleet integrate --changeset {changeset.id} tries again"
         return "refused", f"the last time by {record.log.reason}; {again}"
     return "ready", f"git fleet integrate --changeset {changeset.id}"

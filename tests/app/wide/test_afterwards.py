@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import plan, reverting
+from git_fleet.app import plan, reverting, work
 from git_fleet.app.wide import sides
 from git_fleet.core.workspace import Workspace
 from tests.support import spaces
 from tests.support.clock import FakeClock
-from tests.support.fleet import claimed, integrated, open_fleet, surroundings
+from tests.support.fleet import claimed, integrated, open_fleet, proposed, surroundings
 from tests.support.repo import Repo
 
 
@@ -93,6 +93,21 @@ def test_what_it_needs_of_others_and_was_reverted_since_keeps_it_back(
         reverting.revert(session, "api", "not yet", lambda _: None)
     found = spaces.together(space)
     assert (found.state, "it needs library/api" in found.why) == ("waiting", True)
+
+
+def test_what_was_refused_is_ready_again_once_it_was_worked_on_anew(tmp_path: Path) -> None:
+    space, repos = spaces.renaming(tmp_path)
+    spaces.work_all(repos, but="client")
+    spaces.work(repos["client"], "call", {"call.sh": "exit 1\n"})
+    assert spaces.together(space).state == "refused"
+    clock = FakeClock()
+    clock.advance(60)
+    with open_fleet(repos["client"], clock=clock) as session:
+        work.reject(session, "call", ("it calls nothing",))
+        assert spaces.states(space) == {"api": "waiting"}
+        claimed(session, "call")
+        proposed(session, "call", dict(spaces.RENAMED["client"][1]))
+    assert spaces.states(space) == {"api": "ready"}  # so `run --workspace` lands it
 
 
 def test_gates_find_no_repository_that_was_not_checked_out_for_them(tmp_path: Path) -> None:
