@@ -1,7 +1,7 @@
 """What was learned, looked up: for a task's prompt, for whoever asks, for whoever reviews it. Reading only (I8).
 
-Learnings come from *sources*: this repository, and others that `git config fleet.knowledge` names, as PATH names
-folders. What callers have beside these they hand in as `others`.
+Learnings come from *sources*: this repository, others that `git config fleet.knowledge` names, as PATH names folders,
+and those of the workspace that it is in. What callers have beside these they hand in as `others`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from git_fleet.app import sharing, wordsearch
+from git_fleet.app import sharing, wordsearch, workspaces
 from git_fleet.app.session import Session
 from git_fleet.core import learnings, recalling
 from git_fleet.core.config import Config
@@ -23,7 +23,7 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.errors import Ambiguous, FleetError, InvalidInput
 from git_fleet.git.objects import open_objects
 from git_fleet.git.refs import Refs
-from git_fleet.git.repository import discover
+from git_fleet.git.repository import Repository, discover
 from git_fleet.store import knowledge, names
 from git_fleet.store.mirror import REMOTE_FILE
 
@@ -38,13 +38,14 @@ _ALL = frozenset(Standing)
 
 
 def sources(session: Session, others: Iterable[Source] = ()) -> list[Source]:
-    """This repository's learnings, then those of the repositories that are configured, then `others`."""
+    """This repository's learnings, then those of the repositories that are configured, or in its workspace, then
+    `others`."""
     try:
         own = [Source(knowledge.read(session.store).known)]
     except FleetError as error:  # nobody is kept from working by it
         session.around.warn(f"{names.KNOWLEDGE} cannot be read: {error.message}")
         own = []
-    return [*own, *_configured(session), *others]
+    return [*own, *_elsewhere(session), *others]
 
 
 def source_at(folder: Path, *, general: bool = False) -> Source:
@@ -54,16 +55,19 @@ def source_at(folder: Path, *, general: bool = False) -> Source:
     """
     repo = discover(folder)
     root = repo.main_worktree() or repo.git_dir
+    return Source(_known(repo), root.name.removesuffix(".git"), general)
+
+
+def _known(repo: Repository) -> tuple[Known, ...]:
     refs = [names.KNOWLEDGE]
     with suppress(FileNotFoundError):  # which remote decides there
         remote = (repo.fleet_dir / REMOTE_FILE).read_text(encoding="utf-8").strip()
         refs.append(names.mirrored(remote, names.KNOWLEDGE))
     with Refs(repo) as found, open_objects(repo, bulk=False) as objects:
-        files = knowledge.files(objects, found.read(*refs).values())
-    return Source(learnings.read(files).known, root.name.removesuffix(".git"), general)
+        return learnings.read(knowledge.files(objects, found.read(*refs).values())).known
 
 
-def _configured(session: Session) -> Iterator[Source]:
+def _elsewhere(session: Session) -> Iterator[Source]:
     """What cannot be read is said, and keeps nobody from working."""
     for place in filter(None, session.setting(SETTING).split(os.pathsep)):
         try:
@@ -73,6 +77,35 @@ def _configured(session: Session) -> Iterator[Source]:
             yield source_at(folder)
         except (FleetError, OSError, RuntimeError) as error:  # of a home that nobody has
             session.around.warn(f"the learnings of {place} ({SETTING}) cannot be read: {error}")
+    yield from _of_workspace(session)
+
+
+def _of_workspace(session: Session) -> Iterator[Source]:
+    """What the repositories of the workspace have learned, under their names there; what was learned in its own folder
+    is about all of them."""
+    repo, space = session.repo, None
+    try:
+        start = repo.main_worktree() or repo.git_dir
+        configured = session.setting(workspaces.SETTING)
+        named = str(Path(configured).expanduser()) if configured else ""
+        folder = workspaces.find(start, session.around.env, configured=named)
+        space = workspaces.load(folder) if folder is not None else None
+    except (FleetError, OSError, RuntimeError) as error:
+        session.around.warn(f"the learnings of its workspace cannot be read: {error}")
+    if space is None:
+        return
+    seen = {repo.common_dir.resolve()}
+    for each in (None, *space.repos):
+        try:
+            root = workspaces.require_root(space, each) if each is not None else Path(space.folder)
+            other = discover(root)
+            if other.common_dir.resolve() not in seen:
+                seen.add(other.common_dir.resolve())
+                yield Source(_known(other), each.name if each is not None else space.name, each is None)
+        except (FleetError, OSError) as error:
+            session.around.warn(
+                f"the learnings of {each.name if each else space.name} cannot be read: {error}"
+            )
 
 
 # --- for a task ----------------------------------------------------------------------------------
@@ -111,7 +144,7 @@ def recall(
     """What matches any of these, or all there is when nothing is asked. A query that is the beginning of an id finds
     that learning. Raises InvalidInput for what is no pattern."""
     mine = read(session)
-    found = [Source(mine.known), *_configured(session), *others]
+    found = [Source(mine.known), *_elsewhere(session), *others]
     if by_id := _by_id(found, query.strip()):
         return Recalled(by_id, 0, len(mine.broken))
     states = _ALL if retired else _ALL - {Standing.RETIRED}

@@ -31,7 +31,7 @@ from git_fleet.store.base import Store
 from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
 
-_SETTINGS = ("fleet.worker", "fleet.main", "fleet.knowledge", "user.name")
+_SETTINGS = ("fleet.worker", "fleet.main", "fleet.knowledge", "fleet.workspace", "user.name")
 
 
 class Session(Struct, weakref=True):

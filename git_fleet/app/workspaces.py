@@ -39,15 +39,16 @@ class _File(Struct, forbid_unknown_fields=True):
     repo: list[_Repo] = []
 
 
-def find(start: Path, env: Mapping[str, str], given: str = "") -> Path | None:
+def find(start: Path, env: Mapping[str, str], given: str = "", configured: str | None = None) -> Path | None:
     """The folder of the workspace: `given` (seen from `start`), else FLEET_WORKSPACE's, else the one that git's
-    configuration names in `start`, else the nearest at or above `start`. None where there is none.
+    configuration names in `start` (`configured`, where it has been asked), else the nearest at or above `start`. None
+    where there is none.
 
     Raises InvalidInput where what is named has no workspace.toml.
     """
     said = ("--workspace", given) if given else (VARIABLE, env.get(VARIABLE, ""))
     if not said[1]:
-        said = (f"git config {SETTING}", _configured(start))
+        said = (f"git config {SETTING}", _configured(start) if configured is None else configured)
     if said[1]:
         folder = Path(os.path.abspath(start / said[1]))  # noqa: PTH100 - links stay as people wrote them
         if not (folder / FILE).is_file():
