@@ -54,11 +54,8 @@ def test_of_a_long_log_the_end_is_kept_and_how_much_is_missing(repo: Repo, clock
     assert reporting.end_of("g", b"one long line\nx\n", 9).text == "g line\nx\n"
 
 
-def test_all_logs_together_have_so_much_room_and_no_more(
-    repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reporting, "LOG_BYTES", 8000)
-    found = reporting.report(tell(repo, clock, hostile=True), "shop").logs
+def test_all_logs_together_have_so_much_room_and_no_more(repo: Repo, clock: FakeClock) -> None:
+    found = reporting.report(tell(repo, clock, hostile=True), "shop", 8000).logs
     assert sum(len(log.text.encode()) for logs in found.values() for log in logs) <= 8000
     (red,) = found[TaskId("shop", "search")]
     assert red.left_out > 0

@@ -7,6 +7,7 @@ A process that returns a value gives a `Done`, one that raises a `Raised`, one t
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -94,6 +95,7 @@ class Puppet:
     """
 
     def __init__(self, work: Callable[..., object], *args: Any) -> None:
+        gc.collect()  # sessions that nobody has any more end their gits now: a stopped fork would hold their pipes open
         self._ear, mouth = _CONTEXT.Pipe(duplex=False)
         self._process = _CONTEXT.Process(target=work, args=(mouth.send, *args), daemon=True)
         _start_quietly(self._process)
