@@ -131,10 +131,8 @@ def _lead(number: int, world: _World) -> _Seen:
 
 
 def _work(number: int, world: _World) -> _Seen:
-    seen, place = _Seen(), world.clones[number % CLONES]
-    with open_fleet(
-        place, f"w{number}", _Now(), host=f"host{number % CLONES}", long_lived=number % 2 == 0
-    ) as session:
+    seen = _Seen()
+    with _opened(number, world, seen) as session:
         for _ in range(PATIENCE):
             known = world.landed.happened()
             try:
@@ -149,6 +147,21 @@ def _work(number: int, world: _World) -> _Seen:
                 return seen
             else:
                 world.landed.wait(known)
+    raise AssertionError("it never ends")
+
+
+def _opened(number: int, world: _World, seen: _Seen) -> Session:
+    """The worker's session, as soon as it can be had: who begins late begins in a clone that is cut off already."""
+    where = number % CLONES
+    for _ in range(PATIENCE):
+        known = world.landed.happened()
+        try:
+            return open_fleet(
+                world.clones[where], f"w{number}", _Now(), host=f"host{where}", long_lived=number % 2 == 0
+            )
+        except Unreachable:
+            seen.unreachable += 1
+            world.landed.wait(known)
     raise AssertionError("it never ends")
 
 
