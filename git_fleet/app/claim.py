@@ -246,13 +246,14 @@ def _event(
     rescued: placing.Rescued,
 ) -> Event:
     """The claim event: who, until when, where the work will happen, what it starts from."""
+    at = session.now()  # the snapshot may be older: what the claim rests on was read again since
     attempt = record.state.attempt + 1
     place = placing.choose(session, snapshot, record, config, attempt, rescued) if request.worktree else None
     claim_ = Claim(
         holder=session.actor,
         fence=None,
-        acquired_at=snapshot.at,
-        expires_at=lease.expiry(snapshot.at, config.lease_seconds),
+        acquired_at=at,
+        expires_at=lease.expiry(at, config.lease_seconds),
         attempt=attempt,
         branch=place.branch if place else "",
         worktree=place.worktree if place else "",
@@ -264,7 +265,7 @@ def _event(
     fields: dict[str, object] = {"claim": claim_}
     fields |= rescued.fields()
     fields |= {"offline": True} if sharing.offline(session.store) else {}
-    return Event("claim", snapshot.at, session.actor, fields)
+    return Event("claim", at, session.actor, fields)
 
 
 def _take(
