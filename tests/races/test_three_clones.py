@@ -72,12 +72,15 @@ class _News:
 
 @dataclass(frozen=True)
 class _World:
-    """`main` is where the work of every task begins; `handed_in` is what leads wait for, `landed` what workers do."""
+    """`main` is where the work of every task begins; `handed_in` is what leads wait for, `landed` what workers do;
+    `cable` tells of the cut and its end, `missed` of who noticed."""
 
     clones: tuple[Repo, ...]
     main: Oid
     handed_in: _News
     landed: _News
+    cable: _News
+    missed: _News
 
 
 @dataclass
@@ -98,12 +101,13 @@ def _part(number: int, world: _World) -> _Seen:
 
 
 def _trip_over_the_cable(world: _World, landed: int) -> None:
-    """The last clone is cut off while so many tasks are on main, and back afterwards."""
-    cable = world.clones[-1].try_git("config", "remote.origin.uploadpack").returncode
-    if cable and CUT <= landed < MENDED:
+    """The last clone is cut off when so many tasks are on main, and back once that was noticed and more are."""
+    if not world.cable.happened() and landed >= CUT:
         servers.cut_off(world.clones[-1])
-    elif not cable and landed >= MENDED:
+        world.cable.tell()
+    elif world.cable.happened() == 1 and world.missed.happened() and landed >= MENDED:
         servers.reconnect(world.clones[-1])
+        world.cable.tell()
         world.landed.tell()
 
 
@@ -139,6 +143,7 @@ def _work(number: int, world: _World) -> _Seen:
                 got = claiming.claim(session, claiming.Request(worktree=False))
             except Unreachable:
                 seen.unreachable += 1
+                world.missed.tell()
                 world.landed.wait(known)
                 continue
             if isinstance(got, claiming.Claimed):
@@ -161,6 +166,7 @@ def _opened(number: int, world: _World, seen: _Seen) -> Session:
             )
         except Unreachable:
             seen.unreachable += 1
+            world.missed.tell()
             world.landed.wait(known)
     raise AssertionError("it never ends")
 
@@ -176,6 +182,7 @@ def _finish(session: Session, got: claiming.Claimed, world: _World, seen: _Seen)
             handin.done(session, name, handin.Handin(commit=commit))
         except Unreachable:
             seen.unreachable += 1
+            world.missed.tell()
             world.landed.wait(known)
             continue
         seen.held.append(Held(name, since, until))
@@ -213,7 +220,7 @@ def test_every_task_has_one_winner_and_lands_once_while_a_clone_is_cut_off(tmp_p
     pairs = pairs_among(
         [f"p/t{number}" for number in range(group, GROUPS * TURNS, GROUPS)] for group in range(GROUPS)
     )
-    world = _World(tuple(clones), clones[0].rev("main"), _News(), _News())
+    world = _World(tuple(clones), clones[0].rev("main"), _News(), _News(), _News(), _News())
     found = values(race(LEADS + CLONES * WORKERS, _part, world))
 
     landed = {name: began for each in found for name, began in each.landed.items()}
