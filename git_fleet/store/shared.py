@@ -256,6 +256,8 @@ class SharedRefs(Refs):
         """The tasks that were claimed while the remote could not be reached: what concerns them waits for `git fleet
         sync`. Not those whose claim was never made, or has lost: these are the remote's."""
         self._view()
+        if not any(ref.startswith(names.TASK_LOGS) for ref in self._here):
+            return frozenset()  # without asking git: a claim made offline is ahead of the remote
         marked = {names.task_of(mark): claim for mark, claim in super().read(names.OFFLINE).items()}
         logs = {task: self._here.get(names.task_log(task)) for task in marked if task}
         return frozenset(task for task, log in logs.items() if log and self._contains(log, marked[task]))
