@@ -17,6 +17,7 @@ from git_fleet.git.objects import FILE, TreeEntry
 from git_fleet.store import log
 from git_fleet.store.base import Store
 from tests.support.clock import START
+from tests.support.race import race, values
 from tests.support.repo import Repo
 from tests.support.stores import open_store
 
@@ -35,6 +36,14 @@ def written(store: Store, event: Event, state: TaskState, **fields: Any) -> Oid:
 def cancelling(reason: str, actor: str = "ann") -> tuple[Event, TaskState]:
     event = Event("cancel", START, actor, {"reason": reason})
     return event, after(PENDING, event)
+
+
+def test_the_same_event_is_another_object_each_time_in_forked_processes_too(store: Store) -> None:
+    def write(*_: int) -> list[Oid]:
+        return [written(store, *cancelling("gone")) for _ in range(20)]
+
+    every = [*write(), *(oid for made in values(race(4, write)) for oid in made), *write()]
+    assert len(set(every)) == len(every) == 120
 
 
 def test_an_event_is_a_commit_that_git_shows(store: Store, repo: Repo) -> None:
