@@ -263,12 +263,13 @@ def _in_the_way(
     worktree: Path, added: Iterable[str], tracked: Set[str], submodules: Set[str] = frozenset()
 ) -> list[str]:
     """`submodules` are those of `added` that take over the folder that is there, as it is."""
-    paths = list(added)
+    paths = set(added)
     folders = {above for path in paths for above in _above(path)}
-    found = {path for path in folders.union(paths) - tracked if _is_file(worktree, path)}
-    for path in paths:
-        if path not in submodules and _is_there(worktree, path) and not _is_file(worktree, path):
-            found |= {f"{path}/{name}" for name in torn.files_below(worktree / path)} - tracked
+    there = {path for path in folders | paths if _is_there(worktree, path)}
+    files = {path for path in there if _is_file(worktree, path)}
+    found = files - tracked
+    for path in (there & paths) - files - submodules:
+        found |= {f"{path}/{name}" for name in torn.files_below(worktree / path)} - tracked
     return sorted(found)
 
 
