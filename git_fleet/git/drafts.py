@@ -23,12 +23,12 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.formats import Change, Kind, Object, in_order, object_id, parse_commit
 from git_fleet.git.objects import Objects
-from git_fleet.git.packs import Storing, store_loose, store_pack
+from git_fleet.git.packs import Storing, store_pack
 from git_fleet.git.process import Git
 from git_fleet.git.quarantine import Quarantine
 
-# Up to so many are stored one by one. That takes little longer than a pack, and where each save left one, a
-# long run would leave a thousand, which every git has to open from then on (10 ms, measured).
+# Up to so many are stored one by one, without a git. Where each save left a pack, a long run would leave a thousand,
+# which every git has to open from then on (10 ms, measured).
 _ONE_BY_ONE = 10
 # From so many on it pays to store them while others are made: a git more, and a pack more.
 _WORTH_A_PACK = 200
@@ -85,8 +85,11 @@ class Drafts(Objects):
             return stored
         # One by one they have to come in such an order that each finds what it names. Ours do; what git has
         # written is listed in any.
-        store = store_pack if self._adopted or len(objects) > _ONE_BY_ONE else store_loose
-        store(self._git, objects, self.repo.object_format)
+        if self._adopted or len(objects) > _ONE_BY_ONE:
+            store_pack(self._git, objects, self.repo.object_format)
+        else:
+            for each in objects:
+                self._saved.write(each.kind, each.data)
         self._new.clear()
         self._adopted = False
         self._end_quarantine()

@@ -61,12 +61,6 @@ class Storing:
             raise self._child.error()
 
 
-def store_loose(git: Git, objects: Sequence[Object], object_format: ObjectFormat) -> None:
-    """Store the objects one by one, in this order, each in a file of its own. They are flushed to the disk
-    if `git` is durable. Raises GitFailed; those before the failure are stored then."""
-    _give(git, ("unpack-objects", "-q"), objects, object_format)
-
-
 def loose(stored: Object) -> bytes:
     """The content of an object's own file below objects/."""
     return _deflated(b"%b %d\0%b" % (stored.kind.encode(), len(stored.data), stored.data))
