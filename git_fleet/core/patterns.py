@@ -18,6 +18,7 @@ from git_fleet.core import automaton, globs
 from git_fleet.core.automaton import Shape, shape
 
 _CACHE = 1 << 16
+_FEW = 1 << 12
 
 
 class Pattern(NamedTuple):
@@ -39,9 +40,10 @@ def parse(text: str) -> Pattern:
 
 
 def forget() -> None:
-    """Let go of what patterns were found to mean, 500 bytes each: for who stays, and has no more questions."""
+    """Let go of what many patterns were found to mean, 500 bytes each: for who stays, and has few more questions."""
     for kept in (automaton.shape, globs.component, _common):
-        kept.cache_clear()
+        if kept.cache_info().currsize > _FEW:
+            kept.cache_clear()
 
 
 def literal_path(pattern: Pattern) -> str | None:
