@@ -5,6 +5,8 @@ A hook is waited for, often, and a line in a prompt, too: they start neither cli
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 
@@ -24,6 +26,9 @@ def main() -> None:
         return
     from git_fleet.cli.main import main as command_line
 
+    atexit.register(
+        gc.freeze
+    )  # else what goes with the process anyway is looked through for circles at its end
     command_line()
 
 
