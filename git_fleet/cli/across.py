@@ -9,12 +9,11 @@ import click
 
 from git_fleet.cli.call import Call, Document, surroundings
 from git_fleet.cli.progress import working
-from git_fleet.core.workspace import Workspace
-from git_fleet.views import workspace as views
-from git_fleet.views.look import Look
 
 if TYPE_CHECKING:
     from git_fleet.app.session import Session
+    from git_fleet.core.workspace import Workspace
+    from git_fleet.views.look import Look
 
 T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -52,6 +51,7 @@ def show_all(
 ) -> int:
     """Ask every repository, and show the answers side by side. Ends with 1 when one of them could not be read."""
     from git_fleet.app.wide import across
+    from git_fleet.views import workspace as views
 
     space = found(call, given)
     with working(call, "looking at the repositories"):

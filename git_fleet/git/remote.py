@@ -7,11 +7,9 @@ listing again: nothing is read off git's words but what is shown to a person.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from git_fleet.core.guardrail import printable
 from git_fleet.core.ids import Oid
 from git_fleet.errors import InvalidInput, Unreachable
 from git_fleet.git.process import Git, last_words
@@ -116,14 +114,20 @@ def said_by(stderr: bytes) -> str:
     lines = [line.strip() for line in os.fsdecode(stderr).splitlines()]
     own = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     shown = [line for line in own if line][:_SHOWN_LINES] or [last_words(os.fsdecode(stderr))]
-    return printable("; ".join(shown))
+    return _for_people(shown)
 
 
 def _why(stderr: bytes) -> str:
     """Why a server could not be asked: the cause comes first, then what git makes of it."""
     lines = [line.strip() for line in os.fsdecode(stderr).splitlines() if line.strip()]
     words = [line.removeprefix("fatal:").removeprefix("error:").strip().rstrip(".") for line in lines[:2]]
-    return printable("; ".join(words))
+    return _for_people(words)
+
+
+def _for_people(lines: Sequence[str]) -> str:
+    from git_fleet.core.guardrail import printable  # slow to import, and needed where something failed
+
+    return printable("; ".join(lines))
 
 
 def _without_prompts(ssh_command: str) -> dict[str, str]:
@@ -140,6 +144,8 @@ def _without_prompts(ssh_command: str) -> dict[str, str]:
 
 
 def _words(command: str) -> list[str]:
+    import shlex  # as above
+
     try:
         return shlex.split(command)
     except ValueError:
