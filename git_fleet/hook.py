@@ -143,8 +143,8 @@ def _is_agents(here: Here) -> bool:
 
 
 def _leads(here: Here) -> bool:
-    """Whether this worktree holds the lead: its `fleet-lead` file names the current lease. A run holds it here for a
-    moment, while its agents are about: they never do."""
+    """Whether somebody leads from this worktree by hand: its `fleet-lead` file names the current lease. The agents of a
+    run never do."""
     try:
         token = (here.git_dir / "fleet-lead").read_text().strip()
     except FileNotFoundError:

@@ -1,14 +1,13 @@
 """Leading: who alone moves main (DESIGN sections 3 and 8).
 
-The lead is bound to one worktree, by the fence of its acquire event in `<git dir>/fleet-lead`; hooks
-compare that file with the lead's log.
+The lead is bound to one worktree, by the fence of its acquire event in a file of its git dir. Hooks compare the one
+of a lead that was acquired by hand (`fleet-lead`) with the lead's log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -18,13 +17,26 @@ from git_fleet.core import lease
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid
 from git_fleet.core.results import LeadView
-from git_fleet.errors import Busy, Denied, Held, IllegalEvent, InvalidInput, LostRace, Stale, StaleClaim
+from git_fleet.errors import (
+    Busy,
+    Denied,
+    Held,
+    IllegalEvent,
+    InvalidInput,
+    LostRace,
+    Stale,
+    StaleClaim,
+    Unreachable,
+)
 from git_fleet.git.locks import alone
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 from git_fleet.store.shared import SharedRefs
 
 FENCE_FILE = "fleet-lead"
+RUN_FILE = "fleet-leading"
+"""The fence of a lead that is held while something runs, and by nobody's hand. Hooks do not know it: who commits on
+main at such a moment is no more its lead than before."""
 _LOCK_FILE = "fleet-integrate.lock"
 _TRIES = 20
 
@@ -46,8 +58,8 @@ def show(session: Session) -> LeadView:
     )
 
 
-def acquire(session: Session) -> LeadRecord:
-    """Lead from this worktree; renews the lease when it leads already.
+def acquire(session: Session, file: str = FENCE_FILE) -> LeadRecord:
+    """Lead from this worktree; renews the lease when it leads already. `file` is FENCE_FILE or RUN_FILE.
 
     Raises Held while another worktree leads, Denied in a task's worktree (a worker never leads).
     """
@@ -58,11 +70,11 @@ def acquire(session: Session) -> LeadRecord:
     person, now = session.person(), session.now()
     until = lease.expiry(now, _lease_seconds(session))
     if record.state.fence is not None and _is_mine(session, record.state.fence):
-        return log.renew(session.store, record, actor=person, now=now, expires_at=until)
-    record = log.acquire(
-        session.store, record, actor=person, worktree=_place(session), now=now, expires_at=until
-    )
-    _fence_file(session).write_text(f"{record.state.fence}\n")
+        record = log.renew(session.store, record, actor=person, now=now, expires_at=until)
+    else:
+        place = _place(session)
+        record = log.acquire(session.store, record, actor=person, worktree=place, now=now, expires_at=until)
+    (session.repo.git_dir / file).write_text(f"{record.state.fence}\n")
     return record
 
 
@@ -92,17 +104,18 @@ def release(session: Session) -> LeadRecord:
             hint="git fleet lead show",
         )
     record = log.release(session.store, record, actor=session.person(), now=session.now())
-    _fence_file(session).unlink(missing_ok=True)
+    for file in (FENCE_FILE, RUN_FILE):
+        (session.repo.git_dir / file).unlink(missing_ok=True)
     return record
 
 
-def _fence_file(session: Session) -> Path:
-    return session.repo.git_dir / FENCE_FILE
-
-
 def _is_mine(session: Session, fence: Oid) -> bool:
+    return any(_names(session, file, fence) for file in (FENCE_FILE, RUN_FILE))
+
+
+def _names(session: Session, file: str, fence: Oid | None) -> bool:
     with suppress(FileNotFoundError):
-        return _fence_file(session).read_text().strip() == fence
+        return (session.repo.git_dir / file).read_text().strip() == fence
     return False
 
 
@@ -158,21 +171,22 @@ def lost_lead() -> StaleClaim:
 
 @contextmanager
 def leading(session: Session) -> Iterator[Leading]:
-    """Lead for as long as the block runs; a lead that was free before is free after. Old logs of gates go first.
+    """Lead for as long as the block runs; unless it was acquired by hand, it is free after. Old logs of gates go first.
 
-    One block at a time in one worktree. Raises Held.
+    One block at a time in one worktree. Where the remote cannot be told any more, the next block gives the lead up, or
+    its lease ends. Raises Held.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(alone(session.repo.git_dir / _LOCK_FILE, wait=False))
         except BlockingIOError as busy:
             raise Held("another integration is running in this worktree", hint="git fleet status") from busy
-        view = show(session)
-        held = Leading(session, acquire(session))
+        held = Leading(session, acquire(session, RUN_FILE))
         try:
             oldlogs.sweep(session.repo.fleet_dir / oldlogs.FOLDER)
             yield held
         finally:
-            if not view.mine:
-                with suppress(LostRace, IllegalEvent):  # taken over, or an intent is left for the next one
+            if not _names(session, FENCE_FILE, held.record.state.fence):
+                # taken over; or an intent is left for the next one; or out of reach, which hides nothing that is done
+                with suppress(LostRace, IllegalEvent, Unreachable):
                     release(session)

@@ -889,11 +889,14 @@ def test_no_commit_takes_back_what_the_worktree_has_not_followed_where_hooks_are
     repo.write("README.md", "fixed")
     refused = repo.try_git("commit", "--quiet", "-am", "An innocent fix")
     assert refused.returncode != 0
+    assert b"only its lead" in refused.stderr  # a run that was killed is nobody's lead by hand
+    lead.acquire(session)
+    refused = repo.try_git("commit", "--quiet", "-am", "An innocent fix")
+    assert refused.returncode != 0
     assert b"the files here have not followed yet" in refused.stderr
     assert b"git fleet integrate finishes it" in refused.stderr
     repo.run_git("checkout", "--quiet", "main~", "--", "README.md")
     run(session)
-    lead.acquire(session)
     repo.commit("An innocent fix", {"README.md": "fixed"})
 
 

@@ -133,6 +133,22 @@ def test_a_lead_that_was_free_before_is_free_after(session: Session) -> None:
     assert lead.show(session) == NOBODY
 
 
+def test_a_lead_that_a_killed_run_has_left_is_given_up_after_the_next(session: Session) -> None:
+    lead.acquire(session, lead.RUN_FILE)
+    with lead.leading(session):
+        assert lead.show(session).mine
+    assert lead.show(session) == NOBODY
+    assert not (session.repo.git_dir / lead.RUN_FILE).exists()
+
+
+def test_a_lead_that_is_acquired_by_hand_meanwhile_is_held_after(session: Session) -> None:
+    with lead.leading(session):
+        lead.acquire(session)
+    assert lead.show(session).mine
+    lead.release(session)
+    assert lead.show(session) == NOBODY
+
+
 def test_whoever_begins_to_lead_removes_logs_of_long_ago(session: Session) -> None:
     log = session.repo.fleet_dir / "logs" / "p" / "a" / "1" / "1-tests.log"
     log.parent.mkdir(parents=True)

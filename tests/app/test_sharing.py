@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from git_fleet import oneline
-from git_fleet.app import advice, doctor, handin, install, integrate, publishing, sharing, status, work
+from git_fleet.app import advice, doctor, handin, install, integrate, lead, publishing, sharing, status, work
 from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session, open_session
 from git_fleet.core.model import State
@@ -320,6 +320,19 @@ def test_cut_off_reading_says_how_old_it_is_and_nothing_is_decided(
         assert "minutes old" in told[0]
     with pytest.raises(Unreachable, match="nobody there"):
         claiming.claim(one, claiming.Request(worktree=False))
+
+
+def test_a_server_that_goes_hides_nothing_that_has_landed(world: tuple[Repo, Session, Session]) -> None:
+    server, one, other = world
+    away = server.path.with_name("away")
+    with lead.leading(one) as held:
+        server.path.rename(away)
+    away.rename(server.path)
+    with pytest.raises(Held, match="leads until"):
+        lead.acquire(other)
+    with lead.leading(one) as again:
+        assert again.record.state.fence == held.record.state.fence
+    assert lead.acquire(other).state.holder
 
 
 def test_a_plan_onto_another_branch_is_followed_there(world: tuple[Repo, Session, Session]) -> None:

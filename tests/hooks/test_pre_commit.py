@@ -210,6 +210,16 @@ def test_the_lead_is_bound_to_one_worktree_and_to_its_lease(main: Repo, tmp_path
     assert "only its lead" in words(main, "commit", "-m", "released")
 
 
+def test_nobody_leads_by_hand_while_a_run_holds_the_lead_for_a_moment(main: Repo) -> None:
+    lead(main)
+    own = main.path / ".git"
+    (own / "fleet-lead").rename(own / "fleet-leading")
+    before = main.rev("main")
+    said = words(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
+    assert "only its lead moves this branch" in said
+    assert main.rev("main") == before
+
+
 def test_an_agent_does_not_lead_where_a_run_holds_the_lead_for_a_moment(
     main: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
