@@ -18,7 +18,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.tracked import Fate, Synced, TrackedIssue
-from git_fleet.errors import FleetError, InvalidInput
+from git_fleet.errors import FleetError
 from git_fleet.git.locks import alone
 
 _BY_HAND = {
@@ -34,17 +34,15 @@ def sync(session: Session, plan_id: str, *, close: bool) -> Synced:
     Raises InvalidInput when there is no such plan.
     """
     snapshot = session.snapshot()
-    record = snapshot.plans.get(plan_id)
-    if record is None:
-        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
-    found = tuple(_finished(exporting.records(session, snapshot, record), plan_id))
+    record = snapshot.plan(plan_id)
+    found = tuple(_finished(exporting.records(session, snapshot, record), record.id))
     folder = session.repo.main_worktree() or session.repo.common_dir
     program = gh.find(folder, session.around.env)
     if close and program is not None:
         session.repo.fleet_dir.mkdir(exist_ok=True)
         with alone(session.repo.fleet_dir / "issues.lock"):  # two at once would both comment
             found = tuple(_close(found, program))
-    return Synced(plan_id, found, close, program is not None)
+    return Synced(record.id, found, close, program is not None)
 
 
 def _finished(records: list[TaskRecord], plan_id: str) -> Iterator[TrackedIssue]:

@@ -173,12 +173,10 @@ def from_plan(session: Session, plan_id: str | None, *, dry_run: bool = False) -
     approved. What is known already in nearly these words, retired or not, is left out. On a dry run all are new, and
     nothing is stored. Raises InvalidInput for a plan that there is not, and as `learn`."""
     snapshot = session.snapshot()
-    name = plan_id or plan.only(session)
-    if name not in snapshot.plans:
-        raise InvalidInput(f"no plan {name!r}", hint="git fleet plan list")
-    tasks = plan.newest(session, snapshot, name).plan.tasks
-    closed = snapshot.plans[name].state is PlanState.CLOSED
-    entries = logs.task_logs(session.store, name, closed=closed)
+    record = snapshot.plan(plan_id or plan.only(session))
+    tasks = plan.newest_of(session, record).plan.tasks
+    closed = record.state is PlanState.CLOSED
+    entries = logs.task_logs(session.store, record.id, closed=closed)
     found = [one for task in tasks for one in _taught(task, entries.get(task.id, ()))]
     said = [recalling.shingles(one.learning.text) for one in stored.read(session.store).known]
     made = [
@@ -188,7 +186,7 @@ def from_plan(session: Session, plan_id: str | None, *, dry_run: bool = False) -
     ]
     if dry_run or not made:
         return Learned(tuple(map(Known, made)), frozenset(one.id for one in made))
-    return _store(session, made, f"learn {len(made)} things from plan {name}")
+    return _store(session, made, f"learn {len(made)} things from plan {record.id}")
 
 
 def _taught(task: Task, entries: Iterable[Entry]) -> Iterator[Learning]:

@@ -8,7 +8,6 @@ from git_fleet.core.ids import TaskId, parse_task_id
 from git_fleet.core.model import Plan, PlanState, TaskState
 from git_fleet.core.picture import Picture, picture
 from git_fleet.core.snapshot import PlanRecord, Snapshot
-from git_fleet.errors import InvalidInput
 from git_fleet.store import archive, log, names, plans
 
 
@@ -19,10 +18,7 @@ def graph(session: Session, name: str | None) -> Picture:
     Raises InvalidInput when there is no such plan, or its needs form a cycle.
     """
     snapshot = session.snapshot()
-    wanted = (name or planning.only(session)).strip().lower()
-    record = snapshot.plans.get(wanted)
-    if record is None:
-        raise InvalidInput(f"there is no plan {wanted}", hint="git fleet plan list")
+    record = snapshot.plan(name or planning.only(session))
     plan = _text(session, record)
     there = session.store.objects.read_ref(names.branch(plan.base)) is not None
     config = session.config(plan.base if there else None)

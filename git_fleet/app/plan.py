@@ -180,10 +180,7 @@ def text_of(session: Session, plan_id: str) -> tuple[Oid, str]:
 
 def newest(session: Session, snapshot: Snapshot, plan_id: str) -> Revision:
     """The newest revision of the plan, approved or not. Raises InvalidInput."""
-    record = snapshot.plans.get(plan_id)
-    if record is None:
-        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
-    return newest_of(session, record)
+    return newest_of(session, snapshot.plan(plan_id))
 
 
 def newest_of(session: Session, record: PlanRecord) -> Revision:
@@ -266,13 +263,6 @@ def _row(session: Session, record: PlanRecord) -> PlanRow:
     return PlanRow(record.id, plan.title, plan.base, record.state, len(plan.tasks))
 
 
-def _record(session: Session, plan_id: str) -> PlanRecord:
-    record = session.snapshot().plans.get(plan_id)
-    if record is None:
-        raise InvalidInput(f"there is no plan {plan_id}", hint="git fleet plan list")
-    return record
-
-
 def pause(session: Session, plan_id: str, reason: str = "") -> PlanRecord:
     """No new claims until `resume`; what is claimed goes on."""
     return _append(session, plan_id, "pause", {"reason": reason})
@@ -285,7 +275,7 @@ def resume(session: Session, plan_id: str) -> PlanRecord:
 
 def _append(session: Session, plan_id: str, name: str, fields: Mapping[str, Any]) -> PlanRecord:
     event = Event(name, session.now(), session.person(), fields)
-    return plans.append(session.store, _record(session, plan_id), event)
+    return plans.append(session.store, session.snapshot().plan(plan_id), event)
 
 
 def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
@@ -296,7 +286,7 @@ def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
     IllegalEvent when a task is active, or something waits for approval.
     """
     person = session.person()
-    record = _record(session, plan_id)
+    record = session.snapshot().plan(plan_id)
     drafted = unapproved(session, record) if record.state in (PlanState.OPEN, PlanState.PAUSED) else ""
     if drafted and not force:
         raise IllegalEvent(
@@ -307,10 +297,10 @@ def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
         record = _close(session, record, person)
     plans.refresh_open_file(session.store)
     try:
-        archive.fold(session.store, plan_id, actor=person, at=session.now())
+        archive.fold(session.store, record.id, actor=person, at=session.now())
     except Stale:  # a claim computed before was given back at this moment
-        archive.fold(session.store, plan_id, actor=person, at=session.now())
-    snapshots.retire_all(session, plan_id)
+        archive.fold(session.store, record.id, actor=person, at=session.now())
+    snapshots.retire_all(session, record.id)
     oldlogs.clear(session.repo.fleet_dir / oldlogs.FOLDER / record.id)
     return record
 

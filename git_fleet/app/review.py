@@ -55,7 +55,7 @@ def review(session: Session, plan: str | None, task: str | None = None) -> Revie
     """
     snapshot = session.snapshot()
     wanted = snapshot.resolve(task).id if task is not None and plan is None else None
-    record = _plan(session, snapshot, wanted.plan if wanted else plan)
+    record = snapshot.plan(wanted.plan if wanted else plan or planning.only(session))
     text = _text(session, record)
     return look_over(
         session, record, text, *_records(session, snapshot, record, text), at=snapshot.at, task=task
@@ -119,13 +119,6 @@ def _undrafted(session: Session, record: PlanRecord, tasks: Iterable[TaskReview]
 
 
 # --- which plan, which tasks -------------------------------------------------------------------------
-
-
-def _plan(session: Session, snapshot: Snapshot, name: str | None) -> PlanRecord:
-    found = snapshot.plans.get((name or planning.only(session)).strip().lower())
-    if found is None:
-        raise InvalidInput(f"there is no plan {name}", hint="git fleet plan list")
-    return found
 
 
 def _text(session: Session, record: PlanRecord) -> Plan | None:

@@ -77,10 +77,7 @@ def reckon(
 def chosen(snapshot: Snapshot, name: str | None) -> PlanRecord:
     """The plan that is meant. Raises InvalidInput when that is not clear."""
     if name is not None:
-        found = snapshot.plans.get(name.strip().lower())
-        if found is None:
-            raise InvalidInput(f"there is no plan {name}", hint="git fleet plan list")
-        return found
+        return snapshot.plan(name)
     begun = [record for record in snapshot.plans.values() if record.log.revision is not None]
     going = [record for record in begun if record.state is not PlanState.CLOSED]
     one = going or begun

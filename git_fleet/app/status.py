@@ -7,6 +7,7 @@ adds (commits ahead, uncommitted paths) costs one for each worktree that is work
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,19 +42,29 @@ _MOST_IN_WAVES = 2_000
 """Tasks of a plan whose waves are counted: of more nobody reads them, and it would take longer than the rest."""
 
 
-def status(session: Session, *, details: bool = True) -> Status:
-    """The fleet at this moment; closed plans are left out.
+def status(
+    session: Session, plan: str | None = None, *, closed: bool = False, details: bool = True
+) -> Status:
+    """The fleet at this moment; plans that are closed only with `closed`. Or the plan `plan` alone, whatever it is.
 
     `details` fills in `ahead` and `dirty` of tasks that are worked on in a worktree here, the last signs of life,
-    and the waves.
+    and the waves. Raises InvalidInput when there is no such plan.
     """
-    return standing(session, session.snapshot(), Details() if details else None)
+    look = Details() if details else None
+    return standing(session, session.snapshot(), look, plan=plan, closed=closed)
 
 
 def standing(
-    session: Session, snapshot: Snapshot, look: Details | None, known: Known | None = None
+    session: Session,
+    snapshot: Snapshot,
+    look: Details | None,
+    known: Known | None = None,
+    *,
+    plan: str | None = None,
+    closed: bool = False,
 ) -> Status:
     """The fleet as the snapshot has it. Who looks again and again hands in the same `look` and `known` each time."""
+    only = snapshot.plan(plan) if plan is not None else None
     if not snapshot.plans:
         main = _main(session)
         steps = (advice.first_step(main, set_up=_set_up(session)),)
@@ -65,9 +76,10 @@ def standing(
     ready_at_all = next(found, None) is not None
     if look is not None:
         look.read(session, snapshot, config)
-    shown = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
-    rows = _grouped(snapshot)
-    made = (_plan_status(session, snapshot, index, plan, rows.get(plan.id, []), look) for plan in shown)
+    going = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
+    shown = [only] if only is not None else [*snapshot.plans.values()] if closed else going
+    rows = _grouped(snapshot) | _of_closed(session, snapshot, shown)
+    made = (_plan_status(session, snapshot, index, each, rows.get(each.id, []), look) for each in shown)
     return Status(
         at=snapshot.at,
         plans=waiting.shown(session, snapshot, made, known) if look is not None else tuple(made),
@@ -80,7 +92,7 @@ def standing(
             approvable=partial(_approvable, session),
             placement=session.placement,
         ),
-        closed=len(snapshot.plans) - len(shown),
+        closed=len(snapshot.plans) - len(going),
         sharing=sharing.standing(session.store),
     )
 
@@ -142,6 +154,18 @@ def _grouped(snapshot: Snapshot) -> dict[str, list[TaskRecord]]:
     for record in (*snapshot.tasks.values(), *snapshot.incoming.values()):
         found.setdefault(record.id.plan, []).append(record)
     return found
+
+
+def _of_closed(
+    session: Session, snapshot: Snapshot, shown: Sequence[PlanRecord]
+) -> dict[str, list[TaskRecord]]:
+    """The tasks of those that are closed, which a snapshot does not have."""
+    ended = [record for record in shown if record.state is PlanState.CLOSED]
+    if not ended:
+        return {}
+    from git_fleet.app import exporting
+
+    return {record.id: exporting.records(session, snapshot, record) for record in ended}
 
 
 def _plan_status(

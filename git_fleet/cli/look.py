@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -11,7 +12,7 @@ from git_fleet.app import status as looking
 from git_fleet.app.session import Session
 from git_fleet.cli.across import show_all, workspace_option
 from git_fleet.cli.call import Call, Group, command, examples, write, write_bytes, write_path
-from git_fleet.cli.named import TASK, TASK_OR_PLAN
+from git_fleet.cli.named import PLAN, TASK, TASK_OR_PLAN
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.results import LogLine
 from git_fleet.errors import InvalidInput
@@ -30,12 +31,14 @@ def overview(call: Call) -> None:
 @click.command(
     epilog=examples(
         "git fleet status",
+        "git fleet status tasks-app                    one plan alone",
         "git fleet status --watch                      as it changes",
         "git fleet status --json | jq '.plans[].counts'",
         "git fleet status --porcelain -z               for scripts; git help fleet has the format",
         "PS1='$(git fleet status --line 2>/dev/null) $ '   in a prompt",
     )
 )
+@click.argument("plan", type=PLAN, required=False)
 @click.option("--all", "everything", is_flag=True, help="Every task, and closed plans too.")
 @click.option("--watch", is_flag=True, help="Look on, until Ctrl-C; with --json a document for each change.")
 @click.option("--line", is_flag=True, help="In one short line, for prompts and status lines.")
@@ -46,6 +49,7 @@ def overview(call: Call) -> None:
 @command
 def status(
     call: Call,
+    plan: str | None,
     everything: bool,
     watch: bool,
     line: bool,
@@ -63,24 +67,24 @@ def status(
     if nul and porcelain is None:
         raise click.UsageError("-z goes with --porcelain")
     if workspace is not None:
-        if given not in ([], ["--json"]):
-            raise click.UsageError(f"--workspace goes without {given[0]}")
+        if plan is not None or given not in ([], ["--json"]):
+            raise click.UsageError(f"--workspace goes without {'PLAN' if plan is not None else given[0]}")
         return show_all(
             call,
             workspace,
-            looking.status,
+            partial(looking.status, closed=everything),
             machine_status.status,
             lambda value, look: standing.status(value, look, everything=everything),
         )
     if watch:
         from git_fleet.cli import watch as watching
 
-        watching.status(call, everything=everything)
+        watching.status(call, plan, everything=everything)
         return 0
     with call.session(reading=True) as session:
         if line:
             sharing.as_known(session.store)  # a prompt does not wait for a server
-        found = looking.status(session, details=not line)
+        found = looking.status(session, plan, closed=everything, details=not line)
         placed = session.placement
     if line:
         write(standing.one_line(found, TaskId(placed.plan, placed.task) if placed else None))

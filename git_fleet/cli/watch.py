@@ -38,14 +38,14 @@ _REST_SECONDS = 15.0
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
-def status(call: Call, *, everything: bool) -> None:
-    """Show the status until somebody interrupts, which is how this ends well."""
+def status(call: Call, plan: str | None, *, everything: bool) -> None:
+    """Show the status (of the plan alone, where one is named) until somebody interrupts, which is how this ends well."""
     seen: _Seen | None = None
     try:
         with call.session(long_lived=True, reading=True) as session, _woken(session) as wake:
             if drawn(call):
                 session.around = replace(session.around, warn=str)  # a line would tear the screen
-            seen = _Seen(session)
+            seen = _Seen(session, plan, everything)
             if drawn(call):
                 _draw(seen, wake)
             else:
@@ -58,8 +58,8 @@ def status(call: Call, *, everything: bool) -> None:
 class _Seen:
     """The status as it was seen last."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, plan: str | None, everything: bool) -> None:
+        self._session, self._plan, self._everything = session, plan, everything
         self._details, self._known = Details(), Known()
         self._snapshot = session.snapshot()
         self.value = self._again()
@@ -74,7 +74,9 @@ class _Seen:
 
     def _again(self) -> Status:
         now = replace(self._snapshot, at=self._session.now())
-        return looking.standing(self._session, now, self._details, self._known)
+        return looking.standing(
+            self._session, now, self._details, self._known, plan=self._plan, closed=self._everything
+        )
 
 
 class _Wake:

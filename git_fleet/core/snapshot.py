@@ -103,6 +103,13 @@ class Snapshot(Struct, frozen=True):
         """A snapshot in which these tasks have been read again."""
         return replace(self, tasks={**self.tasks, **{record.id: record for record in records}})
 
+    def plan(self, name: str) -> PlanRecord:
+        """The plan that `name` names, drafts and closed ones included. Raises InvalidInput for an unknown one."""
+        found = self.plans.get(name.strip().lower())
+        if found is None:
+            raise InvalidInput(f"there is no plan {name}", hint="git fleet plan list")
+        return found
+
     def of_plan(self, plan: str) -> list[TaskRecord]:
         """The tasks of one plan, in plan order."""
         return [record for record in self.tasks.values() if record.id.plan == plan]

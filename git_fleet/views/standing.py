@@ -54,8 +54,6 @@ def status(value: Status, look: Look, *, everything: bool = False, most_rows: in
     `most_rows` rows at most; if that is not given, 40 or as many as there are active tasks."""
     text: list[str] = []
     for plan in value.plans:
-        if plan.state is PlanState.CLOSED and not everything:
-            continue
         text.append(_headline(plan, look))
         if plan.tasks:
             shown = plan.tasks if everything else _foremost(plan.tasks, most_rows)

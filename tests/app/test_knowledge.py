@@ -219,7 +219,7 @@ def test_a_plans_log_teaches_what_blocked_and_what_was_refuted(repo: Repo, clock
     assert len(by_text) == 2
     learning.decide(session, retire=[one.id for one in made.known])
     assert learning.from_plan(session, "p").known == ()
-    with pytest.raises(InvalidInput, match="no plan 'q'"):
+    with pytest.raises(InvalidInput, match="there is no plan q"):
         learning.from_plan(session, "q")
 
 

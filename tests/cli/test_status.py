@@ -38,6 +38,28 @@ def test_the_json_has_signs_of_life_waves_and_steps(approved: Fleet) -> None:
     assert document["next"] == "git fleet claim"
 
 
+def test_one_plan_can_be_asked_for_also_when_it_is_closed(approved: Fleet, repo: Repo) -> None:
+    repo.write("web.toml", 'version = 1\nplan = "web"\n[[task]]\nid = "x"\ntitle = "X"\nfiles = ["web/**"]\n')
+    approved.ok("plan", "import", "web.toml")
+    approved.ok("plan", "approve", "web", "--yes")
+    repo.path.joinpath("web.toml").unlink()
+    both = [plan["plan"] for plan in approved.json("status", "status")["plans"]]
+    assert both == ["app", "web"]
+    (web,) = approved.json("status", "status", "WEB")["plans"]
+    assert [task["task_id"] for task in web["tasks"]] == ["web/x"]
+    assert "app" not in approved.ok("status", "web").split("next:")[0]
+    approved.ok("cancel", "web/x")
+    approved.ok("plan", "close", "web")
+    assert [plan["plan"] for plan in approved.json("status", "status")["plans"]] == ["app"]
+    assert [plan["plan"] for plan in approved.json("status", "status", "--all")["plans"]] == ["app", "web"]
+    (web,) = approved.json("status", "status", "web")["plans"]
+    assert (web["state"], web["counts"]) == ("closed", {"cancelled": 1})
+    assert "cancelled" in approved.ok("status", "web")
+    answer = approved("status", "wob")
+    assert (answer.code, answer.err.split("\n")[0]) == (2, "git-fleet: there is no plan wob")
+    assert approved("status", "web", "--workspace").code == 2
+
+
 def test_porcelain_is_lines_and_with_z_they_end_with_nul(approved: Fleet) -> None:
     lines = approved.ok("status", "--porcelain").split("\n")
     assert lines[0] == "version 1"

@@ -140,8 +140,10 @@ def test_of_a_large_plan_the_tasks_at_work_are_shown_and_the_rest_counted() -> N
     assert standing.status(fleet(*rows), PLAIN, everything=True).count("app/") == 1000
 
 
-def test_a_plan_that_is_closed_is_left_out_and_no_plan_is_said() -> None:
-    assert "app" not in standing.status(fleet(row(), state=PlanState.CLOSED), PLAIN).split("\n")[0]
+def test_a_plan_that_is_closed_says_so_and_no_plan_is_said() -> None:
+    closed = fleet(row(), state=PlanState.CLOSED)
+    assert standing.status(closed, PLAIN).startswith("app (closed)")
+    assert "app" not in standing.overview(closed, PLAIN).split("\n")[0]
     empty = Status(START, (), None, "", (Step("git fleet init"),))
     assert standing.overview(empty, PLAIN) == "no plan yet\nnext: git fleet init"
     after = replace(empty, closed=2)
