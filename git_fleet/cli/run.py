@@ -225,14 +225,12 @@ def _run(call: Call, session: Session, options: Options) -> int:
     ready = running.prepare(session, options, _ask if _can_ask(call) else None)
     records = session.snapshot().of_plan(options.plan)
     with live(call, options.plan, records) as screen, ExitOn(screen) as ending:
-        for each in (
-            _begins(ready, options),
-            *(f"agents are started by {source}" for source in ready.sources),
-        ):
-            screen.say(each)
 
-        def watch(run: Run) -> None:
+        def watch(run: Run) -> None:  # not before no other run is known to be at it
             ending.run = run
+            screen.say(_begins(ready, options))
+            for source in ready.sources:
+                screen.say(f"agents are started by {source}")
             screen.watch(run)
 
         found = running.run(session, ready, screen.say, as_claimed, watch)

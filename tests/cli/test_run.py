@@ -171,6 +171,15 @@ def test_a_second_run_is_refused_and_the_first_named(crew: Crew) -> None:
         crew.begun("a")
         said, _ = refused(crew, "p", code=3)
         assert said == f"another run works on plan p (process {process.pid})"
+        again = subprocess.run(
+            [*FLEET, "run", "p"],
+            cwd=crew.repo.path,
+            env=crew.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert again.stderr.startswith("git-fleet: another run works on plan p")
         crew.go("a")
         lines(process)
     assert process.returncode == 0
