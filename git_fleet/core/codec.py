@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
-from msgspec import NODEFAULT, Struct, structs
+from msgspec import NODEFAULT, DecodeError, Struct, ValidationError, convert, structs
+from msgspec.json import Decoder
 from msgspec.structs import FieldInfo
 
-from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.ids import Oid
 from git_fleet.core.model import (
     Claim,
     Finding,
     LeadState,
-    Output,
-    Overlap,
     Plan,
     PlanLog,
-    PlanState,
     Proposal,
-    Schedule,
     State,
-    Task,
     TaskState,
     Usage,
     Verdict,
@@ -38,8 +35,6 @@ from git_fleet.core.model import (
 from git_fleet.errors import UnknownFormat
 
 VERSION = 1
-T = TypeVar("T")
-Decoder = Callable[[Any], Any]
 _SOME = 64  # of what many events in a row have in common
 
 
@@ -133,46 +128,27 @@ def _default(field: FieldInfo) -> Any:
     return field.default if field.default_factory is NODEFAULT else field.default_factory()
 
 
-def _many(cls: type[T]) -> Decoder:
-    return lambda items: tuple(_build(cls, item) for item in items)
-
-
-def _one(cls: type[T]) -> Decoder:
-    return lambda item: _build(cls, item)
-
-
-_TYPED: dict[str, Decoder] = {
-    "claim": _one(Claim),
-    "proposal": _one(Proposal),
-    "verdict": _one(Verdict),
-    "usage": _one(Usage),
-    "findings": _many(Finding),
-    "verdicts": _many(Verdict),
-    "acquired_at": parse_time,
-    "expires_at": parse_time,
+_TYPED: dict[str, Any] = {
+    "claim": Claim,
+    "proposal": Proposal,
+    "verdict": Verdict,
+    "usage": Usage,
+    "findings": tuple[Finding, ...],
+    "verdicts": tuple[Verdict, ...],
+    "acquired_at": datetime,
+    "expires_at": datetime,
 }
-"""How a field of that name is read, wherever it stands. A Verdict's own `verdict` and `proposal`
-are a word and a number, so a value of a plain type is taken as it is."""
+"""What an event's field of that name holds. A verdict and a proposal can be a word and a number, too."""
 
 
-def _build(cls: type[T], document: Any) -> T:
-    if not isinstance(document, Mapping):
-        return document  # type: ignore[no-any-return]  # a plain value under a typed field's name
-    known = _FIELDS[cls]
-    if not known.issuperset(document):
-        raise UnknownFormat(f"unknown field {min(set(document) - known)!r} in a stored {cls.__name__}")
-    return cls(**{key: _decode_field(key, value) for key, value in document.items()})
-
-
-def _decode_field(key: str, value: Any) -> Any:
-    decoder = _TYPED.get(key)
-    return decoder(value) if decoder and value is not None else value
-
-
-_FIELDS: dict[type[Any], frozenset[str]] = {
-    cls: frozenset(cls.__struct_fields__)
-    for cls in (Claim, Finding, LeadState, PlanLog, Proposal, TaskState, Usage, Verdict)
-}
+def _read(document: object, kind: Any, name: str) -> Any:
+    """JSON-able data as a value of this kind. Raises UnknownFormat where it is of no such kind, or has fields that this
+    program does not know."""
+    try:
+        return convert(document, kind)
+    except ValidationError as error:
+        said = f"a stored {name} is not understood: {error}"
+        raise UnknownFormat(said, hint="git fleet doctor") from error
 
 
 def encode(value: Any) -> dict[str, Any]:
@@ -181,21 +157,44 @@ def encode(value: Any) -> dict[str, Any]:
     return encoded
 
 
-def decode_task_state(document: Mapping[str, Any], event_oid: Oid) -> TaskState:
-    """A task's state from the event `event_oid`: a claim event is its own fence."""
-    known = {**document, "state": State(document.get("state", State.PENDING))}
-    return _build(TaskState, known).fenced(event_oid)
+def decode_task_state(document: object, event_oid: Oid) -> TaskState:
+    """A task's state from the event `event_oid`: a claim event is its own fence. Raises UnknownFormat."""
+    state: TaskState = _read(document, TaskState, "task state")
+    return state.fenced(event_oid)
 
 
-def decode_plan_log(document: Mapping[str, Any]) -> PlanLog:
-    """A plan log's state."""
-    log = _build(PlanLog, document)
-    return structs.replace(log, state=PlanState(log.state))
+def read_task_state(line: bytes, event_oid: Oid, where: str) -> TaskState:
+    """A task's state from the line of JSON of the event `event_oid`, which `where` names. Raises UnknownFormat.
+
+    What is as we write it is decoded in one go, ten times as fast. The rest is looked at more closely: a name that is
+    not UTF-8, another version, something damaged.
+    """
+    with suppress(DecodeError, RecursionError):
+        stored = _STORED.decode(line)
+        if stored.v == VERSION:
+            return stored.state.fenced(event_oid)
+    return decode_task_state(parse_document(line, where).get("state"), event_oid)
 
 
-def decode_lead_state(document: Mapping[str, Any], event: str, event_oid: Oid) -> LeadState:
-    """The lead's state; an acquire event is its own fence, an intent event its own intent."""
-    state = _build(LeadState, document)
+class _Stored(Struct, frozen=True):
+    """Of an event, what its task's state is read from."""
+
+    v: int
+    state: TaskState
+
+
+_STORED = Decoder(_Stored)
+
+
+def decode_plan_log(document: object) -> PlanLog:
+    """A plan log's state. Raises UnknownFormat."""
+    log: PlanLog = _read(document, PlanLog, "plan log")
+    return log
+
+
+def decode_lead_state(document: object, event: str, event_oid: Oid) -> LeadState:
+    """The lead's state; an acquire event is its own fence, an intent event its own intent. Raises UnknownFormat."""
+    state: LeadState = _read(document, LeadState, "lead's log")
     if event == "acquire":
         return structs.replace(state, fence=event_oid)
     if event == "intent":
@@ -207,8 +206,14 @@ _RESERVED = frozenset({"v", "event", "at", "actor", "nonce", "state"})
 
 
 def decode_fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The event's own fields, typed, from its whole document."""
-    return {key: _decode_field(key, value) for key, value in document.items() if key not in _RESERVED}
+    """The event's own fields, typed, from its whole document. Raises UnknownFormat."""
+    return {key: _field(key, value) for key, value in document.items() if key not in _RESERVED}
+
+
+def _field(key: str, value: object) -> Any:
+    kind = _TYPED.get(key)
+    plain = value is None or (isinstance(value, (str, int)) and kind is not datetime)
+    return value if kind is None or plain else _read(value, kind, key)
 
 
 def parse_document(line: bytes | str, where: str) -> dict[str, Any]:
@@ -231,24 +236,7 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
     return encoded
 
 
-def decode_plan(document: Mapping[str, Any]) -> Plan:
-    """The inverse of `encode_plan`. Raises TypeError or ValueError for anything else."""
-    tasks = tuple(_decode_task(task) for task in document["tasks"])
-    schedule = Schedule(document.get("schedule", Schedule.READY))
-    return Plan(
-        document["id"], document["title"], document["base"], tasks, schedule, document.get("workspace", "")
-    )
-
-
-def _decode_task(document: Mapping[str, Any]) -> Task:
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
-    }
-    fields["id"] = TaskId(*document["id"])
-    if "params" in fields:
-        fields["params"] = tuple((key, value) for key, value in document["params"])
-    if "output" in fields:
-        fields["output"] = Output(fields["output"])
-    if "overlap" in fields:
-        fields["overlap"] = Overlap(fields["overlap"])
-    return Task(**fields)
+def decode_plan(document: object) -> Plan:
+    """The inverse of `encode_plan`. Raises UnknownFormat for anything else."""
+    plan: Plan = _read(document, Plan, "plan")
+    return plan

@@ -37,7 +37,7 @@ class Schedule(StrEnum):
     WAVES = "waves"
 
 
-class Task(Struct, frozen=True):
+class Task(Struct, frozen=True, forbid_unknown_fields=True):
     """A task as the plan says it, matrix and templates already expanded.
 
     `files` and `reads` are gitignore-style patterns (core/patterns.py); `files` is None in a draft
@@ -91,7 +91,7 @@ class Task(Struct, frozen=True):
         return tuple(TaskId(self.id.plan, need) for need in self.needs)
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """A coordination plan: an ordered list of tasks on a base branch (a short branch name). `workspace` is the name of
     the one that its tasks' `elsewhere` is looked up in, "" for none."""
 
@@ -158,7 +158,7 @@ _ACTIVE = frozenset(
 )
 
 
-class Claim(Struct, frozen=True):
+class Claim(Struct, frozen=True, forbid_unknown_fields=True):
     """A lease on a task. `fence` is the claim event's object id; None only while that event is
     being built. `branch` and `worktree` say where the work happens ("" when without a worktree).
     `base` is main when the claim was made, `start` the commit the branch starts from, `merge` says
@@ -177,7 +177,7 @@ class Claim(Struct, frozen=True):
     merge: bool = False
 
 
-class Proposal(Struct, frozen=True):
+class Proposal(Struct, frozen=True, forbid_unknown_fields=True):
     """What a worker handed in: `oid` is the proposal commit (artifacts), `commit` the worker's
     commit, `base` their merge base with main then. A report has no `commit`."""
 
@@ -190,7 +190,7 @@ class Proposal(Struct, frozen=True):
     message: str = ""
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing a gate, verifier or person found. Text is untrusted; `source` says whose it is.
 
     `outside` says that it is not this task's to put right, `label` what kind of task would.
@@ -211,7 +211,7 @@ class Ruling(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     """An answer on one proposal, under one lens: upheld, refuted or inconclusive (counts as refuted).
 
     `verifier` is who gave it: `verifier:NAME` for a configured command, `person:NAME`. It is bound to the
@@ -231,7 +231,7 @@ class Verdict(Struct, frozen=True):
         return f"{self.verifier}/{self.lens}"
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, forbid_unknown_fields=True):
     """What the work cost so far, as agents reported it."""
 
     input_tokens: int = 0
@@ -257,7 +257,7 @@ class Usage(Struct, frozen=True):
 NO_USAGE = Usage()
 
 
-class TaskState(Struct, frozen=True):
+class TaskState(Struct, frozen=True, forbid_unknown_fields=True):
     """A task's whole state after an event.
 
     `attempt` counts claims for ever, `forgiven` how many of them an unblock has written off.
@@ -300,7 +300,7 @@ PENDING = TaskState()
 """A task without a ref."""
 
 
-class PlanLog(Struct, frozen=True):
+class PlanLog(Struct, frozen=True, forbid_unknown_fields=True):
     """A plan's state after an event of its log. `revision` is the notes commit its tasks are read
     from (None before the first approval), `incoming` the one being approved."""
 
@@ -319,7 +319,7 @@ class ChangesetLog(Struct, frozen=True):
     landed: bool = False
 
 
-class LeadState(Struct, frozen=True):
+class LeadState(Struct, frozen=True, forbid_unknown_fields=True):
     """The lead's lease: `fence` is the acquire event (None: nobody leads), `intent` the event that
     holds an intent not yet completed. `worktree` is the git dir of the worktree it is bound to."""
 

@@ -166,9 +166,7 @@ def parse(oid: Oid, data: bytes) -> Entry:
 def task_state(oid: Oid, data: bytes) -> TaskState:
     """The task's state after event `oid`, whose commit is `data`: only the message's last line is read,
     since a snapshot does this for every task there is. Raises UnknownFormat."""
-    line = data.rstrip(b"\n").rpartition(b"\n")[2]
-    document = codec.parse_document(line, f"event {oid}")
-    return codec.decode_task_state(document["state"], oid)
+    return codec.read_task_state(data.rstrip(b"\n").rpartition(b"\n")[2], oid, f"event {oid}")
 
 
 def from_commit(commit: Commit) -> Entry:

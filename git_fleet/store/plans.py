@@ -54,7 +54,7 @@ def revision(store: Store, plan_id: str, note: Oid) -> Revision:
     if cached is not None:
         try:
             return Revision(note, Oid(cached["base_commit"]), codec.decode_plan(cached["plan"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, UnknownFormat):
             pass  # a broken or older cache entry: parse again
     import tomllib
 

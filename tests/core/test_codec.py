@@ -63,6 +63,35 @@ def test_a_task_state_survives_the_way_through_json(state: TaskState) -> None:
     assert codec.decode_task_state(document, OID) == state
 
 
+@given(STATES | st.builds(TaskState, summary=st.just("a\udcff.py")))
+def test_an_event_gives_its_state_however_it_is_read(state: TaskState) -> None:
+    line = codec.canonical({"v": 1, "event": "claim", "holder": ["x"], "state": codec.encode(state)}).encode()
+    assert codec.read_task_state(line, OID, "test") == codec.decode_task_state(codec.encode(state), OID)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            b'{"state":{"mood":"bad"},"v":1}',
+            "task state is not understood: Object contains unknown field `mood`",
+        ),
+        (b'{"state":{"usage":{"mood":"bad"}},"v":1}', "contains unknown field `mood` - at `..usage`"),
+        (b'{"v":1}', "task state is not understood: Expected `object`"),
+        (b'{"state":{"state":"odd"},"v":1}', "task state is not understood: Invalid enum value 'odd'"),
+        (b'{"state":{"claim":{}},"v":1}', "task state is not understood: Object missing required field"),
+        (b'{"state":{"attempt":"1"},"v":1}', "task state is not understood: Expected `int`"),
+        (b'{"state":{},"v":2}', "event 7 has format version 2"),
+        (b'{"state":{}', "event 7 is not a document"),
+        (b"[" * 100_000, "event 7 is not a document"),
+        (b"\xff", "event 7 is not a document"),
+    ],
+)
+def test_an_event_whose_state_is_not_understood_says_why(line: bytes, said: str) -> None:
+    with pytest.raises(UnknownFormat, match=said):
+        codec.read_task_state(line, OID, "event 7")
+
+
 PARTS = st.builds(Finding, TEXT, TEXT) | st.builds(Usage, st.integers(0, 9)) | TIMES | TEXT | st.booleans()
 
 
