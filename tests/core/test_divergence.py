@@ -10,6 +10,7 @@ from git_fleet.core.divergence import SHOWN_LINES, Divergence, Line, Part, Work,
 from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import Kind, same_text
 from git_fleet.core.matrix import Params, fill
+from tests.support.examples import many
 
 FILE = "live/{cluster}/values.yaml"
 DIFF = """\
@@ -294,13 +295,13 @@ def instance(params: Params, template: list[str]) -> Work:
     return changed(params, "\n".join(spaced) + "\n", "a/{k}/{m}")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150), deadline=None)
 @given(families(least=2), TEMPLATES)
 def test_renaming_the_values_never_makes_a_divergence(family: list[Params], template: list[str]) -> None:
     assert compared(*(instance(params, template) for params in family)) == ()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150), deadline=None)
 @given(families(least=3), TEMPLATES, st.data())
 def test_what_one_did_differently_is_always_found_and_only_it_is_named(
     family: list[Params], template: list[str], data: st.DataObject

@@ -27,6 +27,7 @@ from git_fleet.core.patterns import (
     witness,
 )
 from git_fleet.errors import InvalidInput
+from tests.support.examples import many
 
 Case = tuple[str, Sequence[str]]
 
@@ -340,7 +341,7 @@ def test_every_witness_is_matched_by_both_as_git_says(tmp_path: Path, several: l
     assert git_matches(tmp_path, cases) == [paths for _, paths in cases]
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 @given(some(texts | anchored, 12), st.lists(paths, min_size=5, max_size=20))
 def test_patterns_that_match_one_path_overlap(several: list[Pattern], tree: list[str]) -> None:
     for left, right in itertools.combinations(several, 2):
@@ -348,7 +349,7 @@ def test_patterns_that_match_one_path_overlap(several: list[Pattern], tree: list
             assert shared_as_files(left, right, tree) == []
 
 
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 @given(some(anchored, 8))
 def test_patterns_that_do_not_overlap_share_no_short_path(several: list[Pattern]) -> None:
     for left, right in itertools.combinations(several, 2):
@@ -381,7 +382,7 @@ def overlapping_pairs(owned: Sequence[Sequence[Pattern]]) -> list[tuple[int, int
     return sorted(pairs)
 
 
-@settings(max_examples=400)
+@settings(max_examples=many(400))
 @example([[parse("src/a.py")], [parse("**/a.py/b.py")]])
 @example([[parse("a.py")], [parse("src/a.py/b.py")]])
 @given(st.lists(some(texts | written | written, 4) | some(file_names, 2), max_size=8))

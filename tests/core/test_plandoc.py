@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Output, Overlap, Plan, Schedule, Task
 from git_fleet.core.plandoc import approval_problems, dump_plan, parse_plan
 from git_fleet.errors import InvalidInput, UnknownFormat
+from tests.support.examples import many
 
 
 def document(*tasks: dict[str, Any], **head: Any) -> dict[str, Any]:
@@ -379,6 +380,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return document(*tasks, title=draw(LINE), base="trunk", schedule=draw(st.sampled_from(list(Schedule))))
 
 
+@settings(max_examples=many(100))
 @given(documents())
 def test_parsing_what_was_dumped_gives_the_same_plan(plain: dict[str, Any]) -> None:
     plan = parse_plan(plain, source="first")

@@ -19,6 +19,7 @@ from git_fleet.core.model import Claim, Proposal, State, Task, Usage
 from git_fleet.core.score import Records, Score, Share, Worth, score
 from git_fleet.core.spans import milliseconds
 from tests.support.clock import START
+from tests.support.examples import many
 from tests.support.simulator import Simulator, Try, World
 
 SENT_BACK = ("conflict", "gate", "release", "die")
@@ -64,7 +65,7 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(worlds())
 def test_the_score_adds_up_to_what_a_simulated_fleet_did(world: World) -> None:
     happened = Simulator(world).run()
@@ -78,7 +79,7 @@ def test_the_score_adds_up_to_what_a_simulated_fleet_did(world: World) -> None:
     assert found.finished
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(worlds())
 def test_the_causes_add_up_to_the_wall_time_and_lie_end_to_end(world: World) -> None:
     found = score(Simulator(world).run().records)
@@ -87,7 +88,7 @@ def test_the_causes_add_up_to_the_wall_time_and_lie_end_to_end(world: World) -> 
     assert all(link.start < link.end for link in found.links)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(worlds())
 def test_no_fleet_beats_its_workers_or_amdahl(world: World) -> None:
     found = score(Simulator(world).run().records)

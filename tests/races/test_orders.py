@@ -159,7 +159,7 @@ NO_CHECK = [HealthCheck.function_scoped_fixture]  # every example works on copie
 
 
 @given(one=ANY, other=ANY)
-@settings(max_examples=10, suppress_health_check=NO_CHECK)
+@settings(max_examples=many(10), suppress_health_check=NO_CHECK)
 def test_two_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:
     _check(world, one, other)
 

@@ -1,4 +1,4 @@
-"""How many examples the long property tests draw."""
+"""How many examples property tests draw that take more than a second."""
 
 from __future__ import annotations
 

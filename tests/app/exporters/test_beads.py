@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -20,6 +20,7 @@ from git_fleet.core.plandoc import dump_plan, parse_plan
 from git_fleet.errors import InvalidInput
 from tests.app.importers.test_beads import bead, dep, lines, load
 from tests.core.test_plandoc import documents
+from tests.support.examples import many
 
 
 def written(plan: Plan, **standings: Standing) -> list[dict[str, Any]]:
@@ -219,6 +220,7 @@ def exactly(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+@settings(max_examples=many(100))
 @given(issues())
 def test_whatever_an_issue_holds_comes_back(entries: list[dict[str, Any]]) -> None:
     try:
@@ -234,6 +236,7 @@ def test_whatever_an_issue_holds_comes_back(entries: list[dict[str, Any]]) -> No
     assert [exactly(record) for record in written(again)] == [exactly(entry) for entry in entries]
 
 
+@settings(max_examples=many(100))
 @given(documents())
 def test_whatever_a_plan_says_comes_back_from_its_issues(document: dict[str, Any]) -> None:
     plan = parse_plan(document, source="x")
