@@ -17,6 +17,7 @@ A ref's value is the whole history of its log, so that no value ever comes back:
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ Change = tuple[str, Value, Value]  # ref, old, new
 RULES = ("helping", "rereading", "approving", "revised", "guard-first", "closing")
 LISTING = ("guard known", "plan known", "plan again")
 REFS = ("a", "x", "guard", "Q")
+_AT = {name: index for index, name in enumerate(REFS)}
 PENDING: Value = ("pending", -1, (), "")
 NONE: Value = ("none",)
 COUNTS = ("approving", "approved", "closing")  # states of Q in which its tasks' overlaps matter
@@ -57,27 +59,28 @@ class State(NamedTuple):
     processes: tuple[Process, ...]
 
     def ref(self, name: str) -> Value:
-        return self.refs[REFS.index(name)]
+        return self.refs[_AT[name]]
 
     def locked(self, name: str) -> int:
-        return self.locks[REFS.index(name)]
+        return self.locks[_AT[name]]
 
     def put(self, name: str, value: Value) -> State:
-        return self._replace(refs=_with(self.refs, REFS.index(name), value))
+        return State(_with(self.refs, _AT[name], value), self.locks, self.processes)
 
     def lock(self, name: str, owner: int) -> State:
-        return self._replace(locks=_with(self.locks, REFS.index(name), owner))
+        return State(self.refs, _with(self.locks, _AT[name], owner), self.processes)
 
     def go(self, number: int, at: str, *knows: Any) -> State:
         """The process goes on to step `at`."""
-        process = self.processes[number]._replace(at=at, knows=knows)
-        return self._replace(processes=_with(self.processes, number, process))
+        kind, _, _, tries = self.processes[number]
+        process = Process(kind, at, knows, tries)
+        return State(self.refs, self.locks, _with(self.processes, number, process))
 
     def again(self, number: int, at: str = "start") -> State:
         """The process starts over from step `at`, or gives up."""
         process = self.processes[number]
         fresh = Process(process.kind, at if process.tries else "end", (), max(0, process.tries - 1))
-        return self._replace(processes=_with(self.processes, number, fresh))
+        return State(self.refs, self.locks, _with(self.processes, number, fresh))
 
 
 def _with(items: tuple[Any, ...], at: int, item: Any) -> tuple[Any, ...]:
@@ -115,6 +118,14 @@ class Found:
 
 def explore(world: World) -> Found:
     """Every state that can be reached, until one is wrong."""
+    gc.disable()  # a million values, all of which are kept: looking for others takes half of the time
+    try:
+        return _explored(world)
+    finally:
+        gc.enable()
+
+
+def _explored(world: World) -> Found:
     start = world.start()
     seen, todo = {start}, [start]
     while todo:
