@@ -31,7 +31,7 @@ from tests.support.minded import TASK, Crew, carriers, crew, ended, is_gone, pyt
 from tests.support.race import race, until
 
 MIB = 1024 * 1024
-LINGER = "import os, signal, sys, time; {} ; os.write(1, b'ready\\n'); time.sleep(1000)"
+LINGER = "import os, signal, sys; {} ; os.write(1, b'ready\\n'); signal.alarm(1000); signal.pause()"
 
 
 @pytest.fixture
@@ -396,8 +396,8 @@ WAYS = ["pass", "os.setpgid(0, 0)", "os.setsid()", "os.setsid() ; os.fork() and 
 def test_nothing_survives_its_end(staff: Crew, way: str, first: str) -> None:
     """In its group, another one, another session, as a daemon; whoever was killed before."""
     linger = f"{way} ; open('pid', 'w').write(str(os.getpid())); os.rename('pid', 'there')"
-    code = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-S', '-c', {LINGER.format(linger)!r}])\n"
-    agent = staff.start(python(code + "time.sleep(1000)"))
+    code = f"import signal, subprocess, sys\nsubprocess.Popen([sys.executable, '-S', '-c', {LINGER.format(linger)!r}])\n"
+    agent = staff.start(python(code + "signal.alarm(1000)\nsignal.pause()"))
     until((staff.place / "there").exists)
     pid = int((staff.place / "there").read_text())
     minder = minder_of(agent)
@@ -432,7 +432,7 @@ def test_what_it_leaves_running_is_swept_up(staff: Crew, way: str) -> None:
 
 def test_a_survivor_without_environment_is_found_in_the_session(staff: Crew) -> None:
     """In a group of its own, as a shell at a terminal gives each job."""
-    code = "import os, time\npid = os.fork()\nif pid == 0:\n os.setpgid(0, 0)\n os.execve('/bin/sleep', ['x', '1000'], {})\n"
+    code = "import os\npid = os.fork()\nif pid == 0:\n os.setpgid(0, 0)\n os.execve('/bin/sleep', ['x', '1000'], {})\n"
     agent = staff.start(python(code + "print(pid, flush=True)\nwhile not os.path.exists('on'): pass"))
     until(lambda: agent.words().isdecimal())
     until(lambda: Path(f"/proc/{agent.words()}/cmdline").read_bytes() == b"x\0001000\0")
@@ -452,7 +452,8 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 living = open("living", "w")
 fcntl.flock(living, fcntl.LOCK_EX)  # for as long as one of them lives
 if os.fork():
-    time.sleep(1000)
+    signal.alarm(1000)
+    signal.pause()
 for _ in range(2):
     os.fork()
 os.setsid() if os.getpgrp() != os.getpid() else None

@@ -21,7 +21,7 @@ from git_fleet.core import allowlist
 from git_fleet.core.config import Command
 from git_fleet.errors import GitFailed
 
-LINGER = "import os, signal, sys, time; {} ; os.write(1, b'ready\\n'); time.sleep(1000)"
+LINGER = "import os, signal, sys; {} ; os.write(1, b'ready\\n'); signal.alarm(1000); signal.pause()"
 
 
 def run(

@@ -15,7 +15,7 @@ from git_fleet.app.install import Action
 from git_fleet.errors import GitFailed, InvalidInput, NeedsPerson
 from git_fleet.git.process import git_version
 from git_fleet.git.repository import Repository, discover
-from tests.support.hooked import git_dir, hooks_of, open_plan, words
+from tests.support.hooked import git_dir, hooks_of, open_plan, refused
 from tests.support.repo import Repo
 
 FOREIGN = '#!/bin/sh\necho "$(basename "$0") $*" >>"$LOG"\ncat >>"$LOG"\n'
@@ -138,8 +138,8 @@ def test_ours_is_asked_although_another_has_read_the_input(repo: Repo, hooks: Pa
     open_plan(repo)
     repo.run_git("switch", "-qc", "topic")
     repo.commit("ahead", {"x": "1"})
-    assert "only its lead" in words(repo, "update-ref", "-d", "refs/heads/main")
-    assert "a push to main" in words(repo, "push", ".", "topic:other", "topic:main")
+    assert "only its lead" in refused(repo, "update-ref", "-d", "refs/heads/main")
+    assert "a push to main" in refused(repo, "push", ".", "topic:other", "topic:main")
     assert log.read_text()
 
 
@@ -148,7 +148,7 @@ def test_a_chained_hook_can_still_refuse(repo: Repo, hooks: Path, hook: str) -> 
     put(hooks / hook, "#!/bin/sh\necho no such thing >&2\nexit 7\n")
     install.install(at(repo))
     args = ["push", ".", "HEAD:other"] if hook == "pre-push" else ["commit", "--allow-empty", "-m", "x"]
-    assert "no such thing" in words(repo, *args)
+    assert "no such thing" in refused(repo, *args)
 
 
 @pytest.mark.parametrize("stopped", ["with a second name", "with the name alone"])
@@ -251,7 +251,7 @@ def test_a_hooks_path_outside_the_repository_is_used_and_named(repo: Repo, tmp_p
     assert report.folder == shared
     assert "serves other repositories too" in report.notes[0]
     open_plan(repo)
-    assert "only its lead" in words(repo, "update-ref", "-d", "refs/heads/main")
+    assert "only its lead" in refused(repo, "update-ref", "-d", "refs/heads/main")
     install.uninstall(at(repo))
     assert folder_as_is(shared) == before
 
@@ -298,8 +298,8 @@ def test_hooks_of_the_work_tree_get_lines_to_commit(
     linked.commit("elsewhere", {"x": "1"})
     assert f"{linked.rev('HEAD')} refs/heads/topic" in log.read_text(), "the scripts still get their input"
     for place in (repo, linked):
-        assert "only its lead" in words(place, "update-ref", "refs/heads/main", "topic")
-    assert "only its lead" in words(linked, "push", ".", "topic:main")
+        assert "only its lead" in refused(place, "update-ref", "refs/heads/main", "topic")
+    assert "only its lead" in refused(linked, "push", ".", "topic:main")
     install.uninstall(at(repo))
     assert folder_as_is(scripts) == before
 
@@ -338,8 +338,8 @@ def test_husky_goes_on_and_so_do_we(repo: Repo, log: Path, tmp_path: Path) -> No
     open_plan(repo)
     repo.commit("elsewhere", {"x": "1"})
     assert log.read_text() == "husky ran\n"
-    assert "only its lead" in words(repo, "update-ref", "refs/heads/main", "aside")
-    assert "only its lead" in words(repo, "push", ".", "aside:main")
+    assert "only its lead" in refused(repo, "update-ref", "refs/heads/main", "aside")
+    assert "only its lead" in refused(repo, "push", ".", "aside:main")
     repo.worktree(tmp_path / "linked", "topic")
     assert codes(repo) == ["hooks-absent"]
     install.uninstall(at(repo))
@@ -365,6 +365,6 @@ def test_hooks_by_configuration_run_whatever_the_hooks_path_says(repo: Repo) -> 
     assert not install.install(at(repo)).changed
     set_hooks_path(repo, "/dev/null")
     open_plan(repo)
-    assert "only its lead" in words(repo, "update-ref", "-d", "refs/heads/main")
+    assert "only its lead" in refused(repo, "update-ref", "-d", "refs/heads/main")
     install.uninstall(at(repo))
     assert "hook." not in (git_dir(repo) / "config").read_text()

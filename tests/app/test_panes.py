@@ -120,13 +120,19 @@ def test_what_is_typed_reaches_it_and_ctrl_c_too(staff: Paned) -> None:
 
 @needs_tmux
 def test_its_terminal_is_as_large_as_the_pane(staff: Paned) -> None:
-    agent = staff.open(
-        python("import os, time\nwhile True: print(*os.get_terminal_size(), flush=True); time.sleep(0.05)")
-    )
+    code = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+while True:
+    print(*os.get_terminal_size(), flush=True)
+    signal.sigwait({signal.SIGWINCH})
+"""
+    agent = staff.open(python(code))
     until(lambda: agent.words() == "200 50")
     staff.tmux("resize-window", "-t", agent.pane, "-x", "90", "-y", "20")
     until(lambda: agent.words() == "90 20")
     agent.end()
+    assert agent.tail().splitlines() == ["200 50", "90 20"]
 
 
 @needs_tmux

@@ -74,7 +74,7 @@ def own_words(text: str) -> str:
     return re.sub(r"^<<< ([0-9a-f]{16}) .*\n(?:.*\n)*?>>> \1\n", "", text, flags=re.MULTILINE)
 
 
-def check(name: str, text: str, path: Path | None = None) -> None:
+def assert_as_kept(name: str, text: str, path: Path | None = None) -> None:
     """Compare with the prompt that is kept; marks and the folder of the test have no place there."""
     seen = re.sub(r"\b[0-9a-f]{16}\b", "MARK", text)
     seen = re.sub(r"\b[0-9a-f]{40}\b", "OID", seen)
@@ -97,7 +97,7 @@ def test_a_first_attempt(session: Session) -> None:
         task("lib", files=["/lib.py"]),
     )  # fmt: skip
     on_task(session, "cancel", "b", reason="")
-    check("pending.md", told(session, "a-dev"))
+    assert_as_kept("pending.md", told(session, "a-dev"))
 
 
 def test_rework_after_a_conflict(session: Session) -> None:
@@ -114,7 +114,7 @@ def test_rework_after_a_conflict(session: Session) -> None:
     found = (Finding("same: main has it otherwise by now", "conflict", "same"),)
     on_task(session, "eject", "a", reason="conflict", findings=found)
     claiming.place(session, _claim(session, "a"))
-    check("conflict.md", told(session), path)
+    assert_as_kept("conflict.md", told(session), path)
 
 
 def test_rework_after_a_red_gate(session: Session) -> None:
@@ -128,13 +128,13 @@ def test_rework_after_a_red_gate(session: Session) -> None:
     )
     on_task(session, "eject", "a", reason="gate", findings=found)
     claiming.place(session, _claim(session, "a"))
-    check("gate.md", told(session), path)
+    assert_as_kept("gate.md", told(session), path)
 
 
 def test_a_report(session: Session) -> None:
     approved(session, task("a", output="report", title="Where do we swallow errors?"))
     claimed(session, "a")
-    check("report.md", told(session))
+    assert_as_kept("report.md", told(session))
 
 
 def _claim(session: Session, name: str) -> claiming.Claimed:

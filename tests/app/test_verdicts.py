@@ -127,7 +127,10 @@ def test_nor_may_a_verifier_have_a_makers_name(waiting: Session) -> None:
 
 def test_a_worker_of_another_task_may(waiting: Session, repo: Repo) -> None:
     env = {"FLEET_WORKER": "w2", "FLEET_TASK": "b", "FLEET_PLAN": "p", "FLEET_FENCE": "0" * 40}
-    verdicts.require_other(open_fleet(repo, "w2", env=env), read(waiting))
+    repo.commit("Policy", {"fleet.toml": TWO.replace("] }", '], human = ["approve"] }')})
+    another = open_fleet(repo, "w2", env=env)
+    verdicts.require_other(another, read(waiting))
+    assert work.accept(another, "a", "").record.state.state is State.VERIFIED
 
 
 # --- a person's ---------------------------------------------------------------------------------------

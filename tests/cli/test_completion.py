@@ -164,4 +164,7 @@ def test_zsh_completes_on_a_terminal(approved: Fleet, tmp_path: Path, typed: str
         terminal.type(f"{typed} explain 4\t")
         terminal.until("43  -- pending: Write the docs")
         terminal.type("3\t\x15exit\n")
-        terminal.end()
+        assert terminal.end() == 0
+    shown = terminal.text.partition(f"{typed} explain 4")[2]
+    for offered in ("42  -- pending: Add a count command", "44  -- pending: Add a clear command"):
+        assert offered in shown

@@ -258,9 +258,20 @@ def test_a_queue_that_watches_answers_for_each_round_and_a_task_is_taken_back(
 
 
 @pytest.mark.parametrize(
-    "options", [("--batch", "--jobs", "2"), ("--watch", "--dry-run"), ("--jobs", "0")], ids=" ".join
+    ("options", "why"),
+    [
+        (("--batch", "--jobs", "2"), "--batch gates one candidate at a time: leave --jobs out"),
+        (
+            ("--watch", "--dry-run"),
+            "--watch brings things to main, --dry-run does not: leave one of them out",
+        ),
+        (("--jobs", "0"), "Invalid value for '--jobs': 0 is not in the range 1<=x<=64."),
+    ],
 )
 def test_options_of_the_queue_that_contradict_each_other_are_refused(
-    approved: Fleet, options: tuple[str, ...]
+    approved: Fleet, repo: Repo, options: tuple[str, ...], why: str
 ) -> None:
-    approved.json("error", "integrate", *options, code=2)
+    handed_in(approved, "42", {"cli.py": "print(42)\n"})
+    before = repo.refs()
+    assert approved.json("error", "integrate", *options, code=2)["error"]["message"] == why
+    assert repo.refs() == before

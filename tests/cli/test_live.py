@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -146,7 +147,8 @@ def test_one_ctrl_c_is_one_although_git_hands_it_on(crew: Crew) -> None:
         terminal.until("ending; Ctrl-C: end the agents now")
         crew.go("a")
         crew.until(lambda: crew.states() == {"a": "integrated"})
-        terminal.end()
+        assert terminal.end() == -signal.SIGINT, "git waits for the run, and then ends as it was told to"
+    assert crew.states() == {"a": "integrated"}
 
 
 def test_without_colour_there_is_none(crew: Crew) -> None:

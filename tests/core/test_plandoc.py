@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -404,5 +403,11 @@ FIELDS = sorted(
 )
 def test_no_shape_of_a_document_makes_parsing_crash(fields: dict[str, Any], head: dict[str, Any]) -> None:
     tasks = {**copy.deepcopy(MATRIX), **fields}, entry("z", needs=["bump-{cluster}"])
-    with suppress(InvalidInput):
-        parse_plan({**document(*tasks), **head}, source="x")
+    try:
+        plan = parse_plan({**document(*tasks), **head}, source="x")
+    except InvalidInput as error:
+        refused = error
+    else:
+        assert parse_plan(dump_plan(plan), source="again") == plan
+        return
+    assert all(line.startswith("x: ") for line in refused.message.splitlines())

@@ -56,12 +56,20 @@ def manifests(tmp_path: Path, pod: Pod) -> list[dict[str, Any]]:
         return list(yaml.safe_load_all(kubernetes(session, asked, pod).text))
 
 
+def assert_kubernetes_takes(manifest: dict[str, Any], version: str) -> None:
+    try:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    except kubernetes_validate.ValidationError as refused:
+        pytest.fail(f"{version}: {refused}")
+
+
 @pytest.mark.parametrize("pod", [BARE, ALL], ids=["bare", "all"])
 def test_what_is_rendered_is_what_kubernetes_takes(tmp_path: Path, pod: Pod) -> None:
     found = manifests(tmp_path, pod)
+    assert [each["kind"] for each in found] == ["ConfigMap", "Job"]
     for version in versions():
         for each in found:
-            kubernetes_validate.validate(each, version, strict=True)
+            assert_kubernetes_takes(each, version)
 
 
 def test_what_it_does_not_know_is_seen(tmp_path: Path) -> None:

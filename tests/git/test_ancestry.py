@@ -149,7 +149,7 @@ def test_a_missing_commit_is_an_error(repo: Repo, objects: Objects) -> None:
         histories(objects.repo.git(), objects, [Oid("1" * 40)], repo.rev("main"))
 
 
-def check(repo: Repo, graph: Graph, picked: Sequence[int]) -> None:
+def assert_as_git_finds(repo: Repo, graph: Graph, picked: Sequence[int]) -> None:
     """Against git, one proposal after the other. Its `^onto` trusts dates; all that `onto` has is certain."""
     commits = write_graph(repo, graph)
     onto, *proposals = (commits[number % len(commits)] for number in picked)
@@ -172,7 +172,7 @@ few = st.lists(st.integers(0, 30), min_size=2, max_size=5)
 @given(graphs, few)
 @settings(max_examples=60)
 def test_own_commits_and_bases_are_those_git_finds(scratch: Repo, graph: Graph, picked: list[int]) -> None:
-    check(scratch, graph, picked)
+    assert_as_git_finds(scratch, graph, picked)
 
 
 @pytest.mark.slow
@@ -181,4 +181,4 @@ def test_own_commits_and_bases_are_those_git_finds(scratch: Repo, graph: Graph, 
 def test_own_commits_and_bases_are_those_git_finds_at_length(
     scratch: Repo, graph: Graph, picked: list[int]
 ) -> None:
-    check(scratch, graph, picked)
+    assert_as_git_finds(scratch, graph, picked)

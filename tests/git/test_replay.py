@@ -249,7 +249,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def test_replaying_gives_the_trees_and_conflicts_of_squashing_by_hand(
     scratch: Bench, history: History
 ) -> None:
-    _compare(scratch, history)
+    _assert_as_by_hand(scratch, history)
 
 
 FOLDER = {"old/1": TEXT, "old/2": TEXT * 2, "older/1": TEXT * 3, "older/2": TEXT * 4}
@@ -300,10 +300,10 @@ def test_markers_that_git_stages_as_clean_are_a_conflict(bench: Bench) -> None:
 @settings(max_examples=many(500))
 @given(history=histories)
 def test_replaying_equals_squashing_on_many_histories(scratch: Bench, history: History) -> None:
-    _compare(scratch, history)
+    _assert_as_by_hand(scratch, history)
 
 
-def _compare(bench: Bench, history: History) -> None:
+def _assert_as_by_hand(bench: Bench, history: History) -> None:
     main, tips = write(bench.repo, history)
     onto, found = main, []
     for tip in tips:

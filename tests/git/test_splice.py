@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,8 +123,10 @@ def test_a_missing_side_is_an_error(repo: Repo, objects: Objects) -> None:
 
 def test_a_comparison_that_is_not_wanted_any_more_is_ended(repo: Repo, objects: Objects) -> None:
     main = tree_of(repo, "main")
-    Comparing(objects.repo.git(), [(main, main)]).close()
-    Comparing(objects.repo.git(), []).close()
+    before = psutil.Process().children()
+    with Comparing(objects.repo.git(), [(main, main)]), Comparing(objects.repo.git(), []):
+        (started,) = set(psutil.Process().children()) - set(before)
+    assert not started.is_running()
 
 
 def test_a_submodule_cannot_ask_to_be_ignored(repo: Repo, objects: Objects) -> None:
@@ -254,7 +257,7 @@ def test_sha256_trees_are_spliced_too(tmp_path: Path) -> None:
 # --- differential: splice, ort, and `git merge --squash` one after another ------------------------
 
 
-def check(repo: Repo, history: History) -> int:
+def assert_agree(repo: Repo, history: History) -> int:
     """How many proposals of this history may be spliced; each is, and the others are merged."""
     main, tips = write(repo, history)
     expected = by_hand(repo, main, tips)
@@ -282,7 +285,7 @@ def check(repo: Repo, history: History) -> int:
 @settings(max_examples=20)
 @given(histories)
 def test_splicing_merging_and_squashing_agree(scratch: Repo, history: History) -> None:
-    check(scratch, history)
+    assert_agree(scratch, history)
 
 
 def test_splicing_merging_and_squashing_agree_where_little_is_deleted(scratch: Repo) -> None:
@@ -292,7 +295,7 @@ def test_splicing_merging_and_squashing_agree_where_little_is_deleted(scratch: R
     @given(gentle_histories)
     def compare(history: History) -> None:
         nonlocal spliced
-        spliced += check(scratch, history)
+        spliced += assert_agree(scratch, history)
 
     compare()
     assert spliced > 5
@@ -302,4 +305,4 @@ def test_splicing_merging_and_squashing_agree_where_little_is_deleted(scratch: R
 @settings(max_examples=many(300))
 @given(st.one_of(histories, gentle_histories))
 def test_splicing_merging_and_squashing_agree_at_length(scratch: Repo, history: History) -> None:
-    check(scratch, history)
+    assert_agree(scratch, history)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hooked import git_dir, words
+from tests.support.hooked import git_dir, refused
 from tests.support.repo import Repo
 
 OWN = "Fleet-Task: app/42"
@@ -59,18 +59,18 @@ def test_a_message_ends_up_with_the_tasks_trailer_once(task: Repo, given: str, k
     "line", ["Fleet-Task: app/43", "fleet-task:43", "Fleet-Task : other/42", "FLEET-TASK: app/42 and more"]
 )
 def test_another_tasks_trailer_is_refused(task: Repo, line: str) -> None:
-    said = words(task, "commit", "--allow-empty", "-m", "change", "-m", line)
+    said = refused(task, "commit", "--allow-empty", "-m", "change", "-m", line)
     assert "the trailer of another task" in said
     assert "this is app/42" in said
 
 
 def test_one_of_two_trailers_is_anothers(task: Repo) -> None:
-    assert "app/43" in words(task, "commit", "--allow-empty", "-m", "x", "-m", f"{OWN}\nFleet-Task: app/43")
+    assert "app/43" in refused(task, "commit", "--allow-empty", "-m", "x", "-m", f"{OWN}\nFleet-Task: app/43")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "Signed-off-by: A <a@example.invalid>"])
 def test_an_empty_message_stays_empty(task: Repo, text: str) -> None:
-    assert "Aborting commit" in words(task, "commit", "--allow-empty", "-m", text)
+    assert "Aborting commit" in refused(task, "commit", "--allow-empty", "-m", text)
 
 
 def test_leaving_the_editor_without_a_word_still_gives_up(task: Repo, tmp_path: Path) -> None:

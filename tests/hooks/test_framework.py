@@ -13,7 +13,7 @@ from git_fleet.app import hookfiles, install
 from git_fleet.app.hookfiles import Owner
 from git_fleet.git.repository import discover
 from tests.project.source import ROOT
-from tests.support.hooked import git_dir, hooks_of, task_worktree, words
+from tests.support.hooked import git_dir, hooks_of, refused, task_worktree
 from tests.support.repo import Repo
 
 TOOL = Path(sys.executable).with_name("pre-commit")
@@ -64,8 +64,8 @@ def both_run(repo: Repo, log: Path) -> None:
     repo.run_git("switch", "-q", "--detach", "main")
     repo.run_git("switch", "-q", "main")
     log.write_text("")
-    assert "a commit on main" in words(repo, "commit", "--allow-empty", "-m", "not the lead")
-    assert "a push to main" in words(repo, "push", ".", "topic:other", "topic:main")
+    assert "a commit on main" in refused(repo, "commit", "--allow-empty", "-m", "not the lead")
+    assert "a push to main" in refused(repo, "push", ".", "topic:other", "topic:main")
     repo.run_git("switch", "-q", "topic")
 
 
@@ -102,7 +102,7 @@ def test_the_framework_taken_out_leaves_us_in_place(configured: Repo) -> None:
     framework(configured, "install", *TYPES)
     framework(configured, "uninstall", *TYPES)
     assert install.inspect(discover(configured.path)) == []
-    assert "only its lead" in words(configured, "update-ref", "-d", "refs/heads/main")
+    assert "only its lead" in refused(configured, "update-ref", "-d", "refs/heads/main")
 
 
 def test_the_manifest_is_valid_and_names_what_there_is() -> None:
@@ -151,8 +151,8 @@ def test_the_framework_runs_all_our_checks_as_installed(main: Repo, tmp_path: Pa
     task.commit("mine", {"cli.py": "new\n"})
     assert task.run_git("log", "-1", "--format=%(trailers)").strip() == "Fleet-Task: app/42"
     task.write("README.md", "new\n")
-    assert "outside the files of app/42" in words(task, "commit", "-am", "strayed")
-    assert "the trailer of another task" in words(
+    assert "outside the files of app/42" in refused(task, "commit", "-am", "strayed")
+    assert "the trailer of another task" in refused(
         task, "commit", "--allow-empty", "-m", "x", "-m", "Fleet-Task: 43"
     )
     task.run_git("clone", "-q", "--bare", ".", "../hub.git")

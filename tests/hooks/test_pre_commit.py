@@ -16,8 +16,8 @@ from tests.support.hooked import (
     lead,
     open_plan,
     progress,
+    refused,
     task_worktree,
-    words,
 )
 from tests.support.repo import Repo
 
@@ -26,6 +26,11 @@ def stage(repo: Repo, *paths: str) -> None:
     for path in paths:
         repo.write(path, f"changed {path!r}\n")
     repo.run_git("add", "--all")
+
+
+def changed(repo: Repo) -> list[str]:
+    """The paths that the last commit has changed."""
+    return repo.run_git("diff", "--name-only", "HEAD~", "HEAD").splitlines()
 
 
 # --- in a task's worktree
@@ -39,7 +44,7 @@ def test_a_commit_of_the_tasks_own_files_passes(task: Repo) -> None:
 def test_a_commit_outside_the_tasks_files_is_refused_and_says_how_to_go_on(task: Repo) -> None:
     before = task.rev("HEAD")
     stage(task, "cli.py", "README.md")
-    said = words(task, "commit", "-m", "both")
+    said = refused(task, "commit", "-m", "both")
     assert "refused: a commit: 1 staged path is outside the files of app/42" in said
     assert "'README.md'" in said
     assert "git restore --staged -- README.md" in said
@@ -54,24 +59,25 @@ def test_a_commit_outside_the_tasks_files_is_refused_and_says_how_to_go_on(task:
 )
 def test_deleting_or_renaming_beyond_the_tasks_files_is_refused(task: Repo, args: list[str]) -> None:
     task.run_git(*args)
-    assert "1 staged path is outside" in words(task, "commit", "-m", "away")
+    assert "1 staged path is outside" in refused(task, "commit", "-m", "away")
 
 
 def test_the_index_that_is_committed_is_the_one_that_is_judged(task: Repo) -> None:
     stage(task, "cli.py", "README.md")
     task.run_git("commit", "-qm", "only mine", "--", "cli.py")
     task.run_git("reset", "-q")
-    assert "README.md" in words(task, "commit", "-am", "all of it")
+    assert "README.md" in refused(task, "commit", "-am", "all of it")
 
 
 def test_generated_files_may_change(task: Repo) -> None:
     stage(task, "cli.py", "lock.txt")
     task.run_git("commit", "-qm", "with its lock file")
+    assert changed(task) == ["cli.py", "lock.txt"]
 
 
 def test_names_of_any_bytes_are_judged_and_shown_harmlessly(task: Repo) -> None:
     stage(task, os.fsdecode(b'a "b"\n\x1b[31m\xff'))
-    said = words(task, "commit", "-m", "odd")
+    said = refused(task, "commit", "-m", "odd")
     assert "1 staged path is outside" in said
     assert "\x1b" not in said
 
@@ -118,7 +124,7 @@ def test_concluding_a_merge_brings_in_what_the_other_side_changed(main: Repo, ta
 def test_concluding_a_merge_is_no_cover_for_other_changes(main: Repo, task: Repo) -> None:
     conflicting_merge(main, task)
     stage(task, "README.md")
-    assert "'README.md'" in words(task, "commit", "-am", "merge main, and more")
+    assert "'README.md'" in refused(task, "commit", "-am", "merge main, and more")
 
 
 def test_a_merge_without_conflict_passes(main: Repo, task: Repo) -> None:
@@ -132,12 +138,13 @@ def test_a_merge_without_conflict_passes(main: Repo, task: Repo) -> None:
 def test_a_claim_that_went_on_is_still_the_same_claim(main: Repo, task: Repo) -> None:
     progress(main, json.loads((git_dir(task) / "fleet.json").read_text())["fence"])
     task.commit("change", {"cli.py": "new\n"})
+    assert changed(task) == ["cli.py"]
 
 
 def test_a_claim_that_was_taken_over_commits_no_more(main: Repo, task: Repo) -> None:
     claim(main, holder="w2")
     stage(task, "cli.py")
-    said = words(task, "commit", "-m", "late")
+    said = refused(task, "commit", "-m", "late")
     assert "app/42 was taken over by w2" in said
     assert "stays here, on feature/42" in said
 
@@ -154,20 +161,20 @@ def test_a_stale_fence_in_the_environment_counts_too(task: Repo) -> None:
 def test_a_claim_whose_log_is_gone_has_ended(main: Repo, task: Repo) -> None:
     main.run_git(*QUIET, "update-ref", "-d", "refs/fleet/task/app/42")
     stage(task, "cli.py")
-    assert "has ended" in words(task, "commit", "-m", "late")
+    assert "has ended" in refused(task, "commit", "-m", "late")
 
 
 def test_where_the_lead_commits_a_worker_only_writes_files(main: Repo, tmp_path: Path) -> None:
     task = task_worktree(main, tmp_path / "task", mode="lead-commits")
     stage(task, "cli.py")
-    assert "git fleet done" in words(task, "commit", "-m", "mine")
+    assert "git fleet done" in refused(task, "commit", "-m", "mine")
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"v": 1}', '{"v": 2}'])
 def test_a_ticket_that_cannot_be_read_lets_nothing_pass(task: Repo, text: str) -> None:
     (git_dir(task) / "fleet.json").write_text(text)
     stage(task, "cli.py")
-    said = words(task, "commit", "-m", "mine")
+    said = refused(task, "commit", "-m", "mine")
     assert "fleet.json" in said
     assert "Traceback" not in said
 
@@ -177,7 +184,7 @@ def test_a_ticket_that_cannot_be_read_lets_nothing_pass(task: Repo, text: str) -
 
 def test_a_commit_on_the_base_of_an_open_plan_is_the_leads(main: Repo) -> None:
     stage(main, "README.md")
-    said = words(main, "commit", "-m", "mine")
+    said = refused(main, "commit", "-m", "mine")
     assert "a commit on main: plan app is open, and only its lead moves this branch" in said
     assert "git fleet lead acquire" in said
     lead(main)
@@ -186,13 +193,16 @@ def test_a_commit_on_the_base_of_an_open_plan_is_the_leads(main: Repo) -> None:
 
 def test_other_branches_are_free(main: Repo) -> None:
     main.run_git("switch", "-qc", "topic")
-    main.commit("mine", {"README.md": "new\n"})
+    before = main.rev("main")
+    made = main.commit("mine", {"README.md": "new\n"})
+    assert (main.rev("topic"), main.rev("main")) == (made, before)
 
 
 def test_nothing_is_enforced_while_no_plan_is_open(main: Repo, task: Repo) -> None:
     (git_dir(main) / "fleet" / "open").unlink()
-    main.commit("mine", {"README.md": "new\n"})
-    task.commit("mine", {"README.md": "other\n"})
+    here = main.commit("mine", {"README.md": "new\n"})
+    there = task.commit("mine", {"README.md": "other\n"})
+    assert (main.rev("main"), main.rev("feature/42")) == (here, there)
 
 
 def test_the_lead_is_bound_to_one_worktree_and_to_its_lease(main: Repo, tmp_path: Path) -> None:
@@ -201,13 +211,13 @@ def test_the_lead_is_bound_to_one_worktree_and_to_its_lease(main: Repo, tmp_path
     lead(other)
     main.run_git("switch", "-q", "main")
     stage(main, "README.md")
-    assert "only its lead" in words(main, "commit", "-m", "no lead here")
+    assert "only its lead" in refused(main, "commit", "-m", "no lead here")
     fence = lead(main)
     append(main, "refs/fleet/lead", "renew", {"holder": "lead", "fence": fence})
     main.run_git("commit", "-qm", "renewed")
     append(main, "refs/fleet/lead", "release", {"holder": "", "fence": None})
     stage(main, "README.md", "more")
-    assert "only its lead" in words(main, "commit", "-m", "released")
+    assert "only its lead" in refused(main, "commit", "-m", "released")
 
 
 def test_nobody_leads_by_hand_while_a_run_holds_the_lead_for_a_moment(main: Repo) -> None:
@@ -215,7 +225,7 @@ def test_nobody_leads_by_hand_while_a_run_holds_the_lead_for_a_moment(main: Repo
     own = main.path / ".git"
     (own / "fleet-lead").rename(own / "fleet-leading")
     before = main.rev("main")
-    said = words(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
+    said = refused(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
     assert "only its lead moves this branch" in said
     assert main.rev("main") == before
 
@@ -228,10 +238,10 @@ def test_an_agent_does_not_lead_where_a_run_holds_the_lead_for_a_moment(
     lead(main)
     before = main.rev("main")
     monkeypatch.setenv("FLEET_CLAIM", str(claim))
-    said = words(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
+    said = refused(main, "commit", "--allow-empty", "--no-verify", "-m", "Straight to main")
     assert "only its lead moves this branch" in said
     assert "git fleet done" in said
-    assert "only its lead" in words(main, "commit", "--allow-empty", "-m", "Straight to main")
+    assert "only its lead" in refused(main, "commit", "--allow-empty", "-m", "Straight to main")
     assert main.rev("main") == before
     monkeypatch.setenv(
         "FLEET_CLAIM", str(tmp_path / "elsewhere" / "fleet-claim.json")
@@ -243,4 +253,4 @@ def test_every_open_plan_guards_its_base(main: Repo) -> None:
     main.run_git("switch", "-qc", "develop")
     open_plan(main, "next", "develop")
     stage(main, "README.md")
-    assert "plan next is open" in words(main, "commit", "-m", "mine")
+    assert "plan next is open" in refused(main, "commit", "-m", "mine")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hooked import LEAD, append, lead, words
+from tests.support.hooked import LEAD, append, lead, refused
 from tests.support.repo import Repo
 
 
@@ -33,29 +33,31 @@ def test_a_task_pushes_its_own_branch(hub: Repo, task: Repo) -> None:
     "what", ["HEAD:refs/heads/other", "HEAD:refs/tags/v1", "feature/42:refs/heads/feature/42-b"]
 )
 def test_a_task_pushes_nothing_else(hub: Repo, task: Repo, what: str) -> None:
-    said = words(task, "push", "origin", what)
+    said = refused(task, "push", "origin", what)
     assert "from here only feature/42 is pushed" in said
     assert "git push origin feature/42" in said
     assert "feature/42" not in " ".join(hub.refs())
 
 
 def test_one_wrong_ref_among_right_ones_stops_the_push(hub: Repo, task: Repo) -> None:
-    words(task, "push", "origin", "feature/42", "HEAD:refs/heads/other")
+    assert "from here only feature/42 is pushed" in refused(
+        task, "push", "origin", "feature/42", "HEAD:refs/heads/other"
+    )
     assert set(hub.refs()) == {"refs/heads/main"}
 
 
 def test_a_task_deletes_nothing_on_the_remote(hub: Repo, task: Repo) -> None:
     task.run_git("push", "-q", "origin", "feature/42")
-    assert "deleting feature/42" in words(task, "push", "origin", ":feature/42")
+    assert "deleting feature/42" in refused(task, "push", "origin", ":feature/42")
     assert "refs/heads/feature/42" in hub.refs()
 
 
 def test_main_is_pushed_by_the_lead_alone(hub: Repo, main: Repo, task: Repo) -> None:
     before = hub.rev("main")
     made = task.commit("mine", {"cli.py": "new\n"})
-    assert "git fleet done" in words(task, "push", "origin", "HEAD:main")
-    assert "git fleet lead acquire" in words(main, "push", "origin", "feature/42:main")
-    assert "only its lead" in words(main, "push", "origin", ":main")
+    assert "git fleet done" in refused(task, "push", "origin", "HEAD:main")
+    assert "git fleet lead acquire" in refused(main, "push", "origin", "feature/42:main")
+    assert "only its lead" in refused(main, "push", "origin", ":main")
     assert hub.rev("main") == before
     lead(main)
     main.run_git("push", "-q", "origin", "feature/42:main")
@@ -84,15 +86,15 @@ def test_anything_else_is_refused_although_main_is_pushed_as_it_is(hub: Repo, ma
     main.run_git("switch", "-qc", "topic")
     main.commit("mine", {"cli.py": "mine\n"})
     before = hub.rev("main")
-    assert "only its lead" in words(main, "push", "origin", what)
-    assert "only its lead" in words(main, "push", "origin", "topic", what)
+    assert "only its lead" in refused(main, "push", "origin", what)
+    assert "only its lead" in refused(main, "push", "origin", "topic", what)
     assert hub.rev("main") == before
 
 
 def test_a_task_does_not_push_main_even_as_it_is(hub: Repo, main: Repo, task: Repo) -> None:
     integrated(main)
     before = hub.rev("main")
-    assert "git fleet done" in words(task, "push", "origin", "main")
+    assert "git fleet done" in refused(task, "push", "origin", "main")
     assert hub.rev("main") == before
 
 

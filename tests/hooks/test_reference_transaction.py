@@ -13,8 +13,8 @@ from tests.support.hooked import (
     install_hooks,
     lead,
     open_plan,
+    refused,
     task_worktree,
-    words,
 )
 from tests.support.repo import Repo, make_repo
 
@@ -47,7 +47,7 @@ def test_main_is_not_moved_from_elsewhere(ahead: Repo, args: list[str], packed: 
     if packed:
         ahead.run_git("pack-refs", "--all")
     before = ahead.rev("main")
-    said = words(ahead, *args)
+    said = refused(ahead, *args)
     assert "main: plan app is open, and only its lead moves this branch" in said
     assert "git fleet lead acquire" in said
     assert ahead.rev("main") == before
@@ -61,7 +61,7 @@ def test_main_is_not_deleted_by_its_old_value_either(ahead: Repo, both: bool) ->
         ahead.run_git(*QUIET, "update-ref", "refs/heads/main", "topic")
         ahead.run_git(*QUIET, "update-ref", "refs/heads/main", "topic~")
         assert (common_dir(ahead) / "refs" / "heads" / "main").exists()
-    assert "deleting main" in words(ahead, "update-ref", "-d", "refs/heads/main", ahead.rev("main"))
+    assert "deleting main" in refused(ahead, "update-ref", "-d", "refs/heads/main", ahead.rev("main"))
     assert ahead.rev("main")
 
 
@@ -81,7 +81,7 @@ def test_main_is_not_deleted_by_its_old_value_either(ahead: Repo, both: bool) ->
 def test_main_is_not_moved_where_it_is_checked_out(ahead: Repo, args: list[str]) -> None:
     ahead.run_git("switch", "-q", "main")
     before = ahead.rev("main")
-    assert "only its lead" in words(ahead, *args)
+    assert "only its lead" in refused(ahead, *args)
     assert ahead.rev("main") == before
 
 
@@ -90,27 +90,36 @@ def test_the_lead_moves_main(ahead: Repo) -> None:
     ahead.run_git("update-ref", "refs/heads/main", "topic")
     ahead.run_git("switch", "-q", "main")
     ahead.run_git("commit", "-q", "--allow-empty", "-m", "by the lead")
+    assert ahead.rev("main~") == ahead.rev("topic")
 
 
 def test_everything_else_is_free_in_the_main_worktree(ahead: Repo) -> None:
+    before = ahead.refs()
     ahead.run_git("branch", "another")
-    ahead.run_git("branch", "-D", "another")
     ahead.run_git("tag", "v1")
-    ahead.run_git("tag", "-d", "v1")
     ahead.run_git("notes", "add", "-m", "a remark")
-    ahead.run_git("switch", "-q", "main")
-    ahead.run_git("switch", "-q", "topic")
     ahead.write("README.md", "put aside\n")
     ahead.run_git("stash")
+    made = {"refs/heads/another", "refs/tags/v1", "refs/notes/commits", "refs/stash"}
+    assert set(ahead.refs()) == {*before, *made}
     ahead.run_git("stash", "pop")
-    ahead.run_git("update-ref", "refs/heads/main", ahead.rev("main"))
+    assert ahead.status() == [" M README.md"]
     ahead.run_git("reset", "-q", "--hard")
+    ahead.run_git("switch", "-q", "main")
+    ahead.run_git("switch", "-q", "topic")
+    ahead.run_git("notes", "remove")
+    ahead.run_git("update-ref", "-d", "refs/notes/commits")
+    ahead.run_git("tag", "-d", "v1")
+    ahead.run_git("branch", "-D", "another")
+    ahead.run_git("update-ref", "refs/heads/main", ahead.rev("main"))
+    assert ahead.refs() == before
 
 
 def test_nothing_is_enforced_without_an_open_plan(ahead: Repo) -> None:
     (common_dir(ahead) / "fleet" / "open").unlink()
     ahead.run_git("branch", "-f", "main", "topic")
     ahead.run_git("update-ref", "refs/fleet/x", "topic")
+    assert ahead.rev("main") == ahead.rev("refs/fleet/x") == ahead.rev("topic")
 
 
 # --- what the remote has
@@ -151,15 +160,16 @@ def test_main_goes_no_further_than_its_remote_tracking_branch(cloned: tuple[Repo
     clone.run_git("fetch", "-q")
     clone.run_git("switch", "-qc", "topic", "origin/main")
     clone.commit("beyond", {"README.md": "beyond\n"})
-    words(clone, "branch", "-f", "main", "topic")
+    assert "only its lead" in refused(clone, "branch", "-f", "main", "topic")
     clone.run_git("fetch", "-q", ".", "origin/main:main")
+    assert clone.rev("main") == clone.rev("origin/main") == clone.rev("topic~")
 
 
 def test_main_is_not_thrown_back_to_its_remote_tracking_branch(cloned: tuple[Repo, Repo]) -> None:
     _, clone = cloned
     clone.run_git(*QUIET, "commit", "-q", "--allow-empty", "-m", "landed")
     clone.run_git("fetch", "-q")
-    assert "only its lead" in words(clone, "reset", "--hard", "origin/main")
+    assert "only its lead" in refused(clone, "reset", "--hard", "origin/main")
 
 
 # --- the fleet's own refs
@@ -167,12 +177,12 @@ def test_main_is_not_thrown_back_to_its_remote_tracking_branch(cloned: tuple[Rep
 
 def test_the_fleets_refs_are_not_written_by_hand(main: Repo, task: Repo) -> None:
     for repo in (main, task):
-        assert "by hand" in words(repo, "update-ref", "refs/fleet/task/app/42", "HEAD")
-        assert "by hand" in words(repo, "update-ref", "-d", "refs/fleet/task/app/42")
-        assert "by hand" in words(repo, "update-ref", "refs/fleet/new", "HEAD")
-        assert "by hand" in words(repo, "notes", "--ref=fleet/evidence", "add", "-m", "passed")
+        assert "by hand" in refused(repo, "update-ref", "refs/fleet/task/app/42", "HEAD")
+        assert "by hand" in refused(repo, "update-ref", "-d", "refs/fleet/task/app/42")
+        assert "by hand" in refused(repo, "update-ref", "refs/fleet/new", "HEAD")
+        assert "by hand" in refused(repo, "notes", "--ref=fleet/evidence", "add", "-m", "passed")
     lead(main)
-    assert "by hand" in words(main, "update-ref", "-d", "refs/fleet/lead")
+    assert "by hand" in refused(main, "update-ref", "-d", "refs/fleet/lead")
 
 
 # --- a task's worktree
@@ -229,7 +239,7 @@ def test_a_task_moves_no_other_branch_and_keeps_its_own(main: Repo, task: Repo, 
     if "--orphan" in args:  # git moves only HEAD; the branch would be made by the commit
         task.run_git(*args)
         args = ["commit", "-qnm", "root"]
-    said = words(task, *args)
+    said = refused(task, *args)
     assert "this worktree is for one branch, feature/42" in said
     assert "git switch feature/42" in said
     assert main.refs("refs/heads") == before
@@ -241,25 +251,27 @@ def test_a_task_moves_no_other_branch_and_keeps_its_own(main: Repo, task: Repo, 
 def test_a_task_does_not_move_main(main: Repo, task: Repo, args: list[str]) -> None:
     main.run_git("switch", "-q", "--detach")
     task.commit("mine", {"cli.py": "mine\n"})
-    assert "git fleet done" in words(task, *args)
+    assert "git fleet done" in refused(task, *args)
 
 
 def test_the_stash_is_closed_to_tasks_and_the_work_stays(main: Repo, task: Repo) -> None:
     task.write("cli.py", "half done\n")
-    assert "the stash: all worktrees share it" in words(task, "stash")
+    assert "the stash: all worktrees share it" in refused(task, "stash")
     assert (task.path / "cli.py").read_text() == "half done\n"
     assert task.status() == [" M cli.py"]
     task.run_git("restore", "cli.py")
     main.write("README.md", "the other's\n")
     main.run_git("stash")
-    words(task, "stash", "drop")
+    assert "the stash" in refused(task, "stash", "drop")
     assert main.refs("refs/stash")
 
 
 def test_two_tasks_do_not_touch_each_others_branches(main: Repo, task: Repo, tmp_path: Path) -> None:
     other = task_worktree(main, tmp_path / "other", task="app/43", files=["README.md"])
-    other.commit("theirs", {"README.md": "theirs\n"})
-    words(task, "update-ref", "refs/heads/feature/43", "HEAD")
+    theirs = other.commit("theirs", {"README.md": "theirs\n"})
+    said = refused(task, "update-ref", "refs/heads/feature/43", "HEAD")
+    assert "this worktree is for one branch, feature/42" in said
+    assert main.rev("feature/43") == theirs
 
 
 # --- housekeeping
@@ -308,10 +320,12 @@ def test_a_deletion_that_holds_the_lock_of_packed_refs_is_real(main: Repo) -> No
 
 @pytest.mark.parametrize("state", ["preparing", "committed", "aborted", "to come"])
 def test_states_other_than_prepared_are_not_judged(main: Repo, state: str) -> None:
-    line = f"{'0' * 40} {main.rev('main')} refs/heads/main\n{'0' * 40} {'1' * 40} HEAD\n"
+    lines = f"{'0' * 40} {'1' * 40} refs/heads/main\n{'0' * 40} {'1' * 40} HEAD\n".encode()
     hook = hooks_of(main) / "reference-transaction"
-    run = ["-c", f"alias.x=!'{hook}'", "x", state]
-    main.run_git(*run, stdin=line.replace(main.rev("main"), "1" * 40).encode())
+    run = ["-c", f"alias.x=!'{hook}'", "x"]
+    assert b"only its lead" in main.try_git(*run, "prepared", stdin=lines).stderr
+    done = main.try_git(*run, state, stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_symbolic_ref_in_mains_place_is_refused(main: Repo) -> None:
@@ -328,8 +342,11 @@ def test_repositories_with_long_ids_are_guarded_alike(tmp_path: Path) -> None:
     open_plan(main)
     task = task_worktree(main, tmp_path / "task")
     task.commit("mine", {"cli.py": "2"})
-    words(task, "update-ref", "refs/heads/main", "HEAD")
-    words(main, "commit", "-n", "--allow-empty", "-m", "sneaked")
+    before = main.rev("main")
+    assert "git fleet done" in refused(task, "update-ref", "refs/heads/main", "HEAD")
+    assert "only its lead" in refused(main, "commit", "-n", "--allow-empty", "-m", "sneaked")
     main.run_git("pack-refs", "--all")
+    assert main.rev("main") == before
     lead(main)
     main.run_git("commit", "-q", "--allow-empty", "-m", "by the lead")
+    assert main.rev("main~") == before

@@ -11,7 +11,7 @@ import pytest
 
 from git_fleet import resources
 from git_fleet.app import hookfiles
-from tests.support.hooked import common_dir, hooks_of, words
+from tests.support.hooked import common_dir, hooks_of, refused
 from tests.support.repo import Repo
 
 
@@ -86,7 +86,7 @@ def test_hooks_find_the_repository_from_wherever_git_runs_them(main: Repo, tmp_p
         (Repo(tmp_path), ("--git-dir=repo/.git",)),
         (Repo(tmp_path), (f"--git-dir={main.path}/.git", f"--work-tree={main.path}")),
     ):
-        assert "only its lead" in words(repo, *before, *move)
+        assert "only its lead" in refused(repo, *before, *move)
 
 
 def test_a_linked_worktree_is_known_without_being_told(main: Repo, task: Repo) -> None:
@@ -103,8 +103,8 @@ def test_a_linked_worktree_is_known_without_being_told(main: Repo, task: Repo) -
 def test_a_separate_git_dir_is_guarded_too(main: Repo, tmp_path: Path) -> None:
     main.run_git("init", "-q", "--separate-git-dir", str(tmp_path / "a place"))
     assert (main.path / ".git").is_file()
-    assert "only its lead" in words(main, "commit", "-n", "--allow-empty", "-m", "mine")
-    assert "only its lead" in words(main, "commit", "--allow-empty", "-m", "mine")
+    assert "only its lead" in refused(main, "commit", "-n", "--allow-empty", "-m", "mine")
+    assert "only its lead" in refused(main, "commit", "--allow-empty", "-m", "mine")
 
 
 # --- git-fleet is gone
@@ -123,30 +123,32 @@ def gone(main: Repo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Repo:
 
 
 def test_what_was_guarded_stays_guarded_when_git_fleet_is_gone(gone: Repo) -> None:
-    said = words(gone, "commit", "--allow-empty", "-m", "mine")
+    said = refused(gone, "commit", "--allow-empty", "-m", "mine")
     assert "not installed any more" in said
     assert "take its hook out: .git/hooks/pre-commit" in said
-    words(gone, "commit", "-n", "--allow-empty", "-m", "mine")
+    assert "not installed any more" in refused(gone, "commit", "-n", "--allow-empty", "-m", "mine")
 
 
 def test_everything_else_goes_on_when_git_fleet_is_gone(gone: Repo) -> None:
     gone.run_git("switch", "-qc", "topic")
     gone.run_git("commit", "-q", "--allow-empty", "-m", "mine")
+    assert gone.rev("topic~") == gone.rev("main")
     (common_dir(gone) / "fleet" / "open").unlink()
     gone.run_git("branch", "-f", "main", "topic")
+    assert gone.rev("topic") == gone.rev("main")
 
 
 def test_a_git_fleet_that_moved_is_found_on_path(gone: Repo, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "git-fleet-hook"
     program.write_text('#!/bin/sh\necho "asked: $*" >&2\nexit 4\n')
     program.chmod(0o755)
-    assert "asked: pre-commit" in words(gone, "commit", "--allow-empty", "-m", "mine")
-    assert "asked: reference-transaction prepared" in words(gone, "update-ref", "-d", "refs/heads/main")
+    assert "asked: pre-commit" in refused(gone, "commit", "--allow-empty", "-m", "mine")
+    assert "asked: reference-transaction prepared" in refused(gone, "update-ref", "-d", "refs/heads/main")
 
 
 def test_a_package_that_is_gone_counts_as_gone(main: Repo) -> None:
     edit_shims(main, "package", "/no/such/package")
-    said = words(main, "commit", "--allow-empty", "-m", "mine")
+    said = refused(main, "commit", "--allow-empty", "-m", "mine")
     assert "Traceback" not in said
 
 

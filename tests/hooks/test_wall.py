@@ -51,7 +51,7 @@ def pushed_in(wall: Walled, name: str, worker: str) -> None:
     claimed(session, name)
     proposed(session, name)
     log = TASK + name
-    wall.takes(worker, f"{log}:{log}", "refs/fleet/proposal/*:refs/fleet/proposal/*")
+    wall.must_take(worker, f"{log}:{log}", "refs/fleet/proposal/*:refs/fleet/proposal/*")
 
 
 def forged(wall: Walled, name: str, change: dict[str, str]) -> str:
@@ -66,80 +66,80 @@ def forged(wall: Walled, name: str, change: dict[str, str]) -> str:
 def test_a_task_goes_its_whole_way_through_the_wall(wall: Walled) -> None:
     w1, boss = wall.as_worker("w1"), wall.as_worker("boss")
     claimed(w1, "a", worktree=True)
-    wall.takes("w1", GUARD)
-    wall.takes("w1", f"{TASK}a")
+    wall.must_take("w1", GUARD)
+    wall.must_take("w1", f"{TASK}a")
     on_task(w1, "progress", "a", status="half")
-    wall.takes("w1", f"{TASK}a")
+    wall.must_take("w1", f"{TASK}a")
     claim = w1.record(w1.snapshot(), "a").state.claim
     assert claim is not None
-    wall.takes("w1", f"HEAD:refs/heads/{claim.branch}")
+    wall.must_take("w1", f"HEAD:refs/heads/{claim.branch}")
     proposed(w1, "a", {"x/1": "1"})
-    wall.takes("w1", "refs/fleet/proposal/p/a/1")
-    wall.takes("w1", f"{TASK}a")
+    wall.must_take("w1", "refs/fleet/proposal/p/a/1")
+    wall.must_take("w1", f"{TASK}a")
     accepted(boss, "a")
-    wall.takes("boss", f"{TASK}a")
+    wall.must_take("boss", f"{TASK}a")
     commit = landed_on_main(boss, "a")
-    wall.takes("boss", "main")
+    wall.must_take("boss", "main")
     on_task(boss, "integrate", "a", commit=commit)
-    wall.takes("boss", f"{TASK}a")
+    wall.must_take("boss", f"{TASK}a")
     assert Repo(wall.server).refs(f"{TASK}a") == wall.clone.refs(f"{TASK}a")
 
 
 def test_main_is_the_leads_and_goes_forward(wall: Walled) -> None:
     first = wall.clone.rev("main")
     wall.clone.commit("Mine", {"new": "1\n"})
-    wall.refuses("main is the lead's alone, and w1 is none", "w1", "main")
-    wall.refuses("main is the lead's alone, and stranger is none", "stranger", "main")
-    wall.refuses("a base is never deleted", "boss", ":main")
+    wall.must_refuse("main is the lead's alone, and w1 is none", "w1", "main")
+    wall.must_refuse("main is the lead's alone, and stranger is none", "stranger", "main")
+    wall.must_refuse("a base is never deleted", "boss", ":main")
     orphan = wall.clone.run_git("commit-tree", "-m", "other", f"{first}^{{tree}}")
-    wall.refuses("it only goes forward", "boss", f"+{orphan}:refs/heads/main")
+    wall.must_refuse("it only goes forward", "boss", f"+{orphan}:refs/heads/main")
 
 
 def test_another_tasks_log_and_branch_are_another_ones(wall: Walled) -> None:
     w1, w2 = wall.as_worker("w1"), wall.as_worker("w2")
     claimed(w1, "c", worktree=True)
-    wall.takes("w1", f"{TASK}c")
+    wall.must_take("w1", f"{TASK}c")
     claim = w1.record(w1.snapshot(), "c").state.claim
     assert claim is not None
-    wall.refuses("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
-    wall.refuses("w2 holds no task with this branch", "w2", "HEAD:refs/heads/elsewhere")
-    wall.takes("stranger", "HEAD:refs/heads/elsewhere")
+    wall.must_refuse("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
+    wall.must_refuse("w2 holds no task with this branch", "w2", "HEAD:refs/heads/elsewhere")
+    wall.must_take("stranger", "HEAD:refs/heads/elsewhere")
     on_task(w2, "progress", "c", status="mine now")
-    wall.refuses("it is claimed, and not held by w2", "w2", f"{TASK}c")
-    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
+    wall.must_refuse("it is claimed, and not held by w2", "w2", f"{TASK}c")
+    wall.must_refuse("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
     claimed(w2, "d")
-    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}d")
-    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", f"{TASK}d")
-    wall.refuses("skeptic may not write", "skeptic", f"{TASK}d")
+    wall.must_refuse("w1 may not write what w2 is the author of", "w1", f"{TASK}d")
+    wall.must_refuse("stranger is neither lead, worker nor verifier", "stranger", f"{TASK}d")
+    wall.must_refuse("skeptic may not write", "skeptic", f"{TASK}d")
 
 
 def test_a_claim_that_lives_is_not_taken_over_and_one_that_ran_out_is(wall: Walled) -> None:
     claimed(wall.as_worker("w1", hours=-2), "c")
-    wall.takes("w1", f"{TASK}c")
+    wall.must_take("w1", f"{TASK}c")
     claimed(wall.as_worker("w2"), "c")
-    wall.takes("w2", f"{TASK}c")
+    wall.must_take("w2", f"{TASK}c")
     claimed(wall.as_worker("w1", hours=2), "c")  # by its own clock, which lies
-    wall.refuses("it is claimed, and not held by w1", "w1", f"{TASK}c")
+    wall.must_refuse("it is claimed, and not held by w1", "w1", f"{TASK}c")
 
 
 def test_anothers_log_takes_the_event_that_the_guard_names(wall: Walled) -> None:
     claimed(wall.as_worker("w1"), "a")
-    wall.refuses("w2 may not write", "w2", f"{TASK}a")
-    wall.refuses("w2 may not write", "w2", GUARD)
-    wall.takes("w1", GUARD)
-    wall.takes("w2", f"{TASK}a")
+    wall.must_refuse("w2 may not write", "w2", f"{TASK}a")
+    wall.must_refuse("w2 may not write", "w2", GUARD)
+    wall.must_take("w1", GUARD)
+    wall.must_take("w2", f"{TASK}a")
 
 
 def test_a_log_is_never_rewritten_nor_deleted_but_by_the_lead(wall: Walled) -> None:
     w1 = wall.as_worker("w1")
     claimed(w1, "c")
     on_task(w1, "progress", "c", status="half")
-    wall.takes("w1", f"{TASK}c")
+    wall.must_take("w1", f"{TASK}c")
     older = f"{wall.clone.rev(f'{TASK}c')}^"
-    wall.refuses("it only goes forward", "w1", f"+{older}:{TASK}c")
-    wall.refuses("it only goes forward", "boss", f"+{older}:{TASK}c")
-    wall.refuses("deleting what the fleet has stored is the lead's alone", "w1", f":{TASK}c")
-    wall.takes("boss", f":{TASK}c")
+    wall.must_refuse("it only goes forward", "w1", f"+{older}:{TASK}c")
+    wall.must_refuse("it only goes forward", "boss", f"+{older}:{TASK}c")
+    wall.must_refuse("deleting what the fleet has stored is the lead's alone", "w1", f":{TASK}c")
+    wall.must_take("boss", f":{TASK}c")
 
 
 def test_a_verdict_is_a_verifiers_and_never_on_ones_own_proposal(wall: Walled) -> None:
@@ -154,11 +154,11 @@ def test_a_verdict_is_a_verifiers_and_never_on_ones_own_proposal(wall: Walled) -
         session = wall.as_worker(verifier)
         verdict = Verdict("security", verifier, "upheld", 1)
         on_task(session, "verdict", name, verdict=verdict)
-        wall.refuses(why, pusher, f"{TASK}{name}")
+        wall.must_refuse(why, pusher, f"{TASK}{name}")
         wall.clone.run_git("update-ref", f"{TASK}{name}", before[f"{TASK}{name}"])
     verdict = Verdict("security", "verifier:skeptic", "upheld", 1)
     on_task(wall.as_worker("verifier:skeptic"), "verdict", "c", verdict=verdict)
-    wall.takes("skeptic", f"{TASK}c")
+    wall.must_take("skeptic", f"{TASK}c")
 
 
 def test_a_guard_names_a_claim_of_ones_own(wall: Walled) -> None:
@@ -166,14 +166,14 @@ def test_a_guard_names_a_claim_of_ones_own(wall: Walled) -> None:
     theirs = wall.clone.rev(GUARD)
     env = {"GIT_AUTHOR_NAME": "w2"}
     mine = wall.clone.run_git("commit-tree", "-m", "x", f"{theirs}^{{tree}}", "-p", f"{theirs}^", env=env)
-    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{mine}:{GUARD}")
+    wall.must_refuse("w2 may not write what w1 is the author of", "w2", f"{mine}:{GUARD}")
 
 
 def test_what_reads_two_ways_is_no_event(wall: Walled) -> None:
     """A worker accepts its own proposal by an event that sh would take for another one."""
     pushed_in(wall, "c", "w1")
     on_task(wall.as_worker("w1"), "accept", "c")
-    wall.refuses("accept is the lead's or a person's", "w1", f"{TASK}c")
+    wall.must_refuse("accept is the lead's or a person's", "w1", f"{TASK}c")
     last, accept = ',"v":1}', '"event":"accept"'
     hidden = {last: ',"v":1,"zz":{"event":"withdraw"}}'}
     for change in (
@@ -185,9 +185,9 @@ def test_what_reads_two_ways_is_no_event(wall: Walled) -> None:
         {accept: '"event":"release"', '"state":"verified"': '"state":"\\u0076erified"'},
         {accept: '"event":"withdraw"', '"worker":"w1"': '"worker":"w\\u0031"'},
     ):
-        wall.refuses("not written as git-fleet writes them", "w1", f"{forged(wall, 'c', change)}:{TASK}c")
+        wall.must_refuse("not written as git-fleet writes them", "w1", f"{forged(wall, 'c', change)}:{TASK}c")
     own = forged(wall, "c", {accept: '"event":"withdraw"'})
-    wall.refuses("withdraw does not make a task verified", "w1", f"{own}:{TASK}c")
+    wall.must_refuse("withdraw does not make a task verified", "w1", f"{own}:{TASK}c")
 
 
 def test_what_has_to_be_escaped_in_an_event_is_no_reason_to_refuse_it(wall: Walled) -> None:
@@ -196,7 +196,7 @@ def test_what_has_to_be_escaped_in_an_event_is_no_reason_to_refuse_it(wall: Wall
         claimed(w1, name)
     on_task(w1, "progress", "c", status='"event": "é" \\u0061 \t/\x7f \\')
     own = forged(wall, "d", {'"attempt":1,"exp': '"attempt":1,"branch":"caf\\u00e9","exp'})
-    wall.takes("w1", f"{TASK}c", f"{own}:{TASK}d")
+    wall.must_take("w1", f"{TASK}c", f"{own}:{TASK}d")
 
 
 def test_the_guard_lets_nothing_by_but_a_claim(wall: Walled) -> None:
@@ -209,7 +209,7 @@ def test_the_guard_lets_nothing_by_but_a_claim(wall: Walled) -> None:
     for event in ("accept", "withdraw"):
         guard.move(w1.store, before=None, task=record.id, claim=named, event=Event(event, w1.now(), "w1", {}))
         why = "accept is the lead's" if event == "accept" else "it names no claim, but withdraw"
-        wall.refuses(why, "w1", GUARD, f"{TASK}c")
+        wall.must_refuse(why, "w1", GUARD, f"{TASK}c")
         wall.clone.run_git("update-ref", "-d", GUARD)
         wall.clone.run_git("update-ref", f"{TASK}c", f"{TASK}c^")
         on_task(w1, "withdraw", "c")
@@ -218,23 +218,23 @@ def test_the_guard_lets_nothing_by_but_a_claim(wall: Walled) -> None:
 
 def test_a_guard_speaks_for_the_log_that_it_names(wall: Walled) -> None:
     claimed(wall.as_worker("w1"), "a")
-    wall.takes("w1", GUARD)
-    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{TASK}a:{TASK}d")
+    wall.must_take("w1", GUARD)
+    wall.must_refuse("w2 may not write what w1 is the author of", "w2", f"{TASK}a:{TASK}d")
 
 
 def test_another_name_of_a_base_is_no_way_to_it(wall: Walled) -> None:
     Repo(wall.server).run_git("symbolic-ref", "refs/heads/master", "refs/heads/main")
     wall.clone.commit("Mine", {"new": "1\n"})
-    wall.refuses("it is another name of refs/heads/main", "stranger", "main:refs/heads/master")
+    wall.must_refuse("it is another name of refs/heads/main", "stranger", "main:refs/heads/master")
     for ref in ("refs/heads/MAIN", "refs/Heads/main", "refs/Fleet/guard", "refs/notes/Fleet/evidence"):
-        wall.refuses("by its capitals is the lead's alone", "stranger", f"main:{ref}")
-    wall.takes("stranger", "main:refs/heads/Else", "main:refs/notes/Commits")
+        wall.must_refuse("by its capitals is the lead's alone", "stranger", f"main:{ref}")
+    wall.must_take("stranger", "main:refs/heads/Else", "main:refs/notes/Commits")
 
 
 def test_a_name_above_the_fleets_notes_is_not_a_strangers(wall: Walled) -> None:
     for ref in Repo(wall.server).refs("refs/notes/"):
         Repo(wall.server).run_git("update-ref", "-d", ref)
-    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", "main:refs/notes/fleet")
+    wall.must_refuse("stranger is neither lead, worker nor verifier", "stranger", "main:refs/notes/fleet")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_however_a_base_is_written_it_is_guarded(wall: Walled, line: str) -> Non
     allowed = wall.server / "fleet" / "allowed"
     allowed.write_bytes(allowed.read_bytes().replace(b"base main", line.encode()))
     wall.clone.commit("Mine", {"new": "1\n"})
-    wall.refuses("main is the lead's alone, and stranger is none", "stranger", "main")
+    wall.must_refuse("main is the lead's alone, and stranger is none", "stranger", "main")
 
 
 def test_what_allowed_says_in_a_remark_allows_nothing(wall: Walled) -> None:
@@ -252,18 +252,18 @@ def test_what_allowed_says_in_a_remark_allows_nothing(wall: Walled) -> None:
     text = allowed.read_text()
     claimed(wall.as_worker("w2"), "c")
     allowed.write_text(text.replace("worker w1", "worker w1  # not w2").replace("\n", "\r\n"))
-    wall.refuses("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
+    wall.must_refuse("w1 may not write what w2 is the author of", "w1", f"{TASK}c")
     for line, why in (("base", "says base and names nothing"), ("base ma*", "a pattern where a base")):
         allowed.write_text(text.replace("base main", line))
-        wall.refuses(why, "w2", f"{TASK}c")
+        wall.must_refuse(why, "w2", f"{TASK}c")
     allowed.write_text(text.replace("\n", "\r\n"))
-    wall.takes("w2", f"{TASK}c")
+    wall.must_take("w2", f"{TASK}c")
 
 
 def test_a_claim_that_git_will_refuse_gives_no_right(wall: Walled) -> None:
     """A push need not be atomic, and says itself what it takes for the old value of a ref."""
     claimed(wall.as_worker("w1"), "c")
-    wall.takes("w1", f"{TASK}c")
+    wall.must_take("w1", f"{TASK}c")
     wall.clone.run_git("update-ref", "-d", f"{TASK}c")
     claimed(wall.as_worker("w2"), "c")
     mine = wall.clone.rev(f"{TASK}c")
@@ -285,20 +285,20 @@ def test_only_the_holder_gives_a_branch_its_name(wall: Walled) -> None:
     """A claim says its branch itself: one that names another's gives no right to it."""
     w1 = wall.as_worker("w1")
     claimed(w1, "c", worktree=True)
-    wall.takes("w1", f"{TASK}c")
+    wall.must_take("w1", f"{TASK}c")
     claim = w1.record(w1.snapshot(), "c").state.claim
     assert claim is not None
     wall.clone.commit("Next", {"new": "1\n"})
     claimed(wall.as_worker("w2"), "d")
     own = forged(wall, "d", {'"claim":{': f'"claim":{{"branch":"{claim.branch}",'})
-    wall.takes("w2", f"{own}:{TASK}d")
-    wall.refuses("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
+    wall.must_take("w2", f"{own}:{TASK}d")
+    wall.must_refuse("it is the branch of a task that w1 holds", "w2", f"HEAD:refs/heads/{claim.branch}")
 
 
 def test_what_is_no_commit_or_has_an_odd_name_is_nothing_of_the_fleet(wall: Walled) -> None:
     blob = wall.clone.run_git("rev-parse", "main:README.md")
     for ref in (f"{TASK}z", GUARD, "refs/fleet/salvage/p/c/1"):
-        wall.refuses("it would not be a commit", "w1", f"{blob}:{ref}")
+        wall.must_refuse("it would not be a commit", "w1", f"{blob}:{ref}")
     claimed(wall.as_worker("w1"), "c")
     odd = ("p/c/d", "p/C", "p/\udcff", "p/a+b")
     for ref in (
@@ -307,15 +307,15 @@ def test_what_is_no_commit_or_has_an_odd_name_is_nothing_of_the_fleet(wall: Wall
         "refs/fleet/new",
         *(f"{TASK[:-2]}{each}" for each in odd),
     ):
-        wall.refuses("a ref of this name is the lead's alone", "w1", f"{TASK}c:{ref}")
+        wall.must_refuse("a ref of this name is the lead's alone", "w1", f"{TASK}c:{ref}")
 
 
 def test_replaced_objects_deceive_nobody(wall: Walled) -> None:
     claimed(wall.as_worker("w1"), "c")
     theirs = wall.clone.rev(f"{TASK}c")
     fake = wall.clone.run_git("commit-tree", "-m", "x", "main^{tree}", env={"GIT_AUTHOR_NAME": "w2"})
-    wall.takes("stranger", f"{fake}:refs/replace/{theirs}")
-    wall.refuses("w2 may not write what w1 is the author of", "w2", f"{TASK}c")
+    wall.must_take("stranger", f"{fake}:refs/replace/{theirs}")
+    wall.must_refuse("w2 may not write what w1 is the author of", "w2", f"{TASK}c")
 
 
 def test_a_key_is_a_name_where_the_server_says_so(wall: Walled, tmp_path: Path) -> None:
@@ -342,27 +342,27 @@ def test_plans_notes_and_the_lead_are_the_leads(wall: Walled) -> None:
         ("refs/fleet/archive/p", "it is the lead's alone"),
         ("refs/tags/v1", "this is the lead's alone"),
     ):
-        wall.refuses(why, "w1", f"{tip}:{ref}")
+        wall.must_refuse(why, "w1", f"{tip}:{ref}")
 
 
 def test_what_was_handed_in_stays_as_it_is(wall: Walled) -> None:
     pushed_in(wall, "c", "w1")
-    wall.refuses("stays as it is", "w1", "+main:refs/fleet/proposal/p/c/1")
-    wall.refuses("stays as it is", "boss", "+main:refs/fleet/proposal/p/c/1")
+    wall.must_refuse("stays as it is", "w1", "+main:refs/fleet/proposal/p/c/1")
+    wall.must_refuse("stays as it is", "boss", "+main:refs/fleet/proposal/p/c/1")
     proposal = wall.clone.rev("refs/fleet/proposal/p/c/1")
-    wall.refuses("p/d is not held by w1", "w1", f"{proposal}:refs/fleet/proposal/p/d/1")
+    wall.must_refuse("p/d is not held by w1", "w1", f"{proposal}:refs/fleet/proposal/p/d/1")
 
 
 def test_one_thing_refused_refuses_the_push(wall: Walled) -> None:
     claimed(wall.as_worker("w1"), "c")
     wall.clone.commit("Mine", {"new": "1\n"})
-    wall.refuses("main is the lead's", "w1", f"{TASK}c", "main")
+    wall.must_refuse("main is the lead's", "w1", f"{TASK}c", "main")
 
 
 def test_a_name_that_could_be_a_pattern_is_nobodys(wall: Walled) -> None:
     claimed(wall.as_worker("w1"), "c")
-    wall.refuses("cannot be a name", "*", f"{TASK}c")
-    wall.refuses("cannot be a name", "w1 boss", f"{TASK}c")
+    wall.must_refuse("cannot be a name", "*", f"{TASK}c")
+    wall.must_refuse("cannot be a name", "w1 boss", f"{TASK}c")
 
 
 # --- what is pushed, where git-fleet is installed
@@ -378,12 +378,12 @@ def test_a_commit_on_main_needs_the_trailers_of_a_verified_proposal(strict: Wall
     pushed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
     strict.clone.commit("By hand", {"new": "1\n"})
-    strict.refuses("carries no trailers of a verified proposal", "boss", "main")
+    strict.must_refuse("carries no trailers of a verified proposal", "boss", "main")
     strict.clone.run_git("reset", "--quiet", "--hard", "HEAD^")
     landed_on_main(boss, "c")
-    strict.refuses("is of p/c, which is proposed, not verified", "boss", "main")
+    strict.must_refuse("is of p/c, which is proposed, not verified", "boss", "main")
     accepted(boss, "c")
-    strict.takes("boss", f"{TASK}c", "main")
+    strict.must_take("boss", f"{TASK}c", "main")
 
 
 def intends(session: Session, name: str, commit: Oid) -> None:
@@ -410,24 +410,24 @@ def test_where_gates_alone_uphold_the_leads_intent_comes_before_main(strict: Wal
     for name in ("c", "d"):
         pushed_in(strict, name, "w1")
     intends(boss, "d", landed_on_main(boss, "c"))
-    strict.refuses("is of p/c, which is proposed, not verified", "boss", "main", "refs/fleet/lead")
+    strict.must_refuse("is of p/c, which is proposed, not verified", "boss", "main", "refs/fleet/lead")
     strict.clone.run_git("update-ref", "-d", "refs/fleet/lead")
     intends(boss, "c", strict.clone.rev("main"))
     if policy:
-        strict.refuses("it waits for verdicts", "boss", "refs/fleet/lead", "main")
+        strict.must_refuse("it waits for verdicts", "boss", "refs/fleet/lead", "main")
         strict.clone.run_git("update-ref", "-d", "refs/fleet/lead")
         on_task(boss, "uphold", "c", by="gates", number=1)
-        strict.refuses("upholds without the verdicts that are asked for", "boss", f"{TASK}c")
+        strict.must_refuse("upholds without the verdicts that are asked for", "boss", f"{TASK}c")
     else:
-        strict.takes("boss", "refs/fleet/lead")
-        strict.takes("boss", "main")
+        strict.must_take("boss", "refs/fleet/lead")
+        strict.must_take("boss", "main")
 
 
 def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) -> None:
     pushed_in(strict, "c", "w1")
     boss = strict.as_worker("boss")
     accepted(boss, "c")
-    strict.takes("boss", f"{TASK}c")
+    strict.must_take("boss", f"{TASK}c")
     landed_on_main(boss, "c")
     message = strict.clone.run_git("log", "-1", "--format=%B", "main")
     proposal = strict.clone.rev("refs/fleet/proposal/p/c/1")
@@ -435,13 +435,13 @@ def test_trailers_that_name_another_proposal_are_seen_through(strict: Walled) ->
         forged = strict.clone.run_git(
             "commit-tree", "main^{tree}", "-p", "main^", "-m", message.replace(old, new)
         )
-        strict.refuses("which it is not", "boss", f"{forged}:refs/heads/main")
+        strict.must_refuse("which it is not", "boss", f"{forged}:refs/heads/main")
 
 
 def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
     session = strict.as_worker("w1")
     claimed(session, "c")
-    strict.takes("w1", f"{TASK}c")
+    strict.must_take("w1", f"{TASK}c")
     on_task(session, "progress", "c", status="half")
     for change, why in (
         (
@@ -454,16 +454,16 @@ def test_an_event_that_does_not_follow_is_refused(strict: Walled) -> None:
         ({'"actor":"w1"': '"actor":"boss"'}, "says that it is by boss, and its commit is by w1"),
         ({'"fence":"': '"fence":"0'}, "does not follow from the one before"),
     ):
-        strict.refuses(why, "w1", f"{forged(strict, 'c', change)}:{TASK}c")
-    strict.takes("w1", f"{TASK}c")
+        strict.must_refuse(why, "w1", f"{forged(strict, 'c', change)}:{TASK}c")
+    strict.must_take("w1", f"{TASK}c")
 
 
 def test_attempts_are_used_up_only_when_they_are(strict: Walled) -> None:
     pushed_in(strict, "c", "w1")
     on_task(strict.as_worker("boss"), "reject", "c", reason="rejected")
-    strict.takes("boss", f"{TASK}c")
+    strict.must_take("boss", f"{TASK}c")
     on_task(strict.as_worker("w2"), "block", "c", code="attempts", reason="tired")
-    strict.refuses("says that attempts are used up, and they are not", "w2", f"{TASK}c")
+    strict.must_refuse("says that attempts are used up, and they are not", "w2", f"{TASK}c")
 
 
 def test_a_verdict_under_another_name_is_still_on_ones_own_proposal(strict: Walled) -> None:
@@ -476,20 +476,20 @@ def test_a_verdict_under_another_name_is_still_on_ones_own_proposal(strict: Wall
         "c",
         verdict=Verdict("security", "verifier:w1", "upheld", 1),
     )
-    strict.refuses("is a verdict of verifier:w1 on its own proposal", "other", f"{TASK}c")
+    strict.must_refuse("is a verdict of verifier:w1 on its own proposal", "other", f"{TASK}c")
 
 
 def test_an_event_from_a_time_to_come_is_refused(strict: Walled) -> None:
     claimed(strict.as_worker("w1", hours=1), "c")
-    strict.refuses("is of a time to come", "w1", f"{TASK}c")
+    strict.must_refuse("is of a time to come", "w1", f"{TASK}c")
 
 
 def test_a_hand_in_needs_its_proposal_there(strict: Walled) -> None:
     session = strict.as_worker("w1")
     claimed(session, "c")
     proposed(session, "c")
-    strict.refuses("names proposal 1, which is not here", "w1", f"{TASK}c")
-    strict.takes("w1", "refs/fleet/proposal/p/c/1", f"{TASK}c")
+    strict.must_refuse("names proposal 1, which is not here", "w1", f"{TASK}c")
+    strict.must_take("w1", "refs/fleet/proposal/p/c/1", f"{TASK}c")
 
 
 def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) -> None:
@@ -502,14 +502,14 @@ def test_a_conclusion_follows_from_the_verdicts_or_is_the_leads(strict: Walled) 
         ("security", "does not follow from the verdicts"),
     ):
         on_task(skeptic, "uphold", "c", by=by, number=1)
-        strict.refuses(why, "skeptic", f"{TASK}c")
+        strict.must_refuse(why, "skeptic", f"{TASK}c")
         if by == "security":
-            strict.refuses(why, "boss", f"{TASK}c")
+            strict.must_refuse(why, "boss", f"{TASK}c")
         strict.clone.run_git("update-ref", f"{TASK}c", before)
     verdict = Verdict("security", "verifier:skeptic", "upheld", 1)
     on_task(skeptic, "verdict", "c", verdict=verdict)
     on_task(skeptic, "uphold", "c", by="security", number=1)
-    strict.takes("skeptic", f"{TASK}c")
+    strict.must_take("skeptic", f"{TASK}c")
 
 
 def test_integrated_is_only_what_main_has(strict: Walled) -> None:
@@ -518,14 +518,14 @@ def test_integrated_is_only_what_main_has(strict: Walled) -> None:
     accepted(boss, "c")
     commit = landed_on_main(boss, "c")
     on_task(boss, "integrate", "c", commit=commit)
-    strict.refuses("which no base has", "boss", f"{TASK}c")
+    strict.must_refuse("which no base has", "boss", f"{TASK}c")
     before = strict.clone.rev(f"{TASK}c^")
     for via, goes in (("hand", False), ("forge", True)):  # as a pull request merges: without our trailers
         strict.clone.run_git("update-ref", f"{TASK}c", before)
         on_task(boss, "integrate", "c", commit=strict.clone.rev("main^"), via=via)
         if not goes:
-            strict.refuses("which was not made for its latest proposal", "boss", f"{TASK}c")
-    strict.takes("boss", "main", f"{TASK}c")
+            strict.must_refuse("which was not made for its latest proposal", "boss", f"{TASK}c")
+    strict.must_take("boss", "main", f"{TASK}c")
 
 
 # --- where this server decides between clones
@@ -608,8 +608,8 @@ def test_it_goes_in_beside_the_hook_that_is_there_and_out_again(repo: Repo, tmp_
     wall = Walled(server, repo, datetime.now(UTC))
     (server / "fleet" / "allowed").write_text("base main\nlead boss\n")
     new = repo.commit("Next", {"new": "1\n"})
-    wall.refuses("main is the lead's", "w1", "main")
-    wall.takes("boss", "main")
+    wall.must_refuse("main is the lead's", "w1", "main")
+    wall.must_take("boss", "main")
     assert (server / "seen").read_text().split() == [repo.rev("main^"), new, "refs/heads/main"]
     session = open_fleet(server, "boss")
     assert "wall" in [note.code for note in doctor(session, fix=False).notes]
@@ -618,15 +618,15 @@ def test_it_goes_in_beside_the_hook_that_is_there_and_out_again(repo: Repo, tmp_
     guarding.take_out(server, dry_run=False)
     assert "cat >>seen" in theirs.read_text()
     assert (server / "fleet" / "allowed").exists()
-    wall.takes("w1", "main:refs/heads/other")
+    wall.must_take("w1", "main:refs/heads/other")
 
 
 def test_without_its_python_it_lets_nothing_of_the_fleet_through(strict: Walled) -> None:
     hook = strict.server / "hooks" / "pre-receive"
     hook.write_text(hook.read_text().replace("/git_fleet/wall.py", "/git_fleet/gone.py"))
     claimed(strict.as_worker("w1"), "c")
-    strict.refuses("is not installed any more", "w1", f"{TASK}c")
-    strict.takes("stranger", "main:refs/heads/other")
+    strict.must_refuse("is not installed any more", "w1", f"{TASK}c")
+    strict.must_take("stranger", "main:refs/heads/other")
 
 
 def test_every_shell_can_read_it(tmp_path: Path) -> None:
@@ -647,18 +647,18 @@ def test_where_signatures_are_asked_for_a_forged_or_bare_event_is_refused(
     w1, w2 = (new_key(tmp_path, name) for name in ("w1", "w2"))
     bare = strict.as_worker("w1")
     claimed(bare, "c")
-    strict.refuses("the server has no fleet/allowed_signers", "w1", f"{TASK}c")
+    strict.must_refuse("the server has no fleet/allowed_signers", "w1", f"{TASK}c")
     for key, name in ((w1, "w1"), (w2, "w2")):
         allow(strict.server / "fleet" / "allowed_signers", key, name)
-    strict.refuses("(claim) is not signed", "w1", f"{TASK}c")
+    strict.must_refuse("(claim) is not signed", "w1", f"{TASK}c")
     for key, goes in ((w2, False), (w1, True)):
         strict.clone.run_git("update-ref", "-d", f"{TASK}c")
         sign_with(strict.clone, key)
         claimed(strict.as_worker("w1"), "c")
         if goes:
-            strict.takes("w1", f"{TASK}c")
+            strict.must_take("w1", f"{TASK}c")
         else:
-            strict.refuses("is signed, but not with a key of w1", "w1", f"{TASK}c")
+            strict.must_refuse("is signed, but not with a key of w1", "w1", f"{TASK}c")
 
 
 KNOWLEDGE = "refs/fleet/knowledge"
@@ -666,29 +666,31 @@ KNOWLEDGE = "refs/fleet/knowledge"
 
 def test_workers_add_learnings_and_the_lead_decides_about_them(wall: Walled) -> None:
     (known,) = learning.learn(wall.as_worker("w1"), "Retry is not safe", paths=["x/**"]).known
-    wall.takes("w1", KNOWLEDGE)
+    wall.must_take("w1", KNOWLEDGE)
     learning.learn(wall.as_worker("verifier:skeptic"), "Verifiers learn, too")
-    wall.takes("skeptic", KNOWLEDGE)
+    wall.must_take("skeptic", KNOWLEDGE)
     learning.learn(wall.as_worker("w2"), "And w2")
-    wall.refuses("w1 may not write what w2 is the author of", "w1", KNOWLEDGE)
-    wall.refuses("stranger is neither lead, worker nor verifier", "stranger", KNOWLEDGE)
-    wall.takes("w2", KNOWLEDGE)
-    wall.refuses("it only goes forward", "w1", f"{KNOWLEDGE}~1:{KNOWLEDGE}", "--force")
-    wall.refuses("deleting what the fleet has stored is the lead's", "w1", f":{KNOWLEDGE}")
+    wall.must_refuse("w1 may not write what w2 is the author of", "w1", KNOWLEDGE)
+    wall.must_refuse("stranger is neither lead, worker nor verifier", "stranger", KNOWLEDGE)
+    wall.must_take("w2", KNOWLEDGE)
+    wall.must_refuse("it only goes forward", "w1", f"{KNOWLEDGE}~1:{KNOWLEDGE}", "--force")
+    wall.must_refuse("deleting what the fleet has stored is the lead's", "w1", f":{KNOWLEDGE}")
     wall.clone.run_git("config", "user.name", "w1")
     learning.decide(wall.as_worker("w1"), approve=[known.id])
-    wall.refuses("approving, retiring and taking out what was learned is the lead's alone", "w1", KNOWLEDGE)
-    wall.takes("boss", KNOWLEDGE)
+    wall.must_refuse(
+        "approving, retiring and taking out what was learned is the lead's alone", "w1", KNOWLEDGE
+    )
+    wall.must_take("boss", KNOWLEDGE)
 
 
 def test_a_worker_takes_no_learning_out_and_changes_none(wall: Walled) -> None:
     boss, w1 = wall.as_worker("boss"), wall.as_worker("w1")
     (known,) = learning.learn(boss, "Retry is not safe").known
-    wall.takes("boss", KNOWLEDGE)
+    wall.must_take("boss", KNOWLEDGE)
     path = learnings.place(known.id)
     tip = wall.clone.rev(KNOWLEDGE)
     knowledge.drop(w1.store, [path], actor="w1", at=w1.now())
-    wall.refuses("taking out what was learned is the lead's alone", "w1", KNOWLEDGE)
+    wall.must_refuse("taking out what was learned is the lead's alone", "w1", KNOWLEDGE)
     wall.clone.run_git("update-ref", KNOWLEDGE, tip)
     folder, name = path.split("/")
     changed = wall.clone.run_git("cat-file", "blob", f"{tip}:{path}").replace("boss", "w1") + "\n"
@@ -697,7 +699,7 @@ def test_a_worker_takes_no_learning_out_and_changes_none(wall: Walled) -> None:
     tree = wall.clone.run_git("mktree", stdin=f"040000 tree {below}\t{folder}\n".encode())
     who = {"GIT_AUTHOR_NAME": "w1", "GIT_COMMITTER_NAME": "w1"}
     made = wall.clone.run_git("commit-tree", tree, "-p", tip, "-m", "Mine", env=who)
-    wall.refuses("taking out what was learned is the lead's alone", "w1", f"{made}:{KNOWLEDGE}")
+    wall.must_refuse("taking out what was learned is the lead's alone", "w1", f"{made}:{KNOWLEDGE}")
 
 
 def test_what_is_no_learning_or_in_the_name_of_another_is_refused(strict: Walled) -> None:
@@ -707,7 +709,7 @@ def test_what_is_no_learning_or_in_the_name_of_another_is_refused(strict: Walled
         knowledge.add(w1.store, lambda: {path: data}, actor="w1", at=w1.now(), subject="learn")
 
     added(f"ab/{'c' * 62}.md", b"no header\n")
-    strict.refuses("is neither a learning nor a decision: it has no header", "w1", KNOWLEDGE)
+    strict.must_refuse("is neither a learning nor a decision: it has no header", "w1", KNOWLEDGE)
     strict.clone.run_git("update-ref", "-d", KNOWLEDGE)
     for by, at, why in (
         ("boss", w1.now(), "says that it is by boss"),
@@ -715,7 +717,7 @@ def test_what_is_no_learning_or_in_the_name_of_another_is_refused(strict: Walled
     ):
         made = learnings.make("Believe me", by=by, at=at)
         added(*learnings.learning_file(made))
-        strict.refuses(why, "w1", KNOWLEDGE)
+        strict.must_refuse(why, "w1", KNOWLEDGE)
         strict.clone.run_git("update-ref", "-d", KNOWLEDGE)
 
 

@@ -15,7 +15,7 @@ from tests.support.repo import Repo
 pytestmark = pytest.mark.anyio
 
 
-async def whole_life(do: Driver) -> None:
+async def assert_whole_life(do: Driver) -> None:
     claim = await do("claim_task", task_id="a")
     assert (claim["task_id"], claim["parent_id"], claim["worker"]) == ("p/a", "p", "w1")
     assert (claim["files"], claim["accept"], claim["attempt"]) == (["a/**"], ["true"], 1)
@@ -46,12 +46,12 @@ async def whole_life(do: Driver) -> None:
 
 async def test_a_task_lives_from_claim_to_hand_in(serving: Serving, era: str) -> None:
     async with connected(serving, era) as do:
-        await whole_life(do)
+        await assert_whole_life(do)
 
 
 async def test_the_same_over_standard_input_and_output(fleet: Repo, era: str) -> None:
     async with connected(stdio(fleet.path, "--worker", "w1"), era) as do:
-        await whole_life(do)
+        await assert_whole_life(do)
     record = open_fleet(fleet).snapshot().resolve("p/a")
     assert record.state.state is State.PROPOSED
     assert record.state.proposal is not None

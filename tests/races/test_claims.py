@@ -80,7 +80,9 @@ def _gc(repo: Repo) -> None:
     repo.try_git("gc", "--quiet")  # it gives up when refs move under it: as bad luck as can be
 
 
-def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overlapping: int) -> None:
+def _assert_crowd_takes_turns(
+    repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overlapping: int
+) -> None:
     repo.commit("Set up", {"fleet.toml": GENEROUS})
     pairs = _crowd(repo.path, tasks, overlapping, clock)
     linked = [repo.worktree(repo.path.parent / f"linked-{n}", f"linked-{n}") for n in range(2)]
@@ -95,7 +97,7 @@ def _run_crowd(repo: Repo, clock: FakeClock, *, workers: int, tasks: int, overla
 SHARED = f'{GENEROUS}remote = "origin"\n'
 
 
-def _run_clones(
+def _assert_clones_take_turns(
     server: Path, repos: list[Repo], clock: FakeClock, *, workers: int, tasks: int, overlapping: int
 ) -> None:
     """The same in several clones, the git server between them packing its refs meanwhile."""
@@ -123,12 +125,12 @@ def _assert_each_once(place: Path, held: list[Held], tasks: int, clock: FakeCloc
 
 
 def test_many_processes_take_turns_while_refs_are_packed(repo: Repo, clock: FakeClock) -> None:
-    _run_crowd(repo, clock, workers=8, tasks=24, overlapping=16)
+    _assert_crowd_takes_turns(repo, clock, workers=8, tasks=24, overlapping=16)
 
 
 def test_clones_take_turns(tmp_path: Path, clock: FakeClock) -> None:
     server, repos = make_clones(tmp_path, 3, config=SHARED)
-    _run_clones(server, repos, clock, workers=5, tasks=7, overlapping=6)
+    _assert_clones_take_turns(server, repos, clock, workers=5, tasks=7, overlapping=6)
 
 
 @pytest.mark.slow
@@ -139,12 +141,12 @@ def test_clones_take_turns_also_at_the_end_of_a_slow_line(tmp_path: Path, clock:
             host.clone(tmp_path / name / "repo", name, port=port)
             for name, port in (("near", 0), ("far", far))
         ]
-        _run_clones(host.server, repos, clock, workers=4, tasks=8, overlapping=8)
+        _assert_clones_take_turns(host.server, repos, clock, workers=4, tasks=8, overlapping=8)
 
 
 @pytest.mark.slow
 def test_sixteen_processes_claim_two_hundred_tasks(repo: Repo, clock: FakeClock) -> None:
-    _run_crowd(repo, clock, workers=16, tasks=200, overlapping=80)
+    _assert_crowd_takes_turns(repo, clock, workers=16, tasks=200, overlapping=80)
 
 
 def _revision(number: int, groups: int) -> list[Table]:
@@ -170,7 +172,9 @@ def _approve_more_and_more(number: int, places: list[Path], groups: int, clock: 
     return _work_through(number, places, clock)
 
 
-def _check_approvals(places: list[Path], clock: FakeClock, *, workers: int, groups: int) -> None:
+def _assert_approvals_let_none_overlap(
+    places: list[Path], clock: FakeClock, *, workers: int, groups: int
+) -> None:
     with open_fleet(places[-1], "person", clock) as session:
         approved(session, *_revision(0, groups))
     found = values(race(workers, _approve_more_and_more, places, groups, clock))
@@ -183,7 +187,7 @@ def _check_approvals(places: list[Path], clock: FakeClock, *, workers: int, grou
 
 def test_plans_approved_in_the_middle_let_no_two_claims_overlap(repo: Repo, clock: FakeClock) -> None:
     repo.commit("Set up", {"fleet.toml": GENEROUS})
-    _check_approvals([repo.path], clock, workers=6, groups=6)
+    _assert_approvals_let_none_overlap([repo.path], clock, workers=6, groups=6)
 
 
 @pytest.mark.slow
@@ -191,4 +195,4 @@ def test_plans_approved_in_the_middle_let_no_two_claims_of_clones_overlap(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     _, repos = make_clones(tmp_path, config=f'{GENEROUS}remote = "origin"\n')
-    _check_approvals([repo.path for repo in repos], clock, workers=4, groups=2)
+    _assert_approvals_let_none_overlap([repo.path for repo in repos], clock, workers=4, groups=2)

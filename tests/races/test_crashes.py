@@ -82,6 +82,7 @@ def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
     expected = _set_up(stage, command)
     for number in count(1):
         if not killed(partial(when_prepared, number, cut), command.run, stage):
+            assert number > 1
             break
         _assert_mended(stage, command, expected)
         stage.put_back()
@@ -92,9 +93,12 @@ def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
 def test_a_command_killed_at_any_step_is_finished_by_the_next(stage: Stage, name: str) -> None:
     command = COMMANDS[name]
     expected = _set_up(stage, command)
+    deaths = 0
     for _ in killed_at_every_step(lambda: command.run(stage), stride=7):
+        deaths += 1
         _assert_mended(stage, command, expected)
         stage.put_back()
+    assert deaths > 1
 
 
 def _die_between_packs() -> None:

@@ -27,7 +27,7 @@ def _main_with_config(repo: Repo, history: History) -> tuple[Oid, list[Oid]]:
     return repo.commit("Set up", {"fleet.toml": GENEROUS}), tips
 
 
-def _compare(history: History) -> None:
+def _assert_as_by_hand(history: History) -> None:
     with tempfile.TemporaryDirectory(prefix="history-") as folder:
         repo = make_repo(Path(folder) / "repo")
         main, tips = _main_with_config(repo, history)
@@ -64,11 +64,11 @@ def _hand_in(repo: Repo, name: str, tip: Oid) -> bool:
 @given(history=histories)
 @settings(max_examples=5, suppress_health_check=NO_CHECK)
 def test_integrating_equals_squashing_by_hand(history: History) -> None:
-    _compare(history)
+    _assert_as_by_hand(history)
 
 
 @pytest.mark.slow
 @given(history=histories)
 @settings(max_examples=25, suppress_health_check=NO_CHECK)
 def test_integrating_equals_squashing_on_many_histories(history: History) -> None:
-    _compare(history)
+    _assert_as_by_hand(history)

@@ -227,7 +227,7 @@ def _land_or_reject(number: int, place: Path, clock: FakeClock) -> str:
     return "rejected"
 
 
-def _check_rejections(repo: Repo, clock: FakeClock) -> None:
+def _assert_landed_or_rejected(repo: Repo, clock: FakeClock) -> None:
     repo.commit("Set up", {"fleet.toml": GENEROUS})
     with open_fleet(repo, "w1", clock) as session:
         approved(session, *map(task, MANY))
@@ -247,7 +247,7 @@ def _check_rejections(repo: Repo, clock: FakeClock) -> None:
 
 
 def test_a_task_lands_or_is_rejected_and_never_both(repo: Repo, clock: FakeClock) -> None:
-    _check_rejections(repo, clock)
+    _assert_landed_or_rejected(repo, clock)
 
 
 @pytest.mark.slow
@@ -255,7 +255,7 @@ def test_a_task_lands_or_is_rejected_and_never_both(repo: Repo, clock: FakeClock
 def test_a_task_lands_or_is_rejected_and_never_both_many_times(
     repo: Repo, clock: FakeClock, _again: int
 ) -> None:
-    _check_rejections(repo, clock)
+    _assert_landed_or_rejected(repo, clock)
 
 
 @pytest.mark.parametrize("number", range(1, WRITES + 1))

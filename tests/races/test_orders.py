@@ -137,7 +137,7 @@ def _said(outcome: Outcome[str]) -> str:
     return outcome.value
 
 
-def _check(world: Path, one: str, other: str) -> None:
+def _assert_in_some_order(world: Path, one: str, other: str) -> None:
     orders = [_in_order(world, one, other), _in_order(world, other, one)]
     for number in count(1):
         with _copy(world) as place, Halted(number, _do, place, one) as halted:
@@ -161,11 +161,11 @@ NO_CHECK = [HealthCheck.function_scoped_fixture]  # every example works on copie
 @given(one=ANY, other=ANY)
 @settings(max_examples=many(10), suppress_health_check=NO_CHECK)
 def test_two_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:
-    _check(world, one, other)
+    _assert_in_some_order(world, one, other)
 
 
 @pytest.mark.slow
 @given(one=ANY, other=ANY)
 @settings(max_examples=many(60), suppress_health_check=NO_CHECK)
 def test_many_pairs_of_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:
-    _check(world, one, other)
+    _assert_in_some_order(world, one, other)

@@ -41,7 +41,7 @@ def _pack(repo: Repo) -> None:
     repo.try_git("pack-refs", "--all")  # of two at the same moment one gives up
 
 
-def _race_for(repo: Repo, persistent: bool, rounds: int) -> None:
+def _assert_no_swap_is_lost(repo: Repo, persistent: bool, rounds: int) -> None:
     news = [_blobs(repo, rounds, of) for of in range(6)]
     with meanwhile(_pack, repo), meanwhile(_pack, repo):
         won = Counter(old for each in values(race(6, _swap, repo, persistent, news)) for old in each)
@@ -51,10 +51,10 @@ def _race_for(repo: Repo, persistent: bool, rounds: int) -> None:
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_swap_is_lost_beside_pack_refs(repo: Repo, persistent: bool) -> None:
-    _race_for(repo, persistent, rounds=25)
+    _assert_no_swap_is_lost(repo, persistent, rounds=25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_swap_is_lost_in_a_long_race(repo: Repo, persistent: bool) -> None:
-    _race_for(repo, persistent, rounds=120)
+    _assert_no_swap_is_lost(repo, persistent, rounds=120)

@@ -121,7 +121,7 @@ def lead(repo: Repo) -> Oid:
     return fence
 
 
-def words(repo: Repo, *args: str) -> str:
+def refused(repo: Repo, *args: str) -> str:
     """What git says on its standard error when it refuses; fails if it does not."""
     done = repo.try_git(*args)
     assert done.returncode, f"git {' '.join(args)} was not refused"

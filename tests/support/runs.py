@@ -244,11 +244,11 @@ class Story:
     states: dict[str, str]
     alive: list[int]
 
-    def is_done(self, name: str, *, starts: int = 1) -> None:
+    def assert_done(self, name: str, *, starts: int = 1) -> None:
         """Its task is integrated, by so many agents."""
         assert (self.states[name], self.starts(name)) == ("integrated", starts), self.reason(name)
 
-    def is_blocked(self, name: str, code: str, *, starts: int = 1) -> None:
+    def assert_blocked(self, name: str, code: str, *, starts: int = 1) -> None:
         """Its task waits for a person, with this code."""
         assert (self.states[name], self.starts(name)) == ("blocked", starts)
         assert self.reason(name).startswith(f"{code}: ")
@@ -265,7 +265,7 @@ class Story:
         """How often its agent was started."""
         return [task for task, _, _ in self.crew.starts()].count(name)
 
-    def kept(self, *texts: str) -> None:
+    def assert_kept(self, *texts: str) -> None:
         """These lines are in files that refs reach."""
         assert_reachable(self.crew.repo, *(f"{text}\n".encode() for text in texts))
 

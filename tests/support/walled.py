@@ -49,12 +49,12 @@ class Walled:
         )
         return done.returncode, os.fsdecode(done.stderr)
 
-    def takes(self, pusher: str, *refspecs: str) -> None:
+    def must_take(self, pusher: str, *refspecs: str) -> None:
         """The push must go through."""
         code, said = self.push(pusher, *refspecs)
         assert code == 0, said
 
-    def refuses(self, why: str, pusher: str, *refspecs: str) -> None:
+    def must_refuse(self, why: str, pusher: str, *refspecs: str) -> None:
         """The push must be refused, with this reason on the terminal, and change nothing."""
         before = Repo(self.server).refs()
         code, said = self.push(pusher, *refspecs)
@@ -75,7 +75,7 @@ def walled(repo: Repo, tmp_path: Path, *, plain: bool) -> Walled:
     found = Walled(server, repo, datetime.now(UTC).replace(microsecond=0))
     boss = found.as_worker("boss")
     approved(boss, task("a", files=["x/**"]), task("b", files=["x/y"]), task("c"), task("d"))
-    found.takes("boss", "refs/fleet/*:refs/fleet/*", "refs/notes/fleet/*:refs/notes/fleet/*")
+    found.must_take("boss", "refs/fleet/*:refs/fleet/*", "refs/notes/fleet/*:refs/notes/fleet/*")
     return found
 
 

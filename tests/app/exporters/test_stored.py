@@ -14,7 +14,7 @@ from git_fleet.app.documents import load_plan
 from git_fleet.core.model import Plan
 from git_fleet.errors import InvalidInput
 from tests.app.exporters.test_beads import JSON, KEY, LINE, TEXT
-from tests.app.exporters.test_markdown import table, tables
+from tests.app.exporters.test_markdown import said, table, tables
 from tests.app.importers.test_github import issue
 from tests.app.importers.test_taskmaster import entry
 from tests.core.test_plandoc import documents
@@ -46,7 +46,8 @@ def test_a_table_is_stored_as_the_same_plan(plan: Plan) -> None:
         text = table(plan)
     except InvalidInput:  # a pattern that no cell can say
         return
-    stored(text, "p.md")
+    found, _ = stored(text, "p.md")
+    assert said(found) == said(plan)
 
 
 @given(ENTRIES)
@@ -55,7 +56,8 @@ def test_issues_of_github_are_stored_as_the_same_plan(entries: list[tuple[str, s
         {**more, **issue(n, f"```\n{body}\n```", title=title)}
         for n, (title, body, more) in enumerate(entries, start=1)
     ]
-    stored(json.dumps(issues), "x.json")
+    plan, _ = stored(json.dumps(issues), "x.json")
+    assert [task.title for task in plan.tasks] == [title for title, _, _ in entries]
 
 
 @given(ENTRIES)

@@ -55,47 +55,47 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def test_the_others_do_not_notice(limited: Story) -> None:
-    limited.is_done("good")
+    limited.assert_done("good")
     assert not limited.alive
     limited.crew.sound()
 
 
 def test_an_agent_that_falls_silent_is_ended(limited: Story) -> None:
-    limited.is_blocked("silent", "idle")
+    limited.assert_blocked("silent", "idle")
     assert "no sign of life" in limited.reason("silent")
-    limited.kept("half of silent")
+    limited.assert_kept("half of silent")
 
 
 def test_one_that_prints_nothing_and_goes_on_writing_is_not(limited: Story) -> None:
-    limited.is_done("quiet")
+    limited.assert_done("quiet")
     assert limited.on_main("quiet").endswith("\n8")
 
 
 def test_an_agent_that_never_ends_is_told_and_ended_and_its_task_taken_up_again(limited: Story) -> None:
-    limited.is_done("endless", starts=2)
+    limited.assert_done("endless", starts=2)
     assert limited.on_main("endless") == "half of endless"
     log = limited.crew.fleet("log", "endless")
     assert "session_minutes is 0.1" in log
 
 
 def test_an_agent_that_costs_too_much(limited: Story) -> None:
-    limited.is_blocked("dear", "cost")
+    limited.assert_blocked("dear", "cost")
     assert "it has cost 5.00 US dollars" in limited.reason("dear")
-    limited.kept("half of dear")
-    limited.is_done("cheap")
+    limited.assert_kept("half of dear")
+    limited.assert_done("cheap")
     assert limited.document["usage"]["cost_usd"] == 5.5
 
 
 def test_a_setup_that_fails(limited: Story) -> None:
-    limited.is_blocked("unset", "setup", starts=0)
+    limited.assert_blocked("unset", "setup", starts=0)
     assert "no such package" in limited.reason("unset")
 
 
 def test_a_program_that_is_missing(limited: Story) -> None:
-    limited.is_blocked("missing", "failed", starts=0)
+    limited.assert_blocked("missing", "failed", starts=0)
     assert "no-such-agent" in limited.reason("missing")
 
 
 def test_a_task_that_a_person_cancels_has_its_agent_ended(limited: Story) -> None:
     assert (limited.states["doomed"], limited.starts("doomed")) == ("cancelled", 1)
-    limited.kept("half of doomed")
+    limited.assert_kept("half of doomed")

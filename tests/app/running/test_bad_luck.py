@@ -97,8 +97,8 @@ def astray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def test_the_others_do_not_notice(astray: Story) -> None:
-    astray.is_done("good")
-    astray.is_done("steady")
+    astray.assert_done("good")
+    astray.assert_done("steady")
     assert astray.document["ended"] == "waiting"
     assert all(said.startswith("p/founds: ") for said in astray.document["troubles"])
     assert not astray.alive
@@ -112,95 +112,95 @@ def test_all_is_well_afterwards(astray: Story) -> None:
 
 
 def test_an_agent_that_crashes_at_once(astray: Story) -> None:
-    astray.is_blocked("crashes", "failed", starts=2)
+    astray.assert_blocked("crashes", "failed", starts=2)
     assert "exit code 3" in astray.reason("crashes")
     assert "about to fail" in astray.reason("crashes")
-    astray.kept("half of crashes")
+    astray.assert_kept("half of crashes")
 
 
 def test_children_that_survive_their_agent_are_ended(astray: Story) -> None:
-    astray.is_done("forks")
+    astray.assert_done("forks")
     pids = (astray.crew.box / "forked").read_text().split()
     assert len(pids) == 2
     assert not [pid for pid in pids if Path("/proc", pid, "exe").exists()]
 
 
 def test_an_agent_that_hands_in_nothing(astray: Story) -> None:
-    astray.is_blocked("nothing", "no-changes")
+    astray.assert_blocked("nothing", "no-changes")
 
 
 def test_a_deleted_worktree_comes_back_with_its_commits(astray: Story) -> None:
-    astray.is_done("deletes", starts=2)
+    astray.assert_done("deletes", starts=2)
     assert astray.on_main("deletes") == "all of deletes"
 
 
 @pytest.mark.parametrize("name", ["forgets", "uproots"])
 def test_a_deleted_worktree_comes_back_as_it_was_saved_last(astray: Story, name: str) -> None:
-    astray.is_done(name, starts=2)
+    astray.assert_done(name, starts=2)
     assert (astray.crew.box / f"{name}.found").read_text() == f"saved of {name}\n"
-    astray.kept(f"saved of {name}")
+    astray.assert_kept(f"saved of {name}")
 
 
 def test_a_commit_on_another_branch_is_handed_in(astray: Story) -> None:
-    astray.is_done("beside")
+    astray.assert_done("beside")
     assert astray.on_main("beside") == "all of beside"
 
 
 def test_work_left_behind_on_the_branch_is_asked_for(astray: Story) -> None:
-    astray.is_done("leaves", starts=2)
+    astray.assert_done("leaves", starts=2)
     told = (astray.crew.box / "leaves.prompt").read_text()
     assert "Put it right" in told
     assert "does not contain the task's branch" in told
-    astray.kept("left of leaves", "away of leaves")
+    astray.assert_kept("left of leaves", "away of leaves")
 
 
 def test_a_commit_on_a_detached_head_is_handed_in(astray: Story) -> None:
-    astray.is_done("detached")
+    astray.assert_done("detached")
     assert astray.on_main("detached") == "all of detached"
 
 
 @pytest.mark.parametrize("name", ["amends", "rebases"])
 def test_a_branch_that_is_rewritten(astray: Story, name: str) -> None:
-    astray.is_done(name)
+    astray.assert_done(name)
     assert astray.on_main(name) == f"all of {name}"
-    astray.kept(f"first of {name}", f"all of {name}")
+    astray.assert_kept(f"first of {name}", f"all of {name}")
 
 
 def test_a_branch_that_is_reset_to_where_it_began(astray: Story) -> None:
-    astray.is_blocked("resets", "no-changes")
-    astray.kept("first of resets")
+    astray.assert_blocked("resets", "no-changes")
+    astray.assert_kept("first of resets")
 
 
 def test_a_stash_is_refused_and_the_work_handed_in(astray: Story) -> None:
-    astray.is_done("stashes")
+    astray.assert_done("stashes")
     assert astray.on_main("stashes") == "all of stashes"
 
 
 def test_a_stash_around_the_hooks(astray: Story) -> None:
-    astray.is_blocked("hides", "no-changes")
-    astray.kept("all of hides")
+    astray.assert_blocked("hides", "no-changes")
+    astray.assert_kept("all of hides")
 
 
 def test_an_agent_that_tidies_up_the_repository(astray: Story) -> None:
-    astray.is_done("tidies")
+    astray.assert_done("tidies")
 
 
 def test_an_agent_that_prints_megabytes(astray: Story) -> None:
-    astray.is_done("prints")
+    astray.assert_done("prints")
     logs = (astray.crew.repo.path / ".git/fleet/output/p/prints").iterdir()
     assert 1_000_000 < sum(log.stat().st_size for log in logs) <= LOG_BYTES
 
 
 def test_an_agent_that_meddles_with_the_task_of_another(astray: Story) -> None:
-    astray.is_done("meddles")
+    astray.assert_done("meddles")
     said = (astray.crew.box / "meddled").read_text()
     assert "WORKED" not in said
     assert said.count("p/victim is crew-") == 4
-    astray.is_done("victim")
+    astray.assert_done("victim")
 
 
 def test_a_file_outside_of_the_task_is_put_right_by_the_next_agent(astray: Story) -> None:
-    astray.is_done("strays", starts=2)
+    astray.assert_done("strays", starts=2)
     told = (astray.crew.box / "strays.prompt").read_text()
     assert "Put it right" in told
     assert "stray" in told
@@ -208,32 +208,32 @@ def test_a_file_outside_of_the_task_is_put_right_by_the_next_agent(astray: Story
 
 
 def test_a_file_outside_of_the_task_that_stays(astray: Story) -> None:
-    astray.is_blocked("insists", "hand-in", starts=2)
+    astray.assert_blocked("insists", "hand-in", starts=2)
     assert "elsewhere" in astray.reason("insists")
-    astray.kept("all of insists", "what insists wrote")
+    astray.assert_kept("all of insists", "what insists wrote")
 
 
 def test_an_agent_that_is_killed_is_started_again_where_it_was(astray: Story) -> None:
-    astray.is_done("shot", starts=2)
+    astray.assert_done("shot", starts=2)
     assert astray.on_main("shot") == "half of shot"
 
 
 def test_an_agent_whose_minder_is_killed_is_ended_and_started_again(astray: Story) -> None:
-    astray.is_done("orphaned", starts=2)
+    astray.assert_done("orphaned", starts=2)
     assert astray.on_main("orphaned") == "half of orphaned"
 
 
 def test_a_lock_that_a_killed_git_has_left_stops_nobody(astray: Story) -> None:
-    astray.is_done("locks")
+    astray.assert_done("locks")
 
 
 def test_a_worktree_that_lost_its_dot_git_is_mended(astray: Story) -> None:
-    astray.is_done("unlinks")
+    astray.assert_done("unlinks")
     assert astray.on_main("unlinks") == "all of unlinks"
 
 
 def test_a_worktree_that_was_made_a_repository_of_its_own_is_left_to_a_person(astray: Story) -> None:
-    astray.is_blocked("founds", "trouble")
+    astray.assert_blocked("founds", "trouble")
     assert "has lost its .git" in astray.reason("founds")
     left = next(astray.crew.folder.glob("repo-founds*"))
     assert (left / "founds/new").read_text() == "all of founds\n"
