@@ -124,7 +124,7 @@ def test_a_missing_side_is_an_error(repo: Repo, objects: Objects) -> None:
 def test_a_comparison_that_is_not_wanted_any_more_is_ended(repo: Repo, objects: Objects) -> None:
     main = tree_of(repo, "main")
     before = psutil.Process().children()
-    with Comparing(objects.repo.git(), [(main, main)]), Comparing(objects.repo.git(), []):
+    with Comparing(objects.repo.git(), [(main, main)] * 100_000), Comparing(objects.repo.git(), []):
         (started,) = set(psutil.Process().children()) - set(before)
     assert not started.is_running()
 
