@@ -24,6 +24,7 @@ from pathlib import Path
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import FleetError, GitFailed
+from git_fleet.git import flocks
 from git_fleet.git.process import Git, failure
 from git_fleet.git.repository import Repository
 from git_fleet.git.worktrees import git_dir_for, list_worktrees, one_at_a_time
@@ -169,14 +170,11 @@ def take(folder: Path) -> tuple[int, int]:
     number = 1
     while True:
         place = folder / f"{NAME}{number}.lock"
-        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            number += 1
-        else:
+        lock = flocks.opened(place)
+        if flocks.take(lock):
             return number, lock
+        os.close(lock)
+        number += 1
 
 
 @contextlib.contextmanager
@@ -188,10 +186,7 @@ def _alone(place: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
+        yield flocks.take(lock)
     finally:
         os.close(lock)
 

@@ -19,7 +19,7 @@ from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.tracked import Fate, Synced, TrackedIssue
 from git_fleet.errors import FleetError
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 
 _BY_HAND = {
     "beads": "git fleet plan export {plan} --format beads | bd import -",

@@ -28,7 +28,7 @@ from git_fleet.errors import (
     StaleClaim,
     Unreachable,
 )
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 from git_fleet.store.shared import SharedRefs

@@ -4,7 +4,6 @@ them), and the lock that proves that it lives."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import subprocess
@@ -18,13 +17,13 @@ from typing import Any
 
 from git_fleet import resources
 from git_fleet.app import plainfiles
+from git_fleet.git import flocks
 
 ALIVE, SPEC, STARTED, EXIT = "alive", "spec", "started.json", "exit.json"
 
 _ROOM = b" " * 512
 _MOST_BYTES = 64 * 1024
 _LOCK_SECONDS = 2.0  # a minder that has said how its agent ended holds the lock for a moment still
-_SHORT_SECONDS = 0.005
 _END_SECONDS = 5.0
 _LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 
@@ -60,17 +59,10 @@ def moment(found: Mapping[str, Any] | None, name: str) -> datetime | None:
 def locked(folder: Path) -> Iterator[int]:
     """Hold the lock on `alive`: its descriptor, which a minder may inherit. Raises OSError, BlockingIOError while
     somebody else has it."""
-    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = flocks.opened(folder / ALIVE, 0o600)
     try:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_SHORT_SECONDS)
+        if not flocks.take(handle, seconds=_LOCK_SECONDS):
+            raise BlockingIOError(errno.EWOULDBLOCK, "a minder lives there", str(folder / ALIVE))
         yield handle
     finally:
         os.close(handle)
@@ -78,17 +70,7 @@ def locked(folder: Path) -> Iterator[int]:
 
 def is_locked(folder: Path) -> bool:
     """Whether a minder lives there, or one is being started."""
-    try:
-        handle = os.open(folder / ALIVE, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
+    return flocks.is_held(folder / ALIVE)
 
 
 def take_back(folder: Path, patience_seconds: float) -> bool:
@@ -98,15 +80,14 @@ def take_back(folder: Path, patience_seconds: float) -> bool:
         age = time.time() - (folder / SPEC).stat().st_mtime
         if 0 <= age < patience_seconds:
             return False
-        handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = flocks.opened(folder / ALIVE, 0o600)
     except FileNotFoundError:  # all of it is gone
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not flocks.take(handle):
+            return False
         (folder / SPEC).unlink(missing_ok=True)
         return True
-    except BlockingIOError:
-        return False
     finally:
         os.close(handle)
 

@@ -7,13 +7,14 @@ stays: its writer holds a lock on it (app/commands.py).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from git_fleet.git import flocks
 
 FOLDER = "logs"
 
@@ -84,12 +85,11 @@ def discard(path: Path) -> bool:
     except OSError:  # no log: workers' code can write here
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not flocks.take(handle):
+            return False
         if os.path.samestat(os.fstat(handle), path.lstat()):  # else a new one has taken its place
             path.unlink()
         return True
-    except BlockingIOError:
-        return False
     except FileNotFoundError:
         return True
     finally:

@@ -15,12 +15,10 @@ next one waits for it. A failed setup does not end the claim: its worker is told
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +32,7 @@ from git_fleet.app.session import Session
 from git_fleet.core import allowlist
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
-from git_fleet.git import contents, worktrees
+from git_fleet.git import contents, flocks, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import worktree
 
@@ -157,22 +155,12 @@ def _run(
 @contextlib.contextmanager
 def _alone(git_dir: Path, seconds: float, stop: threading.Event | None) -> Iterator[int | None]:
     """Hold the lock of this worktree's setup: its descriptor, None when others hold it for so long."""
-    fd = os.open(git_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    fd = flocks.opened(git_dir / _LOCK)
+    ended = stop.is_set if stop is not None else lambda: False
     try:
-        yield fd if _taken(fd, time.monotonic() + seconds, stop) else None
+        yield fd if flocks.take(fd, seconds=seconds, every=_POLL_SECONDS, stop=ended) else None
     finally:
         os.close(fd)  # which lets go, unless a setup that outlives us inherited it
-
-
-def _taken(fd: int, deadline: float, stop: threading.Event | None) -> bool:
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline or (stop is not None and stop.is_set()):
-                return False
-            time.sleep(_POLL_SECONDS)
 
 
 def _read(git_dir: Path) -> _Done | None:

@@ -27,7 +27,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.trailers import read_revert, read_stamp
 from git_fleet.errors import InvalidInput
 from git_fleet.git import upstream
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 from git_fleet.git.refnames import is_ref_name
 from git_fleet.git.refs import ABSENT, Value
 from git_fleet.git.upstream import Push

@@ -9,9 +9,7 @@ runs again asks only the rest. With the last answer comes the conclusion.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +39,7 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.verdicts import Decision, by_hand, counting, decision, lenses_of, missing, persons_command
 from git_fleet.errors import AnswerIsNo, Denied, FleetError, IllegalEvent, InvalidInput, Stale
 from git_fleet.git import contents
+from git_fleet.git.flocks import alone
 from git_fleet.store import gatelogs, proposals
 
 _LAST_WORDS = 120
@@ -203,13 +202,10 @@ def _held(stack: ExitStack, session: Session, record: TaskRecord, lens: str) -> 
     folder = session.repo.fleet_dir / "verifying"
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{record.id.plan}+{record.id.task}+{number}+{lens}"
-    lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stack.enter_context(alone(place, wait=False))
     except BlockingIOError:
-        os.close(lock)
         return False
-    stack.callback(os.close, lock)
     stack.callback(place.unlink, missing_ok=True)
     return True
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from git_fleet.errors import GitFailed
+from git_fleet.git import flocks
 from git_fleet.git.process import command_name, no_space
 from git_fleet.git.repository import Repository
 
@@ -81,7 +82,7 @@ class Writers:
         """Take the flock alone; False when a writer does not end within a moment. Raises as `share`."""
         self._open()
         end = time.monotonic() + _PATIENCE
-        if all(_take(fd, end) for fd in (self._gate, self._fd)):
+        if all(flocks.take(fd, seconds=end - time.monotonic(), every=0.002) for fd in (self._gate, self._fd)):
             return True
         self.close()
         return False
@@ -100,28 +101,15 @@ class Writers:
 
     def _open(self) -> None:
         self.close()
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, flags, 0o666)
-            self._gate = os.open(self._path.with_name("writers.gate"), flags, 0o666)
+            self._fd = flocks.opened(self._path)
+            self._gate = flocks.opened(self._path.with_name("writers.gate"))
         except OSError as error:
             raise GitFailed(
                 f"cannot write {self._path}: {error.strerror}",
                 hint="make the repository writable for you, or free some space; then run the command again",
             ) from error
-
-
-def _take(fd: int, end: float) -> bool:
-    """The flock alone, tried until the time `end`."""
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.002)
 
 
 def left_behind(repo: Repository) -> list[Path]:
@@ -188,20 +176,6 @@ def _with_open(path: Path, use: Callable[[int], object]) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         use(fd)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def alone(place: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file `place`, which no child inherits, while the block runs.
-
-    Without `wait` raises BlockingIOError when another has it. (An older git-fleet locks such a file the same way.)
-    """
-    fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
     finally:
         os.close(fd)
 

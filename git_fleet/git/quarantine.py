@@ -12,13 +12,13 @@ nothing is lost: nothing of value is ever in one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
+from git_fleet.git import flocks
 from git_fleet.git.formats import Object
 from git_fleet.git.objects import Objects
 from git_fleet.git.packs import loose, store_pack
@@ -132,12 +132,9 @@ def _locked(place: Path, flags: int = 0) -> int | None:
         lock = os.open(place, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(lock).st_nlink:  # else a sweeper was faster, between the two calls
-            return lock
-    except BlockingIOError:
-        pass  # in use; or a sweeper looks at it right now, before we could
+    # It may be in use, or a sweeper looks at it right now, before we could; or one was faster, between the two calls.
+    if flocks.take(lock) and os.fstat(lock).st_nlink:
+        return lock
     os.close(lock)
     return None
 

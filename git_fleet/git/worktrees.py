@@ -10,9 +10,7 @@ A worktree is *half-made* while it has no index: git writes the index last, afte
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +18,7 @@ from typing import NamedTuple
 from git_fleet.core.ids import Oid
 from git_fleet.core.sparse import Sparse
 from git_fleet.errors import Busy, FleetError, GitFailed, Held, InvalidInput, NeedsPerson, Stale
-from git_fleet.git import contents, sparse, torn
+from git_fleet.git import contents, flocks, sparse, torn
 from git_fleet.git.locks import Writers
 from git_fleet.git.process import Argument, Git, failure
 from git_fleet.git.refs import ABSENT, Refs, Update
@@ -297,7 +295,7 @@ def one_at_a_time(repo: Repository, timeout_seconds: float = LOCK_TIMEOUT_SECOND
     place = repo.fleet_dir / "worktrees.lock"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = flocks.opened(place)
     except OSError as error:
         raise GitFailed(
             f"cannot write {place}: {error.strerror}", hint="make the repository writable, or free some space"
@@ -312,18 +310,12 @@ def one_at_a_time(repo: Repository, timeout_seconds: float = LOCK_TIMEOUT_SECOND
 def _wait_for(fd: int, place: Path, timeout_seconds: float) -> None:
     import random
 
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise Busy(
-                    f"others have been changing worktrees for {timeout_seconds:g} s ({place})",
-                    hint="try again; `git worktree list` shows what is there",
-                ) from None
-            time.sleep(random.uniform(0.005, 0.03))  # noqa: S311 - jitter
+    every = random.uniform(0.005, 0.03)  # noqa: S311 - not all at the same moments
+    if not flocks.take(fd, seconds=timeout_seconds, every=every):
+        raise Busy(
+            f"others have been changing worktrees for {timeout_seconds:g} s ({place})",
+            hint="try again; `git worktree list` shows what is there",
+        )
 
 
 # --- taking away ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from git_fleet.core.model import Plan, PlanLog
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import IllegalEvent, UnknownFormat
 from git_fleet.git import notes
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
 from git_fleet.store import log, names

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.errors import Refused
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 
 _LARGEST = 256 * 1024  # bytes; then the older half goes
 _GONE = "gone"

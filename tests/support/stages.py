@@ -14,7 +14,7 @@ from git_fleet.app import claim as claiming
 from git_fleet.app.session import Session
 from git_fleet.core.model import PlanState, State
 from git_fleet.errors import AnswerIsNo, IllegalEvent
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
     approved,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,12 +18,12 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError, GitFailed, Held
+from git_fleet.git import flocks
 from git_fleet.store import worktree
 
 _LOCK = "lock"
 _WORKERS = "workers.json"
 _LOCK_SECONDS = 0.5
-_LOOK_SECONDS = 0.005
 
 
 class Left(NamedTuple):
@@ -41,11 +39,13 @@ def alone(folder: Path, plan: str) -> Iterator[None]:
     """Be the only run of the plan on this machine. Raises Held while another one is, GitFailed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = flocks.opened(folder / _LOCK, 0o600)
     except OSError as error:
         raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
     try:
-        if not _is_locked(lock):
+        if not flocks.take(
+            lock, seconds=_LOCK_SECONDS
+        ):  # somebody may look at it for a moment (`is_running`)
             pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise Held(
                 f"another run works on plan {plan} (process {pid})",
@@ -58,32 +58,9 @@ def alone(folder: Path, plan: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _is_locked(lock: int) -> bool:
-    """Take the lock, though somebody looks at it for a moment (`is_running`); False while another run has it."""
-    until = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(_LOOK_SECONDS)
-
-
 def is_running(folder: Path) -> bool:
     """Whether a run works on the plan whose folder this is."""
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    return flocks.is_held(folder / _LOCK)
 
 
 def workers(folder: Path, now: Sequence[str]) -> list[str]:

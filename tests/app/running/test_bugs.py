@@ -15,7 +15,7 @@ from git_fleet.app.session import Session
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import GitFailed
-from git_fleet.git.locks import alone
+from git_fleet.git.flocks import alone
 from tests.support.fleet import open_fleet, task
 from tests.support.repo import Repo
 from tests.support.runs import FLEET, Crew
