@@ -74,12 +74,9 @@ class Standing(StrEnum):
     RETIRED = "retired"
 
 
-class Learning(Struct, frozen=True, dict=True):
-    """One learning. `paths` are patterns of files and `labels` labels of tasks that it is about (neither: all of the
-    repository); `task` is the full id of the task it was learned in, "" for none, `edits` the id of the learning
-    whose words a person has changed to these."""
+class _About(Struct, frozen=True, kw_only=True):
+    """A learning but for its words, as it is in the header of its file too."""
 
-    text: str
     kind: Kind
     by: str
     at: datetime
@@ -87,6 +84,14 @@ class Learning(Struct, frozen=True, dict=True):
     paths: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     edits: str = ""
+
+
+class Learning(_About, frozen=True, dict=True):
+    """One learning. `paths` are patterns of files and `labels` labels of tasks that it is about (neither: all of the
+    repository); `task` is the full id of the task it was learned in, "" for none, `edits` the id of the learning
+    whose words a person has changed to these."""
+
+    text: str
 
     @cached_property
     def id(self) -> str:
@@ -147,17 +152,10 @@ class Learned(Struct, frozen=True):
     told: bool = True
 
 
-class _Head(Struct, frozen=True, forbid_unknown_fields=True):
+class _Head(_About, frozen=True, forbid_unknown_fields=True):
     """A learning's header."""
 
     version: int
-    kind: Kind
-    by: str
-    at: datetime
-    task: str = ""
-    paths: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    edits: str = ""
 
 
 class _Decided(Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,13 +198,13 @@ def make(
         )
     return Learning(
         words,
-        kind,
-        one_line(harmless(by)) or "someone",
-        at,
-        task,
-        _sorted("path", patterns_of(paths)),
-        _sorted("label", (one_line(harmless(label)) for label in labels)),
-        edits,
+        kind=kind,
+        by=one_line(harmless(by)) or "someone",
+        at=at,
+        task=task,
+        paths=_sorted("path", patterns_of(paths)),
+        labels=_sorted("label", (one_line(harmless(label)) for label in labels)),
+        edits=edits,
     )
 
 
