@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.reporting import Report
@@ -86,12 +86,7 @@ def report_page(
     return standing_alone(
         "wide_report.html.j2",
         load,
-        space=value.workspace.name,
-        at=value.at,
-        tiles=list(_tiles(value)),
-        cards=[_card(answer, links) for answer in value.repos],
-        sets=set_rows(value),
-        trouble=value.trouble,
+        **_overview(value, links),
         told=told,
         repo_anchor=_repo_anchor,
         version=version,
@@ -114,14 +109,21 @@ def front_page(value: Overview, load: Load, *, whole: bool) -> str:
             plans=(),
             current="",
             title=value.workspace.name,
-            space=value.workspace.name,
-            at=value.at,
-            tiles=list(_tiles(value)),
-            cards=[_card(answer, links) for answer in value.repos],
-            sets=set_rows(value),
-            trouble=value.trouble,
+            **_overview(value, links),
         )
     )
+
+
+def _overview(value: Overview, links: Links) -> dict[str, Any]:
+    """What the report and the board show alike, each with links of its own."""
+    return {
+        "space": value.workspace.name,
+        "at": value.at,
+        "tiles": list(_tiles(value)),
+        "cards": [_card(answer, links) for answer in value.repos],
+        "sets": set_rows(value),
+        "trouble": value.trouble,
+    }
 
 
 def set_rows(value: Overview) -> list[SetRow]:
