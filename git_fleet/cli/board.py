@@ -9,7 +9,7 @@ from functools import partial
 import click
 
 from git_fleet.cli.across import found, workspace_option
-from git_fleet.cli.call import Call, command, examples, say, surroundings
+from git_fleet.cli.call import Call, command, examples, needing, say, surroundings
 from git_fleet.errors import InvalidInput
 
 
@@ -30,18 +30,10 @@ def board(call: Call, port: int, opening: bool, workspace: str | None) -> None:
     For looking only: what can be done is shown as the command to copy. It listens on this machine's loopback alone, and
     answers who has the address that it prints. It ends with Ctrl-C, and needs git-fleet[board].
     """
-    try:
+    with needing("board", "the board needs a small web server"):
         from git_fleet import board as one
         from git_fleet import wideboard as all_of_them
         from git_fleet.admission import HOST
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "git_fleet":
-            raise
-        raise InvalidInput(
-            f"the board needs a small web server, and {missing} is not installed",
-            hint="pip install 'git-fleet[board]'",
-        ) from error
     space = None if workspace is None else found(call, workspace)
     if space is None:
         with call.session(reading=True):  # where this is no repository it is said now

@@ -11,7 +11,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -223,6 +224,21 @@ class Group(click.Group):
 def short_help(command: click.Command) -> str:
     """The first sentence of a command's help, whole."""
     return command.get_short_help_str(1000)
+
+
+@contextmanager
+def needing(extra: str, why: str) -> Iterator[None]:
+    """Import what comes with `git-fleet[EXTRA]`, for which people need it as `why` says. Raises InvalidInput when
+    something of it is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "git_fleet":
+            raise
+        raise InvalidInput(
+            f"{why}, and {missing} is not installed", hint=f"pip install 'git-fleet[{extra}]'"
+        ) from error
 
 
 def examples(*lines: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from git_fleet.cli.across import found, workspace_option
-from git_fleet.cli.call import Call, command, examples, say, surroundings
+from git_fleet.cli.call import Call, command, examples, needing, say, surroundings
 from git_fleet.cli.interrupts import InputThatEnds
 from git_fleet.errors import InvalidInput
 from git_fleet.views import snippets
@@ -43,16 +43,8 @@ def mcp(call: Call, client: str | None, workspace: str | None) -> None:
         if not call.as_json:
             say(f"this belongs into {found.file}")
         return
-    try:
+    with needing("mcp", "the MCP server needs the MCP SDK"):
         from git_fleet import mcp as face
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "git_fleet":
-            raise
-        raise InvalidInput(
-            f"the MCP server needs the MCP SDK, and {missing} is not installed",
-            hint="pip install 'git-fleet[mcp]'",
-        ) from error
     from git_fleet.app.serving import Serving
 
     if sys.stdin is None:  # it is closed
