@@ -22,6 +22,10 @@ UNWANTED = {
     "unfinished work": re.compile(r"\b(?:[T]ODO|[F]IXME|[X]XX|[H]ACK)\b"),
 }
 NOT_OURS = {"LICENSE"}
+FAILING = re.compile(
+    r"pytest[.](?:raises|fail)|(?:.*[.])?_?(?:assert|must)_\w+|(?:.*[.])?(?:refused|validate)"
+)
+"""What may stand in a test for an `assert`: each of these fails where something is not as it should be."""
 
 
 @pytest.mark.parametrize("what", UNWANTED)
@@ -53,6 +57,18 @@ def test_tests_neither_sleep_nor_mock() -> None:
         str(path)
         for path, tree in python_files("tests", about=("mock",))
         if "unittest.mock" in _imports(tree)
+    ]
+    assert found == []
+
+
+def test_every_test_shows_what_it_proves() -> None:
+    """By `assert`, by pytest, or by a helper whose name says that it fails: a reader need not open that one."""
+    found = [
+        f"{path}:{node.lineno}: {node.name}"
+        for path, tree in python_files("tests", about=("def test_",))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        if not _proves(node)
     ]
     assert found == []
 
@@ -116,6 +132,23 @@ def test_uses_sees_through_import_forms() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("assert x", True),
+        ("with pytest.raises(E): f()", True),
+        ("wall.must_take('a')", True),
+        ("_assert_sound(repo)", True),
+        ("for each in found: validate(each)", True),
+        ("check(repo)", False),
+        ("repo.commit('assert_', {})", False),
+        ("done = refused", False),
+    ],
+)
+def test_a_test_that_shows_nothing_is_seen(line: str, shown: bool) -> None:
+    assert _proves(ast.parse(line)) == shown
+
+
+@pytest.mark.parametrize(
     "call", ['subprocess.run(["git", "x"])', 'os.execvp("git", [])', 's.Popen(("git",))']
 )
 def test_a_second_door_to_git_is_seen(call: str) -> None:
@@ -146,6 +179,15 @@ def _imports(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.update({node.module, *(f"{node.module}.{part.name}" for part in node.names)})
     return found
+
+
+def _proves(tree: ast.AST) -> bool:
+    """Whether something in it fails where something is not as it should be."""
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and FAILING.fullmatch(dotted(node.func)) is not None)
+        for node in ast.walk(tree)
+    )
 
 
 def _starts_git(node: ast.Call) -> bool:

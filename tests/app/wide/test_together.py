@@ -156,7 +156,7 @@ def test_what_is_needed_and_landed_lets_go(tmp_path: Path) -> None:
     spaces.work_all(repos)
     spaces.together(space)
     with open_fleet(repos["client"], "w2") as session:
-        claimed(session, "docs")
+        assert str(claimed(session, "docs").state.state) == "claimed"
 
 
 def test_what_cannot_be_read_counts_as_not_done(tmp_path: Path) -> None:
