@@ -601,8 +601,9 @@ def test_an_agent_is_over_once_another_is_on_record_in_its_folder(staff: Crew) -
     ours = agents.find(staff.folder)
     assert ours is not None
     ours.end(0.0)
-    staff.start("exec sleep 1000")
-    assert first.exit() is not None
+    second = staff.start("exec sleep 1000")
+    assert first.exit() == agents.Exit(None, None, "its minder was killed")
+    assert second.exit() is None
 
 
 NUMBERS = ["-1", "0", "true", "4611686018427387904", "1e300", '"x"', "NaN"]

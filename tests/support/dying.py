@@ -20,7 +20,7 @@ def killed_at_every_step(work: Callable[[], object], *, stride: int = 1, most: i
     """Run `work` in a new process that dies before its first step, then one that dies before its second, ….
 
     `stride` leaves some out where each run takes long. Gives the number after each death, so that the caller looks at what is left (and may tidy up). Ends when
-    a process gets to its end. Fails when `work` raises, and after `most` steps.
+    a process gets to its end. Fails when `work` raises, when it has no step, and after `most` steps.
     """
     for step in count(1, stride):
         assert step <= most, "this never comes to an end"
@@ -32,6 +32,7 @@ def killed_at_every_step(work: Callable[[], object], *, stride: int = 1, most: i
             yield step
             continue
         assert os.waitstatus_to_exitcode(status) == 0, f"the run with {step} steps failed by itself"
+        assert step > 1, "nothing was killed"
         return
 
 

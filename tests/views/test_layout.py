@@ -37,6 +37,14 @@ def test_every_edge_goes_from_one_task_to_the_other_and_passes_behind_none() -> 
     ]
     found = layout(drawn(*tasks))
     boxes = {box.node.id: box for box in found.boxes}
+    ends = {(wire.edge.before.task, wire.edge.after.task) for wire in found.wires}
+    assert ends == {
+        ("a", "b"),
+        ("b", "c"),
+        ("c", "d"),
+        ("far", "end"),
+        ("d", "end"),
+    }  # a, d: by way of b and c
     for wire in found.wires:
         numbers = [float(text) for text in re.findall(r"-?[\d.]+", wire.path)]
         before, after = boxes[wire.edge.before], boxes[wire.edge.after]

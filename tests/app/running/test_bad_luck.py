@@ -106,9 +106,8 @@ def test_the_others_do_not_notice(astray: Story) -> None:
 
 def test_all_is_well_afterwards(astray: Story) -> None:
     astray.crew.sound()
-    for name, state in astray.states.items():
-        if state == "integrated":
-            assert astray.crew.repo.files("main").get(f"{name}/new") is not None
+    on_main = {path.removesuffix("/new") for path in astray.crew.repo.files("main") if path.endswith("/new")}
+    assert on_main == {name for name, state in astray.states.items() if state == "integrated"}
 
 
 def test_an_agent_that_crashes_at_once(astray: Story) -> None:
