@@ -90,7 +90,7 @@ def test_git_is_started_at_one_place() -> None:
     play = ("git_fleet/cli/demo.py", "git_fleet/cli/demo_worker.py")
     found = [
         f"{path}:{node.lineno}"
-        for path, tree in python_files("git_fleet", about=("git",))
+        for path, tree in python_files("git_fleet", about=('"git"', "'git'"))
         if path.as_posix() not in ("git_fleet/git/process.py", *play)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and _starts_git(node)
@@ -204,7 +204,7 @@ def test_what_came_with_a_task_from_elsewhere_decides_nothing() -> None:
     """Only those look at `Task.extra` that keep it, show it, or write it back where it came from."""
     looking = {
         path.as_posix()
-        for path, tree in python_files("git_fleet")
+        for path, tree in python_files("git_fleet", about=(".extra",))
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == "extra"
     }
