@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_fleet.app import includes, slots
-from git_fleet.app.salvage import Salvage, proposed_trees, salvage_worktree, salvaged_trees
+from git_fleet.app.salvage import Salvage, Site, proposed_trees, salvage_worktree, salvaged_trees
 from git_fleet.core import patterns
 from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
@@ -80,17 +80,8 @@ def cleanup_one(
         return CleanupResult(task, tree.path, Kept("teardown", trouble))
     branch = _fleet_branch(store, tree)
     tip = store.refs.get(branch) if branch else ABSENT
-    salvage = salvage_worktree(
-        store,
-        tree.path,
-        task,
-        base=base,
-        actor=actor,
-        now=now,
-        markers=markers,
-        branch=branch,
-        proposed=proposed,
-    )
+    site = Site(tree.path, task, base, actor, now, markers=markers, branch=branch, proposed=proposed)
+    salvage = salvage_worktree(store, site)
     try:
         if tree.path.exists():
             worktrees.remove(store.repo, tree.path, markers=markers, saved=saved)

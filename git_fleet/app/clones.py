@@ -19,7 +19,7 @@ from msgspec import Struct
 from git_fleet.app import carrying, documents, install
 from git_fleet.app.configs import CONFIG_FILE
 from git_fleet.app.includes import check_markers
-from git_fleet.app.salvage import proposed_trees, salvage_worktree
+from git_fleet.app.salvage import Site, proposed_trees, salvage_worktree
 from git_fleet.app.session import Session, open_session
 from git_fleet.app.surroundings import Surroundings
 from git_fleet.core.ids import TaskId
@@ -136,8 +136,7 @@ def _save(session: Session, path: Path) -> str:
         changed = (path / name for name in contents.dirty_files(path))
         return str(next((file for file in changed if os.path.lexists(file)), ""))
     task = TaskId(placed.plan, placed.task)
-    salvage_worktree(
-        session.store,
+    site = Site(
         path,
         task,
         base=None,
@@ -147,4 +146,5 @@ def _save(session: Session, path: Path) -> str:
         branch=names.branch(placed.branch),
         proposed=proposed_trees(session.store, task),
     )
+    salvage_worktree(session.store, site)
     return ""

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from git_fleet.app import includes, slots
-from git_fleet.app.salvage import salvage_worktree
+from git_fleet.app.salvage import Site, salvage_worktree
 from git_fleet.app.slots import Slot
 from git_fleet.core.config import PLACEHOLDER, Config
 from git_fleet.core.ids import Oid, TaskId
@@ -84,7 +84,7 @@ def prepare(
         raise Held(f"{path} is the worktree of {before.plan}/{before.task}", hint="git worktree list")
     if before is None or before.fence != placement.fence:  # its own worker may have left the branch since
         if not path.exists():
-            found = salvage_worktree(store, path, task, base=start, actor=placement.worker, now=now)
+            found = salvage_worktree(store, Site(path, task, start, placement.worker, now))
             kept = found.ref if found else ""
         branch = names.branch(placement.branch)
         reason = worktree.lock_reason(task)

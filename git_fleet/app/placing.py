@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import carrying, includes, isolation, naming, provision, rework, salvage
+from git_fleet.app import carrying, includes, isolation, naming, provision, rework, salvage, snapshots
 from git_fleet.app.acting import not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
@@ -109,18 +109,9 @@ def rescue(session: Session, record: TaskRecord, *, leave: bool = False) -> Resc
 
 
 def _saved(session: Session, task: TaskId, claim: Claim, *, folder: bool) -> Rescued:
-    found = salvage.salvage_worktree(
-        session.store,
-        Path(claim.worktree),
-        task,
-        base=claim.base,
-        actor=claim.holder,
-        now=session.now(),
-        markers=includes.check_markers(session.config_of(task).touch),
-        branch=names.branch(claim.branch),
-        folder=folder,
-        snapshot=last_snapshot(session.store, task, fence=claim.fence),
-    )
+    site = replace(snapshots.site_of(session, task, claim), folder=folder)
+    snapshot = last_snapshot(session.store, task, fence=claim.fence)
+    found = salvage.salvage_worktree(session.store, site, snapshot=snapshot)
     return Rescued(found.start, found.number, found.ref) if found else Rescued()
 
 

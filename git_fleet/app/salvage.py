@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from git_fleet.core import trailers
@@ -45,6 +46,27 @@ class Salvage(NamedTuple):
     start: Oid
 
 
+class Site(Struct, frozen=True):
+    """The worktree of `task` on record at `path`, and how it is looked through.
+
+    `base` is the tip of the branch that its work is integrated onto (what that contains is safe), `actor` and `now`
+    are in what is made of it, `markers` the names of untracked files that are nobody's work. `branch` (full ref name)
+    is looked at too, whether the worktree is on it, has left it or is not on record any more; work goes on from its
+    tip when HEAD does not contain that. Of a folder that is gone, or whose `.git` is not this worktree's, or without
+    `folder`, only commits are taken; `proposed` are trees that need not be kept again.
+    """
+
+    path: Path
+    task: TaskId
+    base: Oid | None
+    actor: str
+    now: datetime
+    markers: tuple[str, ...] = ()
+    branch: str = ""
+    folder: bool = True
+    proposed: Collection[Oid] = ()
+
+
 class Gathered(NamedTuple):
     """What there is to keep of a worktree (commits): where work can go on from, and what else. `whole` says
     that its files are in it, `left_out` which of them are not."""
@@ -72,85 +94,50 @@ class _Found(NamedTuple):
     left_out: tuple[str, ...] = ()
 
 
-def salvage_worktree(
-    store: Store,
-    path: Path,
-    task: TaskId,
-    *,
-    base: Oid | None,
-    actor: str,
-    now: datetime,
-    markers: Iterable[str] = (),
-    branch: str = "",
-    folder: bool = True,
-    proposed: Collection[Oid] = (),
-    snapshot: Kept | None = None,
-) -> Salvage | None:
-    """Pin everything in the worktree on record at `path`; None when there is nothing to lose.
+def salvage_worktree(store: Store, site: Site, *, snapshot: Kept | None = None) -> Salvage | None:
+    """Pin everything in the worktree; None when there is nothing to lose.
 
-    The arguments are those of `gather`. `base` is the tip of the branch that
-    work is integrated onto: what it contains is safe, and so is what proposals and earlier salvages contain;
+    What the base contains is safe, and so is what proposals and earlier salvages contain;
     no other branch is, since branches are deleted. Where the files cannot be had, work goes on from the
     claim's `snapshot`, unless there are commits after it; it is kept in any case, if there is anything to
     keep. Doing it again gives the same salvage. Raises GitFailed, for instance for a file that cannot be read.
     """
-    found = gather(
-        store,
-        path,
-        task,
-        base=base,
-        actor=actor,
-        now=now,
-        markers=markers,
-        branch=branch,
-        folder=folder,
-        proposed=proposed,
-    )
+    found = gather(store, site)
     if snapshot is not None:
-        found = _with_snapshot(store, found, snapshot, base)
+        found = _with_snapshot(store, found, snapshot, site.base)
     if found is None:
         return None
-    origin = Origin(str(path), branch.removeprefix("refs/heads/"))
     return pin(
-        store, task, start=found.start, keep=found.keep, base=base, origin=origin, actor=actor, now=now
+        store,
+        site.task,
+        start=found.start,
+        keep=found.keep,
+        base=site.base,
+        origin=Origin(str(site.path), site.branch.removeprefix("refs/heads/")),
+        actor=site.actor,
+        now=site.now,
     )
 
 
-def gather(
-    store: Store,
-    path: Path,
-    task: TaskId,
-    *,
-    base: Oid | None,
-    actor: str,
-    now: datetime,
-    markers: Iterable[str] = (),
-    branch: str = "",
-    folder: bool = True,
-    proposed: Collection[Oid] = (),
-    largest: int | None = None,
-) -> Gathered | None:
-    """What is in the worktree on record at `path`, as commits that no ref names yet; None without anything.
+def gather(store: Store, site: Site, *, largest: int | None = None) -> Gathered | None:
+    """What is in the worktree, as commits that no ref names yet; None without anything. It is not written.
 
-    `branch` (full ref name) is looked at too, whether the worktree is on it, has left it or is not on record
-    any more; work goes on from its tip when HEAD does not contain that. The worktree is not written. Of a
-    folder that is gone, or whose `.git` is not this worktree's, or without `folder`, only commits are taken;
-    `proposed` are trees that need not be kept again. `largest`, in bytes, says that somebody works there (see
-    `contents.save_tree`). The same work gives the same commits. Raises GitFailed.
+    `largest`, in bytes, says that somebody works there (see `contents.save_tree`). The same work gives the same
+    commits. Raises GitFailed.
     """
-    git_dir = worktrees.git_dir_for(store.repo, path)
+    git_dir = worktrees.git_dir_for(store.repo, site.path)
     if git_dir is not None:
-        found = _look(git_dir, path, tuple(markers), branch, folder=folder, largest=largest)
+        found = _look(git_dir, site, largest)
         found = found._replace(
-            work=None if found.work in proposed else found.work,
-            staged=None if found.staged in proposed else found.staged,
+            work=None if found.work in site.proposed else found.work,
+            staged=None if found.staged in site.proposed else found.staged,
         )
-    elif branch:
-        found = _look_at_branch(store.repo.common_dir, branch)
+    elif site.branch:
+        found = _look_at_branch(store.repo.common_dir, site.branch)
     else:
         return None
-    start, extra = _commits(store, found, task, actor, now)
-    if _goes_on(store, found, base):
+    start, extra = _commits(store, found, site)
+    if _goes_on(store, found, site.base):
         start, extra = found.tip, (*extra, *([start] if start else []))
     return Gathered(start, extra, found.whole, found.left_out) if start else None
 
@@ -172,9 +159,8 @@ def _goes_on(store: Store, found: _Found, base: Oid | None) -> bool:
     return tip is not None and not any(oid and objects.is_ancestor(tip, oid) for oid in (found.head, base))
 
 
-def _look(
-    git_dir: Path, path: Path, markers: Sequence[str], branch: str, *, folder: bool, largest: int | None
-) -> _Found:
+def _look(git_dir: Path, site: Site, largest: int | None) -> _Found:
+    path, markers, branch = site.path, site.markers, site.branch
     git = Git(git_dir, git_dir=git_dir)
     head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128)) or None
     checked_out = git.text("symbolic-ref", "--quiet", "HEAD", ok=(0, 1))
@@ -183,7 +169,7 @@ def _look(
     commits += [commit for seen in branches.values() for commit in seen.commits]
     tip = branches[branch].tip if branch else None
     found = _Found(Oid(head) if head else None, tip, tuple(dict.fromkeys(commits)))
-    if not folder or not worktrees.is_intact(git_dir, path):
+    if not site.folder or not worktrees.is_intact(git_dir, path):
         return found
     clean = git.text("rev-parse", f"{head}^{{tree}}") if head else None
     try:
@@ -216,15 +202,13 @@ def _look_at_branch(git_dir: Path, branch: str) -> _Found:
     return _Found(None, Oid(tip) if tip else None, tuple(commits))
 
 
-def _commits(
-    store: Store, found: _Found, task: TaskId, actor: str, now: datetime
-) -> tuple[Oid | None, tuple[Oid, ...]]:
+def _commits(store: Store, found: _Found, site: Site) -> tuple[Oid | None, tuple[Oid, ...]]:
     """Where to go on from, and what else to keep: trees become commits on top of HEAD.
 
     They are dated like HEAD, so that looking again at the same work gives the same commits.
     """
     parents = (found.head,) if found.head else ()
-    who = log.signature(Event("salvage", now, actor))
+    who = log.signature(Event("salvage", site.now, site.actor))
     if found.head:
         who = replace(who, seconds=store.objects.read_commit(found.head).committer.seconds)
     start, extra = found.head, found.commits
@@ -237,7 +221,7 @@ def _commits(
             parents=(*parents, *merge),
             author=who,
             committer=who,
-            message=trailers.kept_message(task, what),
+            message=trailers.kept_message(site.task, what),
         )
         if what == "staged" or found.conflict:
             extra = (*extra, made)

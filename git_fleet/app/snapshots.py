@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.app import acting, includes, salvage
-from git_fleet.app.salvage import Gathered
+from git_fleet.app.salvage import Gathered, Site
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Claim, State, TaskState
@@ -90,7 +90,8 @@ def take(session: Session, record: TaskRecord) -> Taken:
         )
     for _ in range(_TRIES):
         before = kept.snapshot(session.store, record.id)
-        found = _gather(session, record.id, claim)
+        site = site_of(session, record.id, claim)
+        found = salvage.gather(session.store, site, largest=LARGEST_BYTES)
         wanted = _parents(session, claim, found, before) if found is not None else None
         if found is None or wanted is None:
             ours = before is not None and before.origin.fence == claim.fence
@@ -122,17 +123,16 @@ def _is_here(session: Session, claim: Claim) -> bool:
     return placed is not None and placed.fence == claim.fence
 
 
-def _gather(session: Session, task: TaskId, claim: Claim) -> Gathered | None:
-    return salvage.gather(
-        session.store,
+def site_of(session: Session, task: TaskId, claim: Claim) -> Site:
+    """Where a claim is worked on. Raises as `Session.config_of`."""
+    return Site(
         Path(claim.worktree),
         task,
-        base=claim.base,
-        actor=claim.holder,
-        now=session.now(),
+        claim.base,
+        claim.holder,
+        session.now(),
         markers=includes.check_markers(session.config_of(task).touch),
         branch=names.branch(claim.branch),
-        largest=LARGEST_BYTES,
     )
 
 

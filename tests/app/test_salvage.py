@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app import salvage
-from git_fleet.app.salvage import Salvage, salvage_worktree
+from git_fleet.app.salvage import Salvage, Site, salvage_worktree
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.store import kept
 from git_fleet.store.base import Store
@@ -33,10 +33,10 @@ def linked(repo: Repo, tmp_path: Path) -> Repo:
     return repo.worktree(tmp_path / "linked", "topic")
 
 
-def save(store: Store, linked: Repo, **more: object) -> Salvage | None:
+def save(store: Store, linked: Repo, branch: str = "") -> Salvage | None:
     base = store.refs.get("refs/heads/main")
     assert isinstance(base, str)
-    return salvage_worktree(store, linked.path, TASK, base=base, actor="w1", now=START, **more)  # type: ignore[arg-type]  # passed on as the test wrote it
+    return salvage_worktree(store, Site(linked.path, TASK, base, "w1", START, branch=branch))
 
 
 def pinned(repo: Repo) -> set[Oid]:
@@ -45,7 +45,7 @@ def pinned(repo: Repo) -> set[Oid]:
 
 def test_a_worktree_with_nothing_of_its_own_needs_no_salvage(store: Store, linked: Repo) -> None:
     assert save(store, linked) is None
-    assert salvage_worktree(store, linked.path / "no", TASK, base=None, actor="w", now=START) is None
+    assert salvage_worktree(store, Site(linked.path / "no", TASK, None, "w", START)) is None
 
 
 def test_uncommitted_work_is_on_top_of_head_and_the_worktree_stays_as_it_is(

@@ -9,7 +9,7 @@ from pathlib import Path
 from git_fleet.app import places, slots
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.places import Place
-from git_fleet.app.salvage import salvage_worktree
+from git_fleet.app.salvage import Site, salvage_worktree
 from git_fleet.app.session import Session
 from git_fleet.core.model import State, TaskState
 from git_fleet.core.snapshot import Snapshot
@@ -112,9 +112,7 @@ def _worker(place: Place, state: TaskState | None) -> str:
 def _forget(session: Session, place: Place, state: TaskState | None) -> None:
     """Its commits are pinned first; then git forgets the worktree, and its slot is free."""
     base = state.claim.base if state and state.claim else None
-    salvage_worktree(
-        session.store, place.tree.path, place.task, base=base, actor=session.actor, now=session.now()
-    )
+    salvage_worktree(session.store, Site(place.tree.path, place.task, base, session.actor, session.now()))
     worktrees.forget(session.repo, place.tree.path)
     slots.free(session.around.state_dir, common_dir=session.repo.common_dir, worktree=place.tree.path)
 
