@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,10 +33,11 @@ def linked(repo: Repo, tmp_path: Path) -> Repo:
     return repo.worktree(tmp_path / "linked", "topic")
 
 
-def save(store: Store, linked: Repo, branch: str = "") -> Salvage | None:
+def save(store: Store, linked: Repo, branch: str = "", proposed: Collection[Oid] = ()) -> Salvage | None:
     base = store.refs.get("refs/heads/main")
     assert isinstance(base, str)
-    return salvage_worktree(store, Site(linked.path, TASK, base, "w1", START, branch=branch))
+    site = Site(linked.path, TASK, base, "w1", START, branch=branch, proposed=proposed)
+    return salvage_worktree(store, site)
 
 
 def pinned(repo: Repo) -> set[Oid]:
@@ -46,6 +47,18 @@ def pinned(repo: Repo) -> set[Oid]:
 def test_a_worktree_with_nothing_of_its_own_needs_no_salvage(store: Store, linked: Repo) -> None:
     assert save(store, linked) is None
     assert salvage_worktree(store, Site(linked.path / "no", TASK, None, "w", START)) is None
+
+
+def test_what_a_proposal_holds_is_not_kept_again(store: Store, linked: Repo) -> None:
+    linked.write("a", "handed in")
+    linked.run_git("add", "a")
+    staged = Oid(linked.run_git("write-tree"))
+    assert save(store, linked, proposed=[staged]) is None
+    linked.write("a", "handed in, and changed since")
+    found = save(store, linked, proposed=[staged])
+    assert found is not None
+    assert linked.run_git("show", f"{found.start}:a") == "handed in, and changed since"
+    assert list(store.objects.read_commit(found.oid).parents) == [found.start], "what was staged is not in it"
 
 
 def test_uncommitted_work_is_on_top_of_head_and_the_worktree_stays_as_it_is(
