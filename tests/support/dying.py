@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from itertools import count
 
-_STEPS = {"subprocess.Popen", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir"}
+STEPS = {"subprocess.Popen", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir"}
 
 
 def killed_at_every_step(work: Callable[[], object], *, stride: int = 1, most: int = 500) -> Iterator[int]:
@@ -42,7 +42,7 @@ def _run(work: Callable[[], object], last: int) -> None:
 
     def watch(event: str, _: object) -> None:
         nonlocal left
-        if event in _STEPS:
+        if event in STEPS:
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

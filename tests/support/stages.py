@@ -75,20 +75,8 @@ class Stage:
         shutil.copytree(self._kept, self.folder, symlinks=True)
 
     def is_new(self) -> bool:
-        """Whether a killed command has left behind what none before it has: other refs, events, files or lock files.
-        What differs from run to run (ids, process numbers, objects that no ref reaches) does not count."""
-        paths = sorted(self.folder.rglob("*"))
-        refs = [
-            Repo(path.parent).run_git("for-each-ref", "--format=%(refname) %(contents)")
-            for path in paths
-            if path.name == "objects" and (path.parent / "HEAD").exists()
-        ]
-        files = [
-            f"{_OF_ONE_RUN.sub('*', str(path.relative_to(self.folder)))} {_size(path)}"
-            for path in paths
-            if "/objects/" not in str(path)
-        ]
-        found = "\n".join((*(_OF_ONE_RUN.sub("*", listed) for listed in refs), *files))
+        """Whether a killed command has left behind what none before it has: other refs, events, files or lock files."""
+        found = outline(self.folder)
         known = found in self.met
         self.met.add(found)
         return not known
@@ -98,10 +86,28 @@ class Stage:
         return self.folder.with_name("kept")
 
 
+def outline(folder: Path) -> str:
+    """All refs with their events, files and lock files in a folder of repositories, but for what differs from run to
+    run: ids, process numbers, objects that no ref reaches, how long a gate took."""
+    paths = sorted(folder.rglob("*"))
+    refs = [
+        Repo(path.parent).run_git("for-each-ref", "--format=%(refname) %(contents)")
+        for path in paths
+        if path.name == "objects" and (path.parent / "HEAD").exists()
+    ]
+    files = [
+        f"{_OF_ONE_RUN.sub('*', str(path.relative_to(folder)))} {_size(path)}"
+        for path in paths
+        if "/objects/" not in str(path)
+    ]
+    return "\n".join((*(_OF_ONE_RUN.sub("*", listed) for listed in refs), *files))
+
+
 def _size(path: Path) -> int | None:
-    """None where it has gone meanwhile: the git of a killed command takes its lock files with it as it ends."""
+    """None where it says nothing (a folder, what a gate took), and where it has gone meanwhile: the git of a killed
+    command takes its lock files with it as it ends."""
     try:
-        return path.lstat().st_size
+        return None if path.is_dir() or path.parent.name == "passes" else path.lstat().st_size
     except FileNotFoundError:
         return None
 

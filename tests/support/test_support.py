@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import START, FakeClock
+from tests.support.moments import moments, put_back
 from tests.support.repo import Entry, GitError, Repo, make_repo
 
 
@@ -94,3 +96,30 @@ def test_nothing_of_the_outside_gets_into_a_test(sealed_environment: Path, repo:
 @given(st.integers())
 def test_property_tests_live_in_the_box_too(number: int) -> None:
     assert os.environ["GIT_EDITOR"] == "false", number
+
+
+def test_every_moment_of_a_run_is_kept_once_an_empty_file_among_them(tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+
+    def work() -> None:
+        (folder / "a").write_text("1")
+        (folder / "b").write_text("2")
+        subprocess.run(["true"], check=True)
+        (folder / "a").rename(folder / "c")
+        (folder / "empty").mkdir()
+
+    found = moments(folder, tmp_path / "kept", work)
+    texts = [
+        {path.name: path.read_text() for path in each.copy.iterdir() if path.is_file()} for each in found
+    ]
+    assert texts == [
+        {},
+        {"a": ""},
+        {"a": "1"},
+        {"a": "1", "b": ""},
+        {"a": "1", "b": "2"},
+        {"b": "2", "c": "1"},
+    ]
+    put_back(found[2].copy, folder)
+    assert [path.name for path in folder.iterdir()] == ["a"]

@@ -22,8 +22,6 @@ from tests.support.fleet import claimed, open_fleet, proposed, surroundings
 from tests.support.repo import Repo
 
 Repos = Mapping[str, Repo]
-STRIDE, STRIDE_MOVING = 97, 13
-"""Every step is tried with 1; it takes minutes."""
 
 
 def mains(repos: Repos) -> dict[str, Oid]:
@@ -172,55 +170,6 @@ def test_what_cannot_be_read_counts_as_not_done(tmp_path: Path) -> None:
 
 
 # --- the moment between two mains --------------------------------------------------------------------
-
-
-class World:
-    """The repositories as they are now, to be put back again and again at the same place, so that all paths stay true."""
-
-    def __init__(self, folder: Path, kept: Path) -> None:
-        self.folder, self.kept = folder, kept
-        shutil.copytree(folder, kept, symlinks=True)
-
-    def restore(self) -> None:
-        shutil.rmtree(self.folder)
-        shutil.copytree(self.kept, self.folder, symlinks=True)
-
-
-def survives(
-    space: Workspace, repos: Repos, world: World, before: Mapping[str, Oid], stride: int
-) -> list[str]:
-    """How the change set stood after each death. Each time it was run again, and ended whole."""
-    seen = []
-    for _ in killed_at_every_step(lambda: spaces.together(space), stride=stride):
-        seen.append(spaces.states(space)["api"])
-        moved = [name for name, repo in repos.items() if repo.rev("main") != before[name]]
-        assert moved == list(repos)[: len(moved)], "in the order of needs"
-        found = spaces.together(space)
-        assert found.state == "landed", found
-        assert one_commit_each(repos, before)
-        assert well(repos)
-        world.restore()
-    return seen
-
-
-@pytest.mark.slow
-def test_killed_at_any_step_and_run_again_it_ends_whole(tmp_path: Path) -> None:
-    space, repos = spaces.renaming(tmp_path / "all")
-    spaces.work_all(repos)
-    seen = survives(space, repos, World(tmp_path / "all", tmp_path / "kept"), mains(repos), STRIDE)
-    assert "ready" in seen
-
-
-@pytest.mark.slow
-def test_killed_while_the_mains_move_it_ends_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the intent on, where the steps are close: what is begun goes on without a gate."""
-    space, repos = spaces.renaming(tmp_path / "all")
-    spaces.work_all(repos)
-    before = mains(repos)
-    interrupted(space, repos, monkeypatch, 0)
-    assert spaces.states(space) == {"api": "begun"}
-    seen = survives(space, repos, World(tmp_path / "all", tmp_path / "kept"), before, STRIDE_MOVING)
-    assert {"begun", "half-way"} <= set(seen)
 
 
 def interrupted(space: Workspace, repos: Repos, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
