@@ -101,11 +101,21 @@ def _of_workspace(session: Session) -> Iterator[Source]:
             other = discover(root)
             if other.common_dir.resolve() not in seen:
                 seen.add(other.common_dir.resolve())
+                if each is None:
+                    _look_anew(session, other)
                 yield Source(_known(other), each.name if each is not None else space.name, each is None)
         except (FleetError, OSError) as error:
             session.around.warn(
                 f"the learnings of {each.name if each else space.name} cannot be read: {error}"
             )
+
+
+def _look_anew(session: Session, home: Repository) -> None:
+    """What others have told the workspace through its remote is for all, and hardly any command here asks for it. (Its
+    repositories are asked when something is claimed there.)"""
+    if (home.fleet_dir / REMOTE_FILE).exists():
+        with suppress(FleetError), session.beside(home.worktree or home.git_dir, "") as there:
+            sharing.refresh(there.store, there.patience, session.around.warn)
 
 
 # --- for a task ----------------------------------------------------------------------------------

@@ -101,11 +101,11 @@ class Session(Struct, weakref=True):
         if sharing.follow(self.store, self._bases.values()):
             return self.snapshot()
         return abroad.looked_up(
-            found, self.repo.worktree or self.repo.common_dir, self.around.env, self._beside
+            found, self.repo.worktree or self.repo.common_dir, self.around.env, self.beside
         )
 
-    def _beside(self, place: Path, main: str) -> Session:
-        """A session that reads another repository of the workspace."""
+    def beside(self, place: Path, main: str) -> Session:
+        """A session that reads another repository of the workspace; `main` as `open_session` has it."""
         return open_session(place, self.around, worker="reader", reading=True, main=main)
 
     @property

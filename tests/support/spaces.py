@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
+from git_fleet.app import landing as landing_of_one
 from git_fleet.app import workspaces
-from git_fleet.app.wide import editing, looking, plans
+from git_fleet.app.wide import editing, looking, plans, sides
 from git_fleet.app.wide import together as landing
 from git_fleet.core.workspace import FILE, ChangesetResult, Workspace
 from tests.support.clock import FakeClock
@@ -133,3 +136,19 @@ def states(space: Workspace) -> dict[str, str]:
     found = looking.overview(space, surroundings(FakeClock()), space.repos)
     assert not found.trouble
     return {each.id: each.state for each in found.changesets}
+
+
+def stopped_after(monkeypatch: pytest.MonkeyPatch, moved: int, integrate: Callable[[], object]) -> None:
+    """Integrate a change set, and be interrupted when so many mains have moved."""
+    real, left = landing_of_one.land, [moved]
+
+    def land(*args: object, **kwargs: object) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(*args, **kwargs)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sides, "land", land)
+        with pytest.raises(KeyboardInterrupt):
+            integrate()

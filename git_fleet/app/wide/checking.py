@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from git_fleet.app import doctor, workspaces
+from git_fleet.app import doctor, sharing, workspaces
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
-from git_fleet.app.wide import across, editing, looking
+from git_fleet.app.wide import across, editing, looking, plans
 from git_fleet.core import workspace
 from git_fleet.core.results import Diagnosis, Problem
 from git_fleet.core.workspace import Answer, Overview, Repo, Workspace
@@ -23,6 +23,7 @@ def check(
     that is missing is cloned where its address is known, and one that knows of no workspace is told of this one; in
     the repositories themselves nothing is repaired."""
     problems = [problem for repo in space.repos for problem in _problems(space, repo, fix=fix)]
+    problems += _unshared(space, around)
     problems += _open_changesets(looking.overview(space, around, space.repos))
 
     def look(session: Session) -> Diagnosis:
@@ -39,6 +40,29 @@ def _open_changesets(found: Overview) -> Iterator[Problem]:
         if each.state in ("begun", "half-way"):
             text = f"change set {each.plan}/{each.id} is {each.state}: {each.why}"
             yield Problem("changeset-open", text, f"git fleet integrate --changeset {each.plan}/{each.id}")
+
+
+def _unshared(space: Workspace, around: Surroundings) -> Iterator[Problem]:
+    """Repositories that others see through a git server, under plans that nobody sees but here; or the reverse."""
+
+    def shared(session: Session) -> bool:
+        return sharing.standing(session.store) is not None
+
+    try:
+        with plans.home(space, around, reading=True) as home:
+            ours = shared(home)
+    except FleetError:
+        return  # said as what keeps its plans from being read
+    other = [each.repo.name for each in across.ask(space, around, shared) if each.value is (not ours)]
+    if not other:
+        return
+    named, file = ", ".join(other), f"{space.folder}/fleet.toml"
+    if ours:
+        text = f"others see the workspace's plans by its remote, but not what is done in {named}"
+        yield Problem("workspace-not-shared", text, "commit remote = … in the fleet.toml of each, too")
+    else:
+        text = f"others see {named} by a remote, but no plan and no change set of the workspace"
+        yield Problem("workspace-not-shared", text, f'commit remote = "origin" in {file}, too')
 
 
 def _problems(space: Workspace, repo: Repo, *, fix: bool) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ import tomli_w
 from msgspec import Struct
 
 from git_fleet.app import approve as approvals
-from git_fleet.app import documents
+from git_fleet.app import documents, sharing
 from git_fleet.app import plan as planning
 from git_fleet.app.importers import toml
 from git_fleet.app.session import Session, open_session
@@ -55,9 +55,10 @@ class Foreseen(Struct, frozen=True):
 
 @contextmanager
 def home(space: Workspace, around: Surroundings, *, reading: bool = False) -> Iterator[Session]:
-    """A session in the workspace's own repository."""
+    """A session in the workspace's own repository, where what others have planned and landed is known."""
     worker = across.READER if reading else None
     with open_session(Path(space.folder), around, worker=worker, reading=reading) as session:
+        sharing.refresh(session.store, session.patience, around.warn)
         yield session
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from git_fleet.app import choosing, trust
+from git_fleet.app import choosing, homing, trust
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gating import Gating, Judgement
 from git_fleet.app.landing import land, require_way
@@ -144,8 +144,9 @@ class Side(Struct):
 
     def prepare(self) -> Part:
         """What is to become true here, all of it written as objects. Raises NeedsPerson when the worktree that has
-        main checked out is in the way, Stale when main has moved."""
+        main checked out is in the way, or its branch here cannot follow the remote's, Stale when main has moved."""
         queue = self._built
+        homing.catch_up(queue.session, queue.ref, queue.main)
         require_way(queue.session, queue.ref, queue.main, self.candidate)
         landings = []
         for entry in queue.entries:

@@ -174,21 +174,7 @@ def test_what_cannot_be_read_counts_as_not_done(tmp_path: Path) -> None:
 
 def interrupted(space: Workspace, repos: Repos, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
     """Stop the change set after so many mains have moved."""
-    from git_fleet.app import landing
-    from git_fleet.app.wide import sides
-
-    real, left = landing.land, [moved]
-
-    def land(*args: object, **kwargs: object) -> None:
-        if not left[0]:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        real(*args, **kwargs)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(sides, "land", land)
-        with pytest.raises(KeyboardInterrupt):
-            spaces.together(space)
+    spaces.stopped_after(monkeypatch, moved, lambda: spaces.together(space))
     assert sum("salute" in str(repo.files("main")) for repo in repos.values()) == moved
 
 
