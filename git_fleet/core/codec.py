@@ -141,14 +141,13 @@ _TYPED: dict[str, Any] = {
 """What an event's field of that name holds. A verdict and a proposal can be a word and a number, too."""
 
 
-def _read(document: object, kind: Any, name: str) -> Any:
+def _read(document: object, kind: Any, what: str) -> Any:
     """JSON-able data as a value of this kind. Raises UnknownFormat where it is of no such kind, or has fields that this
     program does not know."""
     try:
         return convert(document, kind)
     except ValidationError as error:
-        said = f"a stored {name} is not understood: {error}"
-        raise UnknownFormat(said, hint="git fleet doctor") from error
+        raise UnknownFormat(f"{what} is not understood: {error}", hint="git fleet doctor") from error
 
 
 def encode(value: Any) -> dict[str, Any]:
@@ -159,7 +158,7 @@ def encode(value: Any) -> dict[str, Any]:
 
 def decode_task_state(document: object, event_oid: Oid) -> TaskState:
     """A task's state from the event `event_oid`: a claim event is its own fence. Raises UnknownFormat."""
-    state: TaskState = _read(document, TaskState, "task state")
+    state: TaskState = _read(document, TaskState, f"the state of event {event_oid[:12]}")
     return state.fenced(event_oid)
 
 
@@ -188,13 +187,13 @@ _STORED = Decoder(_Stored)
 
 def decode_plan_log(document: object) -> PlanLog:
     """A plan log's state. Raises UnknownFormat."""
-    log: PlanLog = _read(document, PlanLog, "plan log")
+    log: PlanLog = _read(document, PlanLog, "the state of a plan's log")
     return log
 
 
 def decode_lead_state(document: object, event: str, event_oid: Oid) -> LeadState:
     """The lead's state; an acquire event is its own fence, an intent event its own intent. Raises UnknownFormat."""
-    state: LeadState = _read(document, LeadState, "lead's log")
+    state: LeadState = _read(document, LeadState, f"the lead's state of event {event_oid[:12]}")
     if event == "acquire":
         return structs.replace(state, fence=event_oid)
     if event == "intent":
@@ -213,7 +212,7 @@ def decode_fields(document: Mapping[str, Any]) -> dict[str, Any]:
 def _field(key: str, value: object) -> Any:
     kind = _TYPED.get(key)
     plain = value is None or (isinstance(value, (str, int)) and kind is not datetime)
-    return value if kind is None or plain else _read(value, kind, key)
+    return value if kind is None or plain else _read(value, kind, f"the {key} of an event")
 
 
 def parse_document(line: bytes | str, where: str) -> dict[str, Any]:
@@ -238,5 +237,5 @@ def encode_plan(plan: Plan) -> dict[str, Any]:
 
 def decode_plan(document: object) -> Plan:
     """The inverse of `encode_plan`. Raises UnknownFormat for anything else."""
-    plan: Plan = _read(document, Plan, "plan")
+    plan: Plan = _read(document, Plan, "a plan")
     return plan

@@ -74,13 +74,19 @@ def test_an_event_gives_its_state_however_it_is_read(state: TaskState) -> None:
     [
         (
             b'{"state":{"mood":"bad"},"v":1}',
-            "task state is not understood: Object contains unknown field `mood`",
+            "the state of event a{12} is not understood: Object contains unknown field `mood`",
         ),
         (b'{"state":{"usage":{"mood":"bad"}},"v":1}', "contains unknown field `mood` - at `..usage`"),
-        (b'{"v":1}', "task state is not understood: Expected `object`"),
-        (b'{"state":{"state":"odd"},"v":1}', "task state is not understood: Invalid enum value 'odd'"),
-        (b'{"state":{"claim":{}},"v":1}', "task state is not understood: Object missing required field"),
-        (b'{"state":{"attempt":"1"},"v":1}', "task state is not understood: Expected `int`"),
+        (b'{"v":1}', "the state of event a{12} is not understood: Expected `object`"),
+        (
+            b'{"state":{"state":"odd"},"v":1}',
+            "the state of event a{12} is not understood: Invalid enum value 'odd'",
+        ),
+        (
+            b'{"state":{"claim":{}},"v":1}',
+            "the state of event a{12} is not understood: Object missing required field",
+        ),
+        (b'{"state":{"attempt":"1"},"v":1}', "the state of event a{12} is not understood: Expected `int`"),
         (b'{"state":{},"v":2}', "event 7 has format version 2"),
         (b'{"state":{}', "event 7 is not a document"),
         (b"[" * 100_000, "event 7 is not a document"),
