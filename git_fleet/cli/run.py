@@ -127,15 +127,26 @@ def run(
 
     given: tuple[str, ...] = click.get_current_context().meta[COMMAND]
     if workspace is not None:
-        if target or max_cost or max_minutes or tmux or yes or dry_run or jobs > 1:
+        if target or tmux or yes:
             raise click.UsageError(
-                "--workspace works every open plan: it goes with --workers, --label, --no-verify and --no-integrate alone"
+                "--workspace works every open plan as it is approved: without PLAN or FILE, --yes and --tmux"
             )
+        from git_fleet.app.wide.running import Wanted
         from git_fleet.cli.widerun import everywhere
 
-        return everywhere(
-            call, workspace, given, labels, workers or 1, verify=not no_verify, integrate=not no_integrate
+        wanted = Wanted(
+            workers or 1,
+            PROGRAM,
+            call.worker or os.environ.get("FLEET_WORKER") or os.environ.get("USER") or "worker",
+            given,
+            labels=labels,
+            verify=not no_verify,
+            integrate=not no_integrate,
+            jobs=jobs,
+            max_cost_usd=max_cost or 0.0,
+            max_seconds=(max_minutes or 0.0) * 60,
         )
+        return everywhere(call, workspace, wanted, dry_run=dry_run)
     if labels:
         raise click.UsageError("--label goes with --workspace")
     with call.session(long_lived=True, bulk=False) as session:

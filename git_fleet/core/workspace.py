@@ -150,6 +150,23 @@ class WideRun(Struct, frozen=True):
     left: int
 
 
+class Ahead(Struct, frozen=True):
+    """What a run would find in one repository: the commands that start agents, placeholders as they are; how many tasks
+    of open plans have not ended."""
+
+    agents: tuple[str, ...]
+    left: int
+
+
+class WideOutlook(Struct, frozen=True):
+    """What a run over a workspace would do: `offers` can be claimed now, in this order."""
+
+    workspace: str
+    workers: int
+    repos: tuple[Answer[Ahead], ...]
+    offers: tuple[Offer, ...]
+
+
 class Overview(Struct, frozen=True):
     """A workspace at one moment."""
 

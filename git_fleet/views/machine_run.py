@@ -8,6 +8,7 @@ from typing import Any
 from git_fleet.core.ids import TaskId
 from git_fleet.core.results import AgentOutput
 from git_fleet.core.running import Outlook, RunResult
+from git_fleet.core.workspace import WideOutlook
 from git_fleet.views.machine import time
 
 
@@ -54,6 +55,24 @@ def outlook(value: Outlook) -> Mapping[str, Any]:
         "agents": list(value.agents),
         "left": [str(task) for task in value.left],
         "ready": [str(task) for task in value.ready],
+    }
+
+
+def wide_outlook(value: WideOutlook) -> Mapping[str, Any]:
+    """`run --workspace --dry-run`."""
+    return {
+        "workspace": value.workspace,
+        "workers": value.workers,
+        "repos": [
+            {
+                "repo": each.repo.name,
+                "agents": list(each.value.agents) if each.value else [],
+                "left": each.value.left if each.value else 0,
+                "error": each.error.message if each.error else None,
+            }
+            for each in value.repos
+        ],
+        "ready": [{"repo": each.repo.name, "task_id": str(each.task.id)} for each in value.offers],
     }
 
 

@@ -12,6 +12,7 @@ from git_fleet.core.results import AgentOutput
 from git_fleet.core.running import Outlook, RunResult, TaskEnd
 from git_fleet.core.trailers import clean
 from git_fleet.core.wording import count
+from git_fleet.core.workspace import WideOutlook
 from git_fleet.views.look import Look, age, line, lines, since, some, wrapped
 
 _MARKS = {State.INTEGRATED: ("✓", "green"), State.BLOCKED: ("✗", "red"), State.CANCELLED: ("-", "dim")}
@@ -37,6 +38,29 @@ def outlook(value: Outlook, look: Look) -> str:
     commands = (f"agents would be started by: {line(command)}" for command in value.agents)
     return "\n".join(
         [wrapped(value.begins, look, indent=2), wrapped(f"{left}{first}", look, indent=2), *commands]
+    )
+
+
+def wide_outlook(value: WideOutlook, look: Look) -> str:
+    """What a run over a workspace would do."""
+    left = sum(each.value.left for each in value.repos if each.value)
+    names = [f"{each.repo.name}: {each.task.id}" for each in value.offers]
+    first = f": {some(names)}" if names else ""
+    commands = dict.fromkeys(command for each in value.repos if each.value for command in each.value.agents)
+    said = [
+        f"workspace {line(value.workspace)}, {count(value.workers, 'worker')}",
+        f"{count(left, 'task')} left, {len(names)} of them ready{first}",
+    ]
+    broken = [
+        f"{each.repo.name} would not be worked: {line(each.error.message)}"
+        for each in value.repos
+        if each.error
+    ]
+    return "\n".join(
+        [
+            *(wrapped(each, look, indent=2) for each in (*said, *broken)),
+            *(f"agents would be started by: {line(command)}" for command in commands),
+        ]
     )
 
 

@@ -344,7 +344,6 @@ def test_what_does_not_go_with_a_change_set_or_a_workspace_is_refused(shop: Flee
     refused(shop("integrate", "--changeset", "api", "--batch"), "is integrated as a whole")
     refused(shop("integrate", "--workspace", "."), "--workspace goes with --changeset ID")
     refused(shop("integrate", "--changeset", "nope"), "there are: rename/api")
-    refused(shop("run", "--workspace", ".", "--jobs", "2"), "--workspace works every open plan")
     refused(shop("run", "--label", "x"), "--label goes with --workspace")
 
 

@@ -24,6 +24,7 @@ from git_fleet.app.running.worker import Worker
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
 from git_fleet.app.wide import across, looking
+from git_fleet.app.wide.limits import Limits
 from git_fleet.core import launch
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
@@ -43,7 +44,8 @@ Key = tuple[str, TaskId]
 
 class Wanted(Struct, frozen=True):
     """What is asked for. `program` starts this program, `command` the agents (else what each fleet.toml says, or
-    `agent`), `name` is what the workers are called, with a number each. `labels`: only tasks with one of them."""
+    `agent`), `name` is what the workers are called, with a number each. `labels`: only tasks with one of them. `jobs`: gate so many
+    candidates at once in a repository. `max_cost_usd` and `max_seconds` end it, 0 is no limit."""
 
     workers: int
     program: tuple[str, ...]
@@ -53,6 +55,9 @@ class Wanted(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     verify: bool = True
     integrate: bool = True
+    jobs: int = 1
+    max_cost_usd: float = 0.0
+    max_seconds: float = 0.0
 
 
 class _Freed(Struct, frozen=True):
@@ -103,6 +108,7 @@ class Run(Struct, dict=True):
         self._refused: set[str] = set()  # change sets, until something of them is handed in anew
         self._generation, self._cleared, self._clerk = 1, 0, False
         self._ending = self._now = False
+        self._stop: Stop | None = None
 
     def ask_to_end(self, *, now: bool = False) -> None:
         """Claim nothing more; `now` ends the agents, their work saved and their tasks given back."""
@@ -115,13 +121,23 @@ class Run(Struct, dict=True):
     def work(self) -> WideRun:
         """Work until nothing is left that can be done here. Raises InvalidInput where no repository has an open plan."""
         self._begin_again()
+        limits = Limits(self.space, self.around, self.wanted.max_cost_usd, self.wanted.max_seconds)
         while True:
+            self._check(limits)
             offers = self._fill()
             self._let_clear()
             if not self._busy and not self._clerk and (self._ending or self._cleared >= self._generation):
                 break
-            self._handle(offers)
+            self._handle(offers, limits.patience(_REST_SECONDS))
         return self._result()
+
+    def _check(self, limits: Limits) -> None:
+        seats = [seat for worker in list(self._workers.values()) for seat in worker.desk.seats]
+        if self._ending or (stop := limits.reached(sum(seat.owed for seat in seats))) is None:
+            return
+        self._stop = stop
+        self.report(f"{stop.text}; ending the agents, their work is saved")
+        self.ask_to_end(now=True)
 
     # --- who works what --------------------------------------------------------------------------
 
@@ -212,12 +228,13 @@ class Run(Struct, dict=True):
 
     # --- what happens ----------------------------------------------------------------------------
 
-    def _handle(self, offers: int) -> None:
+    def _handle(self, offers: int, seconds: float) -> None:
         try:
-            event = self.events.get(timeout=_REST_SECONDS)
+            event = self.events.get(timeout=seconds)
         except queue.Empty:
-            self._later.clear()
-            self._generation += offers == 0
+            if seconds == _REST_SECONDS:
+                self._later.clear()
+                self._generation += offers == 0
             return
         match event:
             case _Freed(worker, key, engaged):
@@ -276,7 +293,7 @@ class Run(Struct, dict=True):
             said = self._command("-C", place, "verify")
             moved |= any(each.get("state") != State.PROPOSED for each in said.get("tasks", ()))
         if self.wanted.integrate:
-            said = self._command("-C", place, "integrate")
+            said = self._command("-C", place, "integrate", "--jobs", str(self.wanted.jobs))
             moved |= bool(said.get("integrated") or said.get("ejected"))
             self._integrated(repo.name, said.get("integrated", ()), landed)
             for each in said.get("ejected", ()):
@@ -331,7 +348,9 @@ class Run(Struct, dict=True):
         answers = across.ask(self.space, self.around, _unended)
         left = sum(answer.value or 0 for answer in answers)
         known = all(answer.error is None for answer in answers)
-        if self._ending:
+        if self._stop is not None:
+            stop = self._stop
+        elif self._ending:
             stop = Stop("interrupted", "it was interrupted")
         elif left or not known:
             stop = Stop("waiting", f"nothing can be claimed now, {left} tasks have not ended")
