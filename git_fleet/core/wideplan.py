@@ -27,13 +27,15 @@ _HINT = "nothing was stored; correct it and import it again"
 
 class Changeset(Struct, frozen=True):
     """Tasks (`repo/task`) that land together. `gates` run beside each other's checkouts of `repos` (all that the
-    workspace has, where that is empty). `order` are its repositories, those that others need first."""
+    workspace has, where that is empty). `order` are its repositories, those that others need first. `rework` are those
+    of its tasks that go back when such a gate is red."""
 
     id: str
     tasks: tuple[str, ...]
     gates: tuple[Gate, ...] = ()
     repos: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    rework: tuple[str, ...] = ()
 
     def of_repo(self, repo: str) -> tuple[str, ...]:
         """Its tasks in one repository, by their ids there."""
@@ -167,13 +169,18 @@ def _changeset(
     for name in repos:
         if all(repo.name != name for repo in space.repos):
             problems.add(f"found {name!r}; the workspace has no such repository", where=where, field="repos")
+    rework = tuple(str(name).strip().lower() for name in table.get("rework", ()))
+    for name in rework:
+        if name not in names:
+            text = f"found {name!r}; the change set has no such task{nearest(name, names)}"
+            problems.add(text, where=where, field="rework")
     gates = tuple(
         Gate(gate["name"], tuple(gate["run"]) if isinstance(gate["run"], list) else gate["run"],
              float(gate.get("timeout_seconds", 600.0)))
         for gate in table["gates"]
     )  # fmt: skip
     try:
-        return Changeset(check_id(str(table["id"]), "found"), names, gates, repos)
+        return Changeset(check_id(str(table["id"]), "found"), names, gates, repos, rework=rework)
     except InvalidInput as error:
         problems.add(error.message, where=where, field="id")
         return Changeset("x", names, gates, repos)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from git_fleet.cli.main import run
+from tests.support import spaces
 from tests.support.documents import validate
 from tests.support.repo import Repo
 
@@ -105,3 +106,10 @@ def approved(planned: Fleet) -> Fleet:
     """With the plan above open."""
     planned.ok("plan", "approve", "--yes")
     return planned
+
+
+@pytest.fixture
+def space(fleet: Fleet, tmp_path: Path) -> Fleet:
+    """A workspace `shop` of lib and client, with a plan each; what is called works in its folder."""
+    spaces.planned(tmp_path / "all")
+    return Fleet(tmp_path / "all" / "shop", fleet._capture)

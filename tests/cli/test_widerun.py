@@ -14,21 +14,14 @@ from git_fleet.core.model import State
 from tests.cli.conftest import Fleet
 from tests.cli.test_bad_input import refused
 from tests.support import spaces
+from tests.support.clock import FakeClock
 from tests.support.documents import validate
-from tests.support.fleet import approved, open_fleet, task
+from tests.support.fleet import open_fleet
+from tests.support.machines import make_machines
 from tests.support.repo import Repo
 from tests.support.worlds import assert_reachable
 
 RUN = ("run", "--workspace", ".")
-
-
-@pytest.fixture
-def space(fleet: Fleet, tmp_path: Path) -> Fleet:
-    """A workspace `shop` of lib and client, with a plan each; what is called works in its folder."""
-    _, repos = spaces.make_space(tmp_path / "all", {"lib": {}, "client": {}})
-    approved(open_fleet(repos["lib"]), task("a", priority=1), task("b", needs=["a"]))
-    approved(open_fleet(repos["client"]), task("c", priority=5, labels=["docs"]))
-    return Fleet(tmp_path / "all" / "shop", fleet._capture)
 
 
 def repo(space: Fleet, name: str) -> Repo:
@@ -97,3 +90,47 @@ def test_max_cost_ends_a_run_over_a_workspace_when_all_of_it_together_has_cost_s
 def test_what_does_not_go_with_a_workspace_is_refused(space: Fleet) -> None:
     for words in (["--tmux"], ["--yes"], ["p"]):
         refused(space(*RUN, *words), "--workspace works every open plan as it is approved")
+
+
+AGENT = """\
+case $FLEET_TASK in
+api) sed -i s/greet/salute/ lib.sh test.sh ;;
+serve) sed -i s/greet/salute/ serve.sh ;;
+call) if [ -e "$1" ]; then sed -i s/greet/salute/ call.sh; else echo "# the same" >>call.sh; fi; echo >>"$1" ;;
+*) echo "It is salute." >README ;;
+esac
+"""
+
+
+def test_who_is_sent_back_by_a_red_gate_between_repositories_mends_it_and_all_lands(
+    space: Fleet, tmp_path: Path
+) -> None:
+    spaces.renaming(
+        tmp_path / "three", spaces.PLAN.replace('id = "api"\n', 'id = "api"\nrework = ["client/call"]\n')
+    )
+    shop = Fleet(tmp_path / "three" / "shop", space._capture)
+    (tmp_path / "agent.sh").write_text(AGENT, encoding="utf-8")
+    agent = ["sh", str(tmp_path / "agent.sh"), str(tmp_path / "tries")]
+    found = document(shop, "workspace-run", agent=agent, code=0)
+    assert [each["task_id"] for each in found["claims"]].count("rename/call") == 2
+    assert (found["stop"]["code"], found["left"], len(found["integrated"])) == ("complete", 0, 4)
+
+
+@pytest.mark.slow
+def test_workers_of_two_machines_bring_everything_onto_the_servers(
+    fleet: Fleet, tmp_path: Path, clock: FakeClock
+) -> None:
+    """The second machine works what the first has planned, while that one has a task of it."""
+    servers, one, other = make_machines(tmp_path / "two", clock)
+    one.approve()
+    one.work("library", *spaces.RENAMED["library"])
+    (tmp_path / "agent.sh").write_text(AGENT, encoding="utf-8")
+    (tmp_path / "tries").touch()
+    shop = Fleet(other.folder / "shop", fleet._capture)
+    agent = ["sh", str(tmp_path / "agent.sh"), str(tmp_path / "tries")]
+    found = document(shop, "workspace-run", "--workers", "2", agent=agent, code=0)
+    assert {each["task_id"] for each in found["claims"]} == {"rename/serve", "rename/call", "rename/docs"}
+    assert (found["stop"]["code"], found["left"], len(found["integrated"])) == ("complete", 0, 4)
+    commits = {name: servers[name].run_git("rev-list", "--count", "main") for name in spaces.RENAMED}
+    assert commits == {"library": "2", "service": "2", "client": "3"}
+    assert one.state() == "landed"

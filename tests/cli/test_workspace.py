@@ -17,20 +17,10 @@ from tests.cli.test_bad_input import refused
 from tests.project.source import ROOT
 from tests.support import spaces
 from tests.support.documents import validate
-from tests.support.fleet import approved, open_fleet, task
 from tests.support.race import until
 from tests.support.repo import Repo, make_repo
 
 READING = ("status", "ready", "conflicts", "report")
-
-
-@pytest.fixture
-def space(fleet: Fleet, tmp_path: Path) -> Fleet:
-    """A workspace `shop` of lib and client, with a plan each; what is called works in its folder."""
-    _, repos = spaces.make_space(tmp_path / "all", {"lib": {}, "client": {}})
-    approved(open_fleet(repos["lib"]), task("a", priority=1), task("b", needs=["a"]))
-    approved(open_fleet(repos["client"]), task("c", priority=5, labels=["docs"]))
-    return Fleet(tmp_path / "all" / "shop", fleet._capture)
 
 
 def lib(space: Fleet) -> Repo:

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Never
 
 STEPS = {"subprocess.Popen", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir"}
 
@@ -36,7 +37,7 @@ def killed_at_every_step(work: Callable[[], object], *, stride: int = 1, most: i
         return
 
 
-def _run(work: Callable[[], object], last: int) -> None:
+def _run(work: Callable[[], object], last: int) -> Never:
     """In the new process: never returns."""
     left = last
 
@@ -48,6 +49,11 @@ def _run(work: Callable[[], object], last: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
+    end_with(work)
+
+
+def end_with(work: Callable[[], object]) -> Never:
+    """Work, and end this process: with 1 where the work raised."""
     code = 1
     try:
         work()

@@ -12,14 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Never
 
 from git_fleet.git.process import Child
-from tests.support.dying import STEPS
+from tests.support.dying import STEPS, end_with
 
 _TRUNCATES = os.O_CREAT | os.O_TRUNC
 _COPIES = 100
@@ -77,7 +76,7 @@ class _Watched:
 
     def run(self, work: Callable[[], object]) -> Never:
         """Work, and end."""
-        send, code = Child.send, 1
+        send = Child.send
 
         def sent(child: Child, data: bytes) -> bool:
             self._step(f"to git: {data[:60]!r}")
@@ -85,14 +84,7 @@ class _Watched:
 
         Child.send = sent  # type: ignore[method-assign,assignment]  # this process ends with it
         sys.addaudithook(self._hear)
-        try:
-            work()
-            code = 0
-        except BaseException:  # noqa: BLE001 - the process ends here, and its parent asks why
-            traceback.print_exc()
-        finally:
-            self._busy = True
-            os._exit(code)
+        end_with(work)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event in STEPS:

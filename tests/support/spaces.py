@@ -13,7 +13,7 @@ from git_fleet.app.wide import editing, looking, plans, sides
 from git_fleet.app.wide import together as landing
 from git_fleet.core.workspace import FILE, ChangesetResult, Workspace
 from tests.support.clock import FakeClock
-from tests.support.fleet import claimed, integrated, open_fleet, proposed, surroundings
+from tests.support.fleet import approved, claimed, integrated, open_fleet, proposed, surroundings, task
 from tests.support.repo import Content, Repo, make_repo
 from tests.support.stories import MINUTES, tell
 
@@ -29,6 +29,13 @@ def make_space(folder: Path, repos: Mapping[str, Mapping[str, Content]]) -> tupl
         made[name] = make_repo(folder / name, {**QUIET, **files})
         editing.add(workspaces.load(home), str(made[name].path), folder)
     return workspaces.load(home), made
+
+
+def planned(folder: Path) -> None:
+    """A workspace of lib (a, then b) and client (c, which comes first), each with an approved plan of its own."""
+    _, repos = make_space(folder, {"lib": {}, "client": {}})
+    approved(open_fleet(repos["lib"]), task("a", priority=1), task("b", needs=["a"]))
+    approved(open_fleet(repos["client"]), task("c", priority=5, labels=["docs"]))
 
 
 # --- three repositories that need each other --------------------------------------------------------
@@ -121,9 +128,9 @@ def work(repo: Repo, task: str, files: Mapping[str, Content]) -> None:
 
 def work_all(repos: Mapping[str, Repo], but: str = "") -> None:
     """Hand in every task of the change set, but that of one repository."""
-    for name, (task, files) in RENAMED.items():
+    for name, (job, files) in RENAMED.items():
         if name != but:
-            work(repos[name], task, files)
+            work(repos[name], job, files)
 
 
 def together(space: Workspace, name: str = "api") -> ChangesetResult:

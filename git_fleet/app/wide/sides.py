@@ -32,13 +32,15 @@ from git_fleet.store.wide import Part
 
 
 class Side(Struct):
-    """A repository that has tasks in the change set, while we lead there. `queue` has the candidates, once built."""
+    """A repository that has tasks in the change set, while we lead there. `rework` are the ids here of
+    the tasks that go back when a gate between the repositories is red; `queue` has the candidates, once built."""
 
     repo: Repo
     session: Session
     lead: Leading
     tasks: tuple[TaskId, ...]
     changeset: str
+    rework: tuple[str, ...] = ()
     queue: Queue | None = None
     snapshot: Snapshot | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -136,6 +138,18 @@ class Side(Struct):
             found += [Outcome(self.repo.name, str(record.id), "skipped", why=why) for record in queue.waiting]
         self.outcomes += found
         return [f"{each.repo}: {each.task} {each.why}" for each in found]
+
+    def send_back(self, finding: str) -> None:
+        """Those of its tasks that the plan says so of go back to rework: a gate between the repositories was red. The
+        next claim of each gets `finding`."""
+        queue = self._built
+        for entry in [each for each in queue.entries if each.record.id.task in self.rework]:
+            entry.outcome = Ejected(entry.record.id, "gate", (), finding)
+            queue.close(entry)
+        found = [each for each in queue.tally.ejected if each.id.task in self.rework]
+        self.outcomes += [
+            Outcome(self.repo.name, str(each.id), "ejected", why=_reason(each)) for each in found
+        ]
 
     @property
     def candidate(self) -> Oid:

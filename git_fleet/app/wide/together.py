@@ -95,7 +95,9 @@ def _lead(
     session = held.enter_context(across.opened(space, space.repo(repo), around))
     tasks = tuple(TaskId(plan, task) for task in changeset.of_repo(repo))
     try:
-        return Side(space.repo(repo), session, held.enter_context(leading(session)), tasks, changeset.id)
+        lead = held.enter_context(leading(session))
+        rework = tuple(name.partition("/")[2] for name in changeset.rework if name.partition("/")[0] == repo)
+        return Side(space.repo(repo), session, lead, tasks, changeset.id, rework)
     except Held as error:
         error.message = f"{repo}: {error.message}"
         raise
@@ -213,6 +215,9 @@ def _gate(
     cannot = "cannot be run: " if bad.outcome is Outcome.ERROR else ""
     reason = f"gate {bad.name}: {cannot}{bad.reason}"
     _refuse(work, record, reason, _texts(results))
+    if bad.outcome is Outcome.FAIL:  # one that cannot be run says nothing of anybody's work
+        for side in work.left:
+            side.send_back(f"change set {work.plan}/{record.id}: {reason}\n{bad.tail}".rstrip())
     half = len(work.left) < len(work.sides)
     return _result(work, "half-way" if half else "refused", reason, bad.tail)
 

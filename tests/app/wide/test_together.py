@@ -12,6 +12,7 @@ from git_fleet.app import doctor, reverting, work
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.wide import plans
 from git_fleet.core.ids import Oid
+from git_fleet.core.model import State
 from git_fleet.core.workspace import Workspace
 from git_fleet.errors import Held, InvalidInput, NeedsPerson
 from git_fleet.store import names, wide
@@ -86,6 +87,33 @@ def test_a_wrong_half_is_caught_although_its_own_tests_pass(tmp_path: Path) -> N
         work.reject(session, "call", ("it calls greet",))
         claimed(session, "call")
         proposed(session, "call", dict(spaces.RENAMED["client"][1]))
+    assert spaces.together(space).state == "landed"
+    assert one_commit_each(repos, before)
+
+
+def test_a_red_gate_sends_back_whom_the_plan_names_with_what_was_found(tmp_path: Path) -> None:
+    text = spaces.PLAN.replace('id = "api"\n', 'id = "api"\nrework = ["client/call"]\n')
+    space, repos = spaces.renaming(tmp_path, text)
+    spaces.work_all(repos, but="client")
+    spaces.work(repos["client"], "call", {"call.sh": spaces.SHOP["client"]["call.sh"] + "# same\n"})  # type: ignore[operator]
+    before = mains(repos)
+    found = spaces.together(space)
+    assert (found.state, [(part.repo, part.outcome) for part in found.parts]) == (
+        "refused",
+        [("client", "ejected")],
+    )
+    assert mains(repos) == before
+    assert spaces.states(space) == {"api": "waiting"}
+    with open_fleet(repos["client"]) as session:
+        state = session.snapshot().resolve("call").state
+        assert state.state is State.REWORK
+        assert state.findings[0].text.startswith("change set rename/api: gate together: exit code 1\n")
+        assert "greet: not found" in state.findings[0].text
+        claimed(session, "call")
+        proposed(session, "call", dict(spaces.RENAMED["client"][1]))
+    for name in ("library", "service"):
+        with open_fleet(repos[name]) as session:
+            assert {each.state.state for each in session.snapshot().tasks.values()} == {State.PROPOSED}
     assert spaces.together(space).state == "landed"
     assert one_commit_each(repos, before)
 
@@ -269,6 +297,7 @@ def test_a_repository_that_cannot_be_checked_out_stops_it_unless_it_is_left_out(
         (('needs = ["service/serve"]', 'needs = ["service/sing"]'), "no task has this id; did you mean 'service/serve'?"),
         (('needs = ["service/serve"]', 'needs = ["serve"]'), "found 'serve'; it must be repo/task"),
         (('tasks = ["client/call"', 'tasks = ["client/cal"'), "changeset api: tasks: found 'client/cal'"),
+        (('id = "api"\n', 'id = "api"\nrework = ["client/docs"]\n'), "the change set has no such task"),
         (('id = "api"\n', 'id = "api"\nrepos = ["x"]\n'), "the workspace has no such repository"),
         (('files = ["/serve.sh"]\n', 'files = ["/serve.sh"]\nstate = 1\n'), "state: unknown key"),
         (('files = ["/lib.sh", "/test.sh"]', 'files = ["/lib.sh"]\nneeds = ["client/docs"]'), "a cycle: "),
