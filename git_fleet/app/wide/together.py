@@ -29,7 +29,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.progress import Report
 from git_fleet.core.wideplan import Changeset
 from git_fleet.core.workspace import ChangesetResult, Part, Workspace
-from git_fleet.errors import Busy, Held, IllegalEvent, NeedsPerson, Stale
+from git_fleet.errors import Busy, FleetError, IllegalEvent, NeedsPerson, Stale
 from git_fleet.git.repository import Repository
 from git_fleet.store import names, wide
 from git_fleet.store.base import tip
@@ -91,14 +91,15 @@ def integrate(space: Workspace, around: Surroundings, name: str, report: Report)
 def _lead(
     space: Workspace, around: Surroundings, plan: str, changeset: Changeset, repo: str, held: ExitStack
 ) -> Side:
-    """The lead of one repository, for as long as `held` is open. Raises Held."""
-    session = held.enter_context(across.opened(space, space.repo(repo), around))
+    """The lead of one repository, for as long as `held` is open. Raises Held, Unreachable and what else keeps us from it,
+    with its name."""
     tasks = tuple(TaskId(plan, task) for task in changeset.of_repo(repo))
     try:
+        session = held.enter_context(across.opened(space, space.repo(repo), around))
         lead = held.enter_context(leading(session))
         rework = tuple(name.partition("/")[2] for name in changeset.rework if name.partition("/")[0] == repo)
         return Side(space.repo(repo), session, lead, tasks, changeset.id, rework)
-    except Held as error:
+    except FleetError as error:
         error.message = f"{repo}: {error.message}"
         raise
 

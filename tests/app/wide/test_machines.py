@@ -153,8 +153,9 @@ def test_a_server_that_cannot_be_reached_is_said_and_nothing_moves(machines: Mac
     handed_in(a, b)
     before = mains(servers)
     servers["client"].path.rename(servers["client"].path.with_name("away"))
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable) as unreachable:
         b.together()
+    assert unreachable.value.message.startswith("client: ")
     servers["client"].path.with_name("away").rename(servers["client"].path)
     assert mains(servers) == before
     servers["shop"].path.rename(servers["shop"].path.with_name("away"))
