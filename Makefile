@@ -8,8 +8,9 @@
 #   make bench   the measurements of benchmarks/ (FULL=1: their baselines to the end)
 
 PYTHON ?= python3
-# One more than a small machine has cores: tests wait for the programs they start, a fifth of their time and more.
+# More than a small machine has cores: tests wait for the programs they start, slow ones half of their time.
 JOBS ?= 3
+JOBS_SLOW ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -30,7 +31,7 @@ read: $(VENV)/.installed-test
 
 # After the fast ones, so that a plain mistake shows in seconds, with `make -j` too.
 test-slow: test-fast
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m slow
+	$(BIN)/python -m pytest -n $(JOBS_SLOW) --dist worksteal -m slow
 
 # Real programs and a fake model, in a network of their own where that can be had. What npm cannot install is skipped.
 AGENTS := build/agents

@@ -175,7 +175,7 @@ def test_own_commits_and_bases_are_those_git_finds(scratch: Repo, graph: Graph, 
     assert_as_git_finds(scratch, graph, picked)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 @given(graphs, few)
 @settings(max_examples=many(1500))
 def test_own_commits_and_bases_are_those_git_finds_at_length(

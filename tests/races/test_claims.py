@@ -144,7 +144,7 @@ def test_clones_take_turns_also_at_the_end_of_a_slow_line(tmp_path: Path, clock:
         _assert_clones_take_turns(host.server, repos, clock, workers=4, tasks=8, overlapping=8)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 def test_sixteen_processes_claim_two_hundred_tasks(repo: Repo, clock: FakeClock) -> None:
     _assert_crowd_takes_turns(repo, clock, workers=16, tasks=200, overlapping=80)
 

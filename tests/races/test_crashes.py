@@ -17,10 +17,16 @@ from tests.support.repo import Repo
 from tests.support.stages import COMMANDS, TWO_PACKS, Command, Stage, found_by_doctor, is_over
 from tests.support.worlds import GENEROUS, assert_logs_are_legal, assert_reachable, assert_sound
 
+_LONG = ("speculate", "batch")
+
 
 def _but(*slow: str) -> list[object]:
     """All commands, these among the slow tests."""
-    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in COMMANDS]
+    return [pytest.param(name, marks=_slow(name) if name in slow else ()) for name in COMMANDS]
+
+
+def _slow(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.slow(seconds=40 if name in _LONG else 10)
 
 
 @pytest.fixture
@@ -88,8 +94,7 @@ def test_a_command_whose_git_is_killed_with_its_locks_is_finished_by_the_next(
         stage.put_back()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", _but(*COMMANDS))
 def test_a_command_killed_at_any_step_is_finished_by_the_next(stage: Stage, name: str) -> None:
     command = COMMANDS[name]
     expected = _set_up(stage, command)
@@ -109,7 +114,7 @@ def _die_between_packs() -> None:
     Storing.finish = finished  # type: ignore[method-assign,assignment]  # this process ends with it
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_a_landing_of_two_packs_killed_between_them_or_anywhere_is_finished_by_the_next(stage: Stage) -> None:
     command = TWO_PACKS
     expected = _set_up(stage, command)

@@ -164,7 +164,7 @@ def test_two_commands_end_in_one_of_two_orders(world: Path, one: str, other: str
     _assert_in_some_order(world, one, other)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @given(one=ANY, other=ANY)
 @settings(max_examples=many(60), suppress_health_check=NO_CHECK)
 def test_many_pairs_of_commands_end_in_one_of_two_orders(world: Path, one: str, other: str) -> None:

@@ -35,7 +35,7 @@ def crew(repo: Repo, tmp_path: Path) -> Crew:
     return Crew(repo, tmp_path, worker="retries = 4", config=CONFIG)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 def test_all_tasks_come_to_an_end_whatever_becomes_of_agents_and_supervisors(crew: Crew) -> None:
     plan = badluck.bad_plan(TASKS, SEED)
     badluck.set_up(crew.box)

@@ -212,7 +212,7 @@ def _tables() -> list[Table]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_every_task_has_one_winner_and_lands_once_while_a_clone_is_cut_off(tmp_path: Path) -> None:
     server, clones = make_clones(tmp_path, CLONES, config=f'{GENEROUS}remote = "origin"\n')
     with open_fleet(clones[0], "person", _Now()) as session:
