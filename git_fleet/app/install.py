@@ -155,8 +155,9 @@ def plan_uninstall(repo: Repository) -> InstallReport:
     scripts = [(hook, layout.script(hook)) for hook in HOOKS if layout.scripts is not None]
     taken = [Step(Action.TAKE_OUT, hook, path) for hook, path in scripts if _has_block(path)]
     steps += taken
+    configured = _commands(repo)
     for hook in HOOKS:
-        if _config(repo, hook):
+        if configured.get(hook):
             steps.append(Step(Action.UNSET, hook, repo.common_dir / "config"))
         shim = _shim(repo, hook)
         if hookfiles.owner(shim) is Owner.OURS:
@@ -244,12 +245,13 @@ def _shim(repo: Repository, hook: str) -> Path:
 
 
 def _configured(repo: Repository) -> bool:
-    return any(_config(repo, hook) for hook in HOOKS)
+    return any(_commands(repo).values())
 
 
-def _config(repo: Repository, hook: str) -> str:
-    """The command configured for our hook; "" for none."""
-    return repo.git().text("config", f"hook.git-fleet-{hook}.command", ok=(0, 1))
+def _commands(repo: Repository) -> dict[str, str]:
+    """The commands configured for our hooks; those that have none are not in it."""
+    names = {f"hook.git-fleet-{hook}.command": hook for hook in HOOKS}
+    return {names[name]: command for name, command in repo.settings(*names).items()}
 
 
 def _has_block(path: Path) -> bool:
@@ -324,8 +326,9 @@ def _plan_config(repo: Repository, layout: _Layout) -> InstallReport:
             hint="git fleet init, without --config-hooks",
         )
     steps = [_plan_shim(_shim(repo, hook), hook) for hook in HOOKS]
+    configured = _commands(repo)
     for hook in HOOKS:
-        done = _config(repo, hook) == _command(repo, hook)
+        done = configured.get(hook) == _command(repo, hook)
         steps.append(Step(Action.KEEP if done else Action.CONFIGURE, hook, repo.common_dir / "config"))
     for hook in HOOKS:
         steps += _plan_out(repo.common_dir / "hooks", hook)

@@ -367,4 +367,10 @@ def test_hooks_by_configuration_run_whatever_the_hooks_path_says(repo: Repo) -> 
     open_plan(repo)
     assert "only its lead" in refused(repo, "update-ref", "-d", "refs/heads/main")
     install.uninstall(at(repo))
-    assert "hook." not in (git_dir(repo) / "config").read_text()
+    assert "[hook " not in (git_dir(repo) / "config").read_text()
+
+
+def test_what_is_configured_is_taken_out_by_an_older_git_too(repo: Repo) -> None:
+    repo.run_git("config", "hook.git-fleet-pre-push.command", "/where/it/was")
+    install.uninstall(at(repo))
+    assert "[hook " not in (git_dir(repo) / "config").read_text()
