@@ -70,11 +70,11 @@ def acquire(session: Session, file: str = FENCE_FILE) -> LeadRecord:
     person, now = session.person(), session.now()
     until = lease.expiry(now, _lease_seconds(session))
     if record.state.fence is not None and _is_mine(session, record.state.fence):
-        record = log.renew(session.store, record, actor=person, now=now, expires_at=until)
-    else:
-        place = _place(session)
-        record = log.acquire(session.store, record, actor=person, worktree=place, now=now, expires_at=until)
-    (session.repo.git_dir / file).write_text(f"{record.state.fence}\n")
+        _write(session, file, record.state.fence)  # first: what ends meanwhile does not give it up any more
+        return log.renew(session.store, record, actor=person, now=now, expires_at=until)
+    place = _place(session)
+    record = log.acquire(session.store, record, actor=person, worktree=place, now=now, expires_at=until)
+    _write(session, file, record.state.fence)
     return record
 
 
@@ -92,28 +92,36 @@ def _lease_seconds(session: Session) -> int:
         return Config().lease_seconds
 
 
-def release(session: Session) -> LeadRecord:
-    """Give the lead up. Raises Held when another worktree leads, IllegalEvent while main is moving."""
+def release(session: Session, *, by_hand: bool = True) -> LeadRecord:
+    """Give the lead up; without `by_hand` one that was acquired so is kept. Raises Held when another worktree leads,
+    IllegalEvent while main is moving."""
     session.store.refs.refresh()
     record = log.read(session.store)
-    if record.state.fence is None:
+    fence = record.state.fence
+    # Who acquires it by hand writes the file, then the log: one of the two is seen, or the log has moved on.
+    if fence is None or (not by_hand and _names(session, FENCE_FILE, fence)):
         return record
-    if not _is_mine(session, record.state.fence):
+    if not _is_mine(session, fence):
         raise Held(
             f"{record.state.holder} leads from {record.state.worktree}, not this worktree",
             hint="git fleet lead show",
         )
     record = log.release(session.store, record, actor=session.person(), now=session.now())
     for file in (FENCE_FILE, RUN_FILE):
-        (session.repo.git_dir / file).unlink(missing_ok=True)
+        if _names(session, file, fence):  # else somebody has acquired it anew
+            (session.repo.git_dir / file).unlink(missing_ok=True)
     return record
+
+
+def _write(session: Session, file: str, fence: Oid | None) -> None:
+    (session.repo.git_dir / file).write_text(f"{fence}\n")
 
 
 def _is_mine(session: Session, fence: Oid) -> bool:
     return any(_names(session, file, fence) for file in (FENCE_FILE, RUN_FILE))
 
 
-def _names(session: Session, file: str, fence: Oid | None) -> bool:
+def _names(session: Session, file: str, fence: Oid) -> bool:
     with suppress(FileNotFoundError):
         return (session.repo.git_dir / file).read_text().strip() == fence
     return False
@@ -186,7 +194,6 @@ def leading(session: Session) -> Iterator[Leading]:
             oldlogs.sweep(session.repo.fleet_dir / oldlogs.FOLDER)
             yield held
         finally:
-            if not _names(session, FENCE_FILE, held.record.state.fence):
-                # taken over; or an intent is left for the next one; or out of reach, which hides nothing that is done
-                with suppress(LostRace, IllegalEvent, Unreachable):
-                    release(session)
+            # taken over; or an intent is left for the next one; or out of reach, which hides nothing that is done
+            with suppress(LostRace, IllegalEvent, Unreachable):
+                release(session, by_hand=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,11 @@ from git_fleet.app.session import Session
 from git_fleet.core.results import LeadView
 from git_fleet.errors import Denied, Held, IllegalEvent, StaleClaim
 from git_fleet.store import lead as log
-from git_fleet.store.lead import Intent
+from git_fleet.store.lead import Intent, LeadRecord
+from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, open_fleet, task, working_on
+from tests.support.race import Done
 from tests.support.repo import Repo
 
 NOBODY = LeadView("", "", None, None, mine=False, intent_open=False)
@@ -147,6 +151,40 @@ def test_a_lead_that_is_acquired_by_hand_meanwhile_is_held_after(session: Sessio
     assert lead.show(session).mine
     lead.release(session)
     assert lead.show(session) == NOBODY
+
+
+def test_a_lead_that_is_being_acquired_by_hand_as_a_run_ends_is_held_after(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    def by_hand() -> None:
+        with open_fleet(repo, "w1", clock) as person:
+            lead.acquire(person)
+
+    with ExitStack() as held:
+        with lead.leading(session):
+            person = held.enter_context(Halted(1, by_hand, of={"update-ref"}))
+            assert person.stopped
+        assert person.go_on() == Done(None)
+    assert lead.show(session).mine
+    assert fence_file(session).exists()
+
+
+def test_what_is_acquired_anew_as_it_is_given_up_is_kept(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = log.release
+
+    def release(*args: Any, **kwargs: Any) -> LeadRecord:
+        found = real(*args, **kwargs)
+        with open_fleet(repo, "w1", clock) as person:
+            lead.acquire(person)
+        return found
+
+    lead.acquire(session)
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "release", release)
+        lead.release(session)
+    assert lead.show(session).mine
 
 
 def test_whoever_begins_to_lead_removes_logs_of_long_ago(session: Session) -> None:
