@@ -24,6 +24,7 @@ from git_fleet.core.model import (
     Claim,
     Finding,
     LeadState,
+    Moment,
     Plan,
     PlanLog,
     Proposal,
@@ -45,8 +46,11 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The inverse of `format_time`."""
-    return datetime.fromisoformat(text)
+    """The inverse of `format_time`. Raises ValueError for a time without a zone, too."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} says no zone")
+    return moment
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -135,8 +139,8 @@ _TYPED: dict[str, Any] = {
     "usage": Usage,
     "findings": tuple[Finding, ...],
     "verdicts": tuple[Verdict, ...],
-    "acquired_at": datetime,
-    "expires_at": datetime,
+    "acquired_at": Moment,
+    "expires_at": Moment,
 }
 """What an event's field of that name holds. A verdict and a proposal can be a word and a number, too."""
 
@@ -146,7 +150,7 @@ def _read(document: object, kind: Any, what: str) -> Any:
     program does not know."""
     try:
         return convert(document, kind)
-    except ValidationError as error:
+    except (ValidationError, UnicodeEncodeError) as error:  # the other: a word is odd that cannot be UTF-8
         raise UnknownFormat(f"{what} is not understood: {error}", hint="git fleet doctor") from error
 
 
@@ -211,7 +215,7 @@ def decode_fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _field(key: str, value: object) -> Any:
     kind = _TYPED.get(key)
-    plain = value is None or (isinstance(value, (str, int)) and kind is not datetime)
+    plain = value is None or (isinstance(value, (str, int)) and kind is not Moment)
     return value if kind is None or plain else _read(value, kind, f"the {key} of an event")
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from git_fleet.core.ids import Oid, TaskId
+
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time that says its zone: one that does not cannot be compared with ours."""
 
 
 class Overlap(StrEnum):
@@ -166,8 +170,8 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True):
 
     holder: str
     fence: Oid | None
-    acquired_at: datetime
-    expires_at: datetime
+    acquired_at: Moment
+    expires_at: Moment
     attempt: int
     branch: str = ""
     worktree: str = ""
@@ -326,6 +330,6 @@ class LeadState(Struct, frozen=True, forbid_unknown_fields=True):
     holder: str = ""
     fence: Oid | None = None
     worktree: str = ""
-    acquired_at: datetime | None = None
-    expires_at: datetime | None = None
+    acquired_at: Moment | None = None
+    expires_at: Moment | None = None
     intent: Oid | None = None

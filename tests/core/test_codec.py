@@ -86,6 +86,12 @@ def test_an_event_gives_its_state_however_it_is_read(state: TaskState) -> None:
             b'{"state":{"claim":{}},"v":1}',
             "the state of event a{12} is not understood: Object missing required field",
         ),
+        (
+            b'{"state":{"claim":{"holder":"w","fence":null,"attempt":1,"acquired_at":"2026-01-01T00:00:00"}},"v":1}',
+            "not understood: Expected `datetime` with a timezone component - at `..claim.acquired_at`",
+        ),
+        (rb'{"state":{"state":"\udcff"},"v":1}', "the state of event a{12} is not understood: "),
+        (rb'{"state":{"\udcff":1},"v":1}', "the state of event a{12} is not understood: "),
         (b'{"state":{"attempt":"1"},"v":1}', "the state of event a{12} is not understood: Expected `int`"),
         (b'{"state":{},"v":2}', "event 7 has format version 2"),
         (b'{"state":{}', "event 7 is not a document"),
@@ -157,6 +163,14 @@ def test_times_are_utc_whatever_zone_they_came_from() -> None:
     east = datetime(2026, 1, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert codec.format_time(east) == "2026-01-01T12:00:00.123Z"
     assert codec.parse_time("2026-01-01T12:00:00.123Z") == east.replace(microsecond=123000)
+
+
+def test_a_time_without_a_zone_is_none() -> None:
+    with pytest.raises(ValueError, match="says no zone"):
+        codec.parse_time("2026-01-01T12:00:00.123")
+    for name in ("acquired_at", "expires_at"):
+        with pytest.raises(UnknownFormat, match=f"the {name} of an event is not understood"):
+            codec.decode_fields({name: "2026-01-01T12:00:00.123"})
 
 
 @pytest.mark.parametrize("line", ["", "no json", "[1]", '{"event":"x"}', '{"v":2,"event":"x"}', '{"v":"1"}'])
