@@ -112,8 +112,8 @@ def _of_workspace(session: Session) -> Iterator[Source]:
 
 def _look_anew(session: Session, home: Repository) -> None:
     """What others have told the workspace through its remote is for all, and hardly any command here asks for it. (Its
-    repositories are asked when something is claimed there.)"""
-    if (home.fleet_dir / REMOTE_FILE).exists():
+    repositories are asked when something is claimed there.) Who works offline asks nothing."""
+    if sharing.offline(session.store) is None and (home.fleet_dir / REMOTE_FILE).exists():
         with suppress(FleetError), session.beside(home.worktree or home.git_dir, "") as there:
             sharing.refresh(there.store, there.patience, session.around.warn)
 

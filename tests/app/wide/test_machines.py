@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import doctor, lead, learning, prompt
+from git_fleet.app import doctor, knowledge, lead, learning, prompt, sharing
+from git_fleet.app.session import Session
 from git_fleet.app.sync import sync
 from git_fleet.app.wide import checking
 from git_fleet.core.ids import Oid
@@ -177,6 +178,22 @@ def test_what_one_machine_learned_is_told_on_the_other(machines: Machines) -> No
         told = prompt.prompt(session, "serve").text
     assert "of library, by w9\n| The client is generated\n" in told
     assert "of shop, by w9\n| Dates are in UTC\n" in told
+
+
+def test_who_works_offline_asks_nothing_of_the_workspaces_server(machines: Machines) -> None:
+    _, a, b = machines
+    assert (a.state(), b.state()) == ("", "")
+    with a.open("shop") as session:
+        learning.learn(session, "Dates are in UTC")
+
+    def told(session: Session) -> list[str]:
+        return [each.learning.text for source in knowledge.sources(session) for each in source.known]
+
+    with b.open("service") as session:
+        sharing.go_offline(session.store)
+        assert told(session) == []
+    with b.open("service") as session:
+        assert told(session) == ["Dates are in UTC"]
 
 
 def test_a_workspace_that_is_not_shared_as_its_repositories_are_is_said(machines: Machines) -> None:
