@@ -7,10 +7,10 @@ from msgspec import Struct
 from git_fleet.app import exporters
 from git_fleet.app import plan as planning
 from git_fleet.app.session import Session
-from git_fleet.core.model import PENDING, PlanState, State
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import InvalidInput
-from git_fleet.store import log, logs, plans
+from git_fleet.store import archive, log, plans, tasks
 
 
 class Exported(Struct, frozen=True):
@@ -46,11 +46,9 @@ def records(session: Session, snapshot: Snapshot, record: PlanRecord) -> list[Ta
         return snapshot.of_plan(record.id)
     if record.log.revision is None:
         return []
-    told = logs.task_logs(session.store, record.id, closed=True)
+    tips = archive.tips(session.store, record.id)
     return [
-        TaskRecord(task, told[task.id][-1].oid, told[task.id][-1].task_state)
-        if told.get(task.id)
-        else TaskRecord(task, None, PENDING)
+        TaskRecord(task, tips.get(task.id), tasks.state_at(session.store, tips.get(task.id)))
         for task in plans.revision(session.store, record.id, record.log.revision).plan.tasks
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from git_fleet.app import plan as planning
 from git_fleet.app.session import Session
-from git_fleet.core.ids import TaskId, parse_task_id
+from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Plan, PlanState, TaskState
 from git_fleet.core.picture import Picture, picture
 from git_fleet.core.snapshot import PlanRecord, Snapshot
@@ -39,6 +39,6 @@ def _states(session: Session, snapshot: Snapshot, record: PlanRecord) -> dict[Ta
     if record.state is not PlanState.CLOSED:
         return {one.id: one.state for one in snapshot.of_plan(record.id)}
     objects = session.store.objects
-    tips = archive.read(session.store, record.id)
-    found = zip(tips, tips.values(), objects.read_many(tips.values()), strict=True)
-    return {parse_task_id(task): log.task_state(oid, one.data) for task, oid, one in found if one}
+    tips = archive.tips(session.store, record.id)
+    found = zip(tips.items(), objects.read_many(tips.values()), strict=True)
+    return {task: log.task_state(oid, one.data) for (task, oid), one in found if one}

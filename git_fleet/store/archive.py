@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from git_fleet.core import codec
-from git_fleet.core.ids import Oid, TaskId
+from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.git.refs import ABSENT, Update
@@ -62,6 +62,17 @@ def _write(
         groups = [level[start : start + _PARENTS] for start in range(0, len(level), _PARENTS)]
         level = [commit(group, store.objects.write_empty_tree()) for group in groups]
     return commit([*filter(None, [before]), *level], store.objects.write_files({_FILE: document}))
+
+
+def tips(store: Store, plan_id: str) -> dict[TaskId, Oid]:
+    """The tips of a closed plan's logs: those of its archive alone, since a log that reappears counts for nobody (DESIGN
+    section 3). Where there is no archive yet, they are being folded, or that was cut short: as they are then."""
+    found = {parse_task_id(task): oid for task, oid in read(store, plan_id).items()}
+    if found:
+        return found
+    return {
+        names.task_of_log(ref): oid for ref, oid in store.refs.read(f"{names.TASK_LOGS}{plan_id}/").items()
+    }
 
 
 def tip_of(store: Store, task: TaskId) -> Oid | None:

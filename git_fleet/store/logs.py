@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from git_fleet.core.ids import Oid, TaskId, parse_task_id
+from git_fleet.core.ids import Oid, TaskId
 from git_fleet.errors import UnknownFormat
 from git_fleet.git.objects import Objects
 from git_fleet.store import archive, log, names
@@ -39,9 +39,8 @@ def histories(
 
 
 def task_logs(store: Store, plan: str, *, closed: bool) -> dict[TaskId, list[Entry]]:
-    """Every log of the plan's tasks; those of a closed plan from its archive alone, since a log that
-    reappears under a closed plan counts for nobody (DESIGN section 3)."""
-    tips = {parse_task_id(task): oid for task, oid in archive.read(store, plan).items()}
+    """Every log of the plan's tasks; those of a closed plan as `archive.tips` has them."""
+    tips = archive.tips(store, plan)
     if not closed:
         tips |= {
             names.task_of_log(ref): oid for ref, oid in store.refs.read(f"{names.TASK_LOGS}{plan}/").items()

@@ -42,6 +42,8 @@ def test_a_closed_plans_logs_are_those_of_its_archive(repo: Repo, clock: FakeClo
     session = open_fleet(repo, clock=clock)
     approved(session, task("a"), task("b"))
     on_task(session, "cancel", "a", reason="no")
+    found = logs.task_logs(session.store, "p", closed=True)
+    assert list(found) == [TaskId("p", "a")], "closing was cut short before they were folded"
     archive.fold(session.store, "p", actor="ann", at=clock())
     on_task(session, "cancel", "b", reason="too late")
     found = logs.task_logs(session.store, "p", closed=True)
