@@ -31,7 +31,7 @@ read: $(VENV)/.installed-test
 
 # After the fast ones, so that a plain mistake shows in seconds, with `make -j` too.
 test-slow: test-fast
-	$(BIN)/python -m pytest -n $(JOBS_SLOW) --dist worksteal -m slow
+	$(BIN)/python -m pytest -n $(JOBS_SLOW) --dist load --maxschedchunk 1 -m slow
 
 # Real programs and a fake model, in a network of their own where that can be had. What npm cannot install is skipped.
 AGENTS := build/agents
