@@ -776,7 +776,7 @@ def _killed(session: Session, monkeypatch: pytest.MonkeyPatch, where: str) -> No
     """An integration that is killed: `before` main moves, right `after`, or with the `events` written and the
     worktree as it was, or when that has `followed`."""
 
-    def dying(*_: object) -> None:
+    def dying(*_: object, **__: object) -> None:
         raise Killed
 
     transact = session.store.refs.transact
