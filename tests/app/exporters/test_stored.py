@@ -57,7 +57,7 @@ def test_issues_of_github_are_stored_as_the_same_plan(entries: list[tuple[str, s
         for n, (title, body, more) in enumerate(entries, start=1)
     ]
     plan, _ = stored(json.dumps(issues), "x.json")
-    assert [task.title for task in plan.tasks] == [title for title, _, _ in entries]
+    assert [task.title for task in plan.tasks] == [title.strip() for title, _, _ in entries]
 
 
 @given(ENTRIES)
