@@ -339,8 +339,8 @@ def _add_resources(made: MCPServer[None], serving: Serving) -> None:
         with serving.session() as session:
             name = plan or planning.only(session)
             note, _ = planning.text_of(session, name)
-            snapshot = session.snapshot()
-            found, record = planning.newest(session, snapshot, name).plan, snapshot.plans[name]
+            record = session.snapshot().plan(name)
+            found = planning.newest_of(session, record).plan
         approved = record.log.revision == note
         return machine_plans.show(found, state=str(record.state), revision=note, approved=approved)
 

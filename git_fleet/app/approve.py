@@ -49,7 +49,8 @@ class Preview(Struct, frozen=True):
 def preview(session: Session, plan_id: str) -> Preview:
     """What `approve` would do, without doing it. Raises InvalidInput for a plan with errors."""
     snapshot = session.snapshot()
-    revision, begun = _revision(session, snapshot, plan_id)
+    record = snapshot.plan(plan_id)
+    revision, begun = _revision(session, record)
     if not begun:
         _refuse_errors(session, snapshot, revision.plan)
     config = session.config(revision.plan.base)
@@ -61,14 +62,14 @@ def preview(session: Session, plan_id: str) -> Preview:
     declared = [run if isinstance(run, str) else " ".join(run) for run in runs]
     accepts = [command for task in revision.plan.tasks for command in task.accept]
     warnings = [] if config.gates or config.gates_none else ["no gate is declared: integrate will refuse"]
-    if revision.note != snapshot.plans[plan_id].note:
+    if revision.note != record.note:
         warnings.append(
             "this finishes an approval that was interrupted; what was drafted since comes after it"
         )
     size = planning.checkout_bytes(session, revision.plan.base)
     at_once = min(len(revision.plan.tasks), config.max_active)
     return Preview(
-        plan_id,
+        record.id,
         revision.note,
         checked,
         tuple(dict.fromkeys([*declared, *accepts])),
@@ -89,30 +90,30 @@ def approve(session: Session, plan_id: str, *, expected: Oid | None = None) -> P
     session.require_person("approve")
     person = session.person()
     snapshot = session.snapshot()
-    revision, begun = _revision(session, snapshot, plan_id)
+    record = snapshot.plan(plan_id)
+    revision, begun = _revision(session, record)
     if expected is not None and revision.note != expected:
         raise Stale(
-            f"plan {plan_id} was changed while you were looking at it; nothing is approved",
-            hint=f"git fleet plan approve {plan_id} shows what it says now",
+            f"plan {record.id} was changed while you were looking at it; nothing is approved",
+            hint=f"git fleet plan approve {record.id} shows what it says now",
         )
     if not begun:  # else a refusal is for `_approve`, which takes back what was begun
         _refuse_errors(session, snapshot, revision.plan)
     session.keep_config(revision.plan.base)
     plans.keep(session.store, revision)
-    plans.refresh_open_file(session.store, besides=[(plan_id, revision.plan.base)])
+    plans.refresh_open_file(session.store, besides=[(record.id, revision.plan.base)])
     try:
-        _approve(session, snapshot.plans[plan_id], revision, person)
+        _approve(session, record, revision, person)
     finally:
         plans.refresh_open_file(session.store)
-    return session.snapshot().plans[plan_id]
+    return session.snapshot().plans[record.id]
 
 
-def _revision(session: Session, snapshot: Snapshot, plan_id: str) -> tuple[Revision, bool]:
+def _revision(session: Session, record: PlanRecord) -> tuple[Revision, bool]:
     """The revision to approve, and whether its approval had begun. Raises InvalidInput."""
-    record = snapshot.plans.get(plan_id)
-    if record is not None and record.log.incoming is not None:
-        return plans.revision(session.store, plan_id, record.log.incoming), True
-    return planning.newest(session, snapshot, plan_id), False
+    if record.log.incoming is not None:
+        return plans.revision(session.store, record.id, record.log.incoming), True
+    return planning.newest_of(session, record), False
 
 
 def _approve(session: Session, record: PlanRecord, revision: Revision, person: str) -> None:

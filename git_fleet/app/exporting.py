@@ -31,11 +31,9 @@ def export(session: Session, plan_id: str, format_name: str = "toml") -> Exporte
     if format_name == "toml":
         return Exported(toml, format_name, toml)
     snapshot = session.snapshot()
-    found = planning.newest(session, snapshot, plan_id)
-    standings = {
-        record.id: _standing(session, record)
-        for record in records(session, snapshot, snapshot.plans[plan_id])
-    }
+    record = snapshot.plan(plan_id)
+    found = planning.newest_of(session, record)
+    standings = {each.id: _standing(session, each) for each in records(session, snapshot, record)}
     written = exporters.write(found.plan, standings, format_name)
     return Exported(toml, format_name, written.text, written.left_out)
 

@@ -166,8 +166,8 @@ def show(call: Call, plan_id: str | None) -> None:
         if not call.as_json:
             write(plans.source(text))
             return
-        record = snapshot.plans[plan_id]
-        found = planning.newest(session, snapshot, plan_id).plan
+        record = snapshot.plan(plan_id)
+        found = planning.newest_of(session, record).plan
     approved = record.log.revision == note
     call.show(
         lambda: machine_plans.show(found, state=str(record.state), revision=note, approved=approved),

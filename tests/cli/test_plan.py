@@ -195,6 +195,14 @@ def test_an_agent_may_not_approve(planned: Fleet, monkeypatch: pytest.MonkeyPatc
     assert planned.json("error", "plan", "approve", "--yes", code=4)["error"]["code"] == "denied"
 
 
+def test_a_plan_is_named_in_any_case(planned: Fleet) -> None:
+    assert planned.json("plan-show", "plan", "show", "APP")["plan"] == "app"
+    assert "| " in planned.ok("plan", "export", "APP", "--format", "markdown")
+    planned.ok("plan", "approve", "APP", "--yes")
+    assert [each["state"] for each in planned.json("plan-list", "plan", "list")["plans"]] == ["open"]
+    assert planned.ok("plan", "pause", "App").startswith("plan app is paused")
+
+
 def test_a_plan_is_paused_resumed_and_closed(approved: Fleet) -> None:
     paused = approved.json("plan-state", "plan", "pause", "-m", "lunch")
     assert (paused["state"], paused["reason"]) == ("paused", "lunch")

@@ -79,13 +79,13 @@ async def test_resources_show_plan_and_status(serving: Serving, era: str) -> Non
             "fleet://plan/{plan_id}",
         )
         shown = {}
-        for uri in ("fleet://status", "fleet://plan", "fleet://plan/p"):
+        for uri in ("fleet://status", "fleet://plan", "fleet://plan/P"):
             (content,) = (await do.client.read_resource(uri)).contents
             assert content.mime_type == "application/json"
             shown[uri] = json.loads(content.model_dump()["text"])
     assert shown["fleet://status"]["plans"][0]["counts"]["pending"] == 3
     assert [one["task_id"] for one in shown["fleet://plan"]["tasks"]] == ["p/a", "p/b", "p/c"]
-    assert shown["fleet://plan/p"] == shown["fleet://plan"]
+    assert shown["fleet://plan/P"] == shown["fleet://plan"]
 
 
 async def test_a_plan_that_is_not_there_is_an_error_that_says_so(serving: Serving, era: str) -> None:
