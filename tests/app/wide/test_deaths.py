@@ -89,7 +89,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("begun", [False, True], ids=["before the intent", "from the intent on"])
 def test_dead_before_any_step_it_is_seen_and_run_again_it_ends_whole(world: World, *, begun: bool) -> None:
     seen = set()
@@ -106,7 +106,7 @@ def test_dead_before_any_step_it_is_seen_and_run_again_it_ends_whole(world: Worl
     assert seen == ({"begun", "half-way", "landed"} if begun else {"ready"})
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_a_process_killed_on_its_way_is_gone_on_with(world: World) -> None:
     shutil.copytree(world.folder, world.kept, symlinks=True)
     deaths = 0

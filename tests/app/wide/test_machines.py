@@ -85,7 +85,7 @@ def assert_landed(servers: Mapping[str, Repo], before: Mapping[str, Oid], *machi
     assert {machine.state() for machine in machines} == {"landed"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_killed_before_a_push_it_is_gone_on_with_here_and_elsewhere(
     machines: Machines, tmp_path: Path, clock: FakeClock
 ) -> None:
