@@ -61,10 +61,22 @@ def show(session: Session) -> LeadView:
 def acquire(session: Session, file: str = FENCE_FILE) -> LeadRecord:
     """Lead from this worktree; renews the lease when it leads already. `file` is FENCE_FILE or RUN_FILE.
 
-    Raises Held while another worktree leads, Denied in a task's worktree (a worker never leads).
+    Raises Held while another worktree leads, Denied in a task's worktree (a worker never leads), Busy.
     """
     if session.placement is not None:
         raise Denied("a task's worktree cannot lead", hint="lead from the main worktree")
+    return _as_it_is(lambda: _acquire(session, file))
+
+
+def _as_it_is(step: Callable[[], LeadRecord]) -> LeadRecord:
+    """Read the lead's log and append to it, by `step`; once more where another was faster. Raises Busy."""
+    for _ in range(_TRIES):
+        with suppress(Stale):
+            return step()
+    raise Busy("the lead's log moves again and again", hint="git fleet lead show")
+
+
+def _acquire(session: Session, file: str) -> LeadRecord:
     session.store.refs.refresh()
     record = log.read(session.store)
     person, now = session.person(), session.now()
@@ -94,7 +106,11 @@ def _lease_seconds(session: Session) -> int:
 
 def release(session: Session, *, by_hand: bool = True) -> LeadRecord:
     """Give the lead up; without `by_hand` one that was acquired so is kept. Raises Held when another worktree leads,
-    IllegalEvent while main is moving."""
+    IllegalEvent while main is moving, Busy."""
+    return _as_it_is(lambda: _release(session, by_hand=by_hand))
+
+
+def _release(session: Session, *, by_hand: bool) -> LeadRecord:
     session.store.refs.refresh()
     record = log.read(session.store)
     fence = record.state.fence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,23 @@ def test_a_lead_that_is_being_acquired_by_hand_as_a_run_ends_is_held_after(
         assert person.go_on() == Done(None)
     assert lead.show(session).mine
     assert fence_file(session).exists()
+
+
+def test_who_acquires_it_by_hand_as_a_run_writes_its_log_leads(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    def by_hand(step: Callable[[Session], object]) -> None:
+        with open_fleet(repo, "w1", clock) as person:
+            step(person)
+
+    for step, after in ((lead.acquire, True), (lead.release, False)):
+        with lead.leading(session) as run, Halted(1, by_hand, step, of={"update-ref"}) as person:
+            assert person.stopped
+            run.write(
+                lambda record: log.renew(session.store, record, actor="x", now=clock(), expires_at=clock())
+            )
+            assert person.go_on() == Done(None)
+        assert lead.show(session).mine is after
 
 
 def test_what_is_acquired_anew_as_it_is_given_up_is_kept(
