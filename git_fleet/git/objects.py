@@ -349,6 +349,8 @@ class _Bulk(Objects):
         return oid in self._library or super().exists(oid)
 
     def write(self, kind: Kind, data: bytes) -> Oid:
+        if self._folder is None:  # libgit2 knows nothing of shared repositories
+            return super().write(kind, data)
         try:
             return Oid(str(self._library.write(self._numbers[kind], data)))
         except self._errors:

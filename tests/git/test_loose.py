@@ -49,13 +49,14 @@ def test_it_looks_as_git_would_have_written_it(repo: Repo) -> None:
     assert os.listdir(ours.parent) == [ours.name]
 
 
-def test_a_shared_repository_stays_shared_whatever_the_umask(repo: Repo) -> None:
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_shared_repository_stays_shared_whatever_the_umask(repo: Repo, bulk: bool) -> None:
     repo.run_git("init", "--shared=group")
     each = blob()
     before = os.umask(0o077)
     try:
         theirs = repo.run_git("hash-object", "-w", "--stdin", stdin=b"git's\n")
-        with open_objects(discover(repo.path)) as objects:
+        with open_objects(discover(repo.path), bulk=bulk) as objects:
             objects.write("blob", DATA)
     finally:
         os.umask(before)
