@@ -21,6 +21,7 @@ from msgspec.structs import FieldInfo
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import (
+    ChangesetLog,
     Claim,
     Finding,
     LeadState,
@@ -189,10 +190,16 @@ class _Stored(Struct, frozen=True):
 _STORED = Decoder(_Stored)
 
 
-def decode_plan_log(document: object) -> PlanLog:
-    """A plan log's state. Raises UnknownFormat."""
-    log: PlanLog = _read(document, PlanLog, "the state of a plan's log")
+def decode_plan_log(document: object, event_oid: Oid) -> PlanLog:
+    """A plan log's state from the event `event_oid`. Raises UnknownFormat."""
+    log: PlanLog = _read(document, PlanLog, f"the plan's state of event {event_oid[:12]}")
     return log
+
+
+def decode_changeset_log(document: object, event: str, event_oid: Oid) -> ChangesetLog:
+    """A change set's state; an intent event is its own intent. Raises UnknownFormat."""
+    log: ChangesetLog = _read(document, ChangesetLog, f"the change set's state of event {event_oid[:12]}")
+    return structs.replace(log, intent=event_oid) if event == "intent" else log
 
 
 def decode_lead_state(document: object, event: str, event_oid: Oid) -> LeadState:

@@ -314,7 +314,7 @@ class PlanLog(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-class ChangesetLog(Struct, frozen=True):
+class ChangesetLog(Struct, frozen=True, forbid_unknown_fields=True):
     """A change set after an event of its log: `intent` is the event that says what is to be moved (None: nothing is
     under way), `reason` why it could not land, `landed` that all of it has."""
 

@@ -46,17 +46,22 @@ class Entry(Struct, frozen=True):
     @property
     def task_state(self) -> TaskState:
         """The state of a task's log after this event."""
-        return codec.decode_task_state(self.document["state"], self.oid)
+        return codec.decode_task_state(self.document.get("state"), self.oid)
 
     @property
     def plan_log(self) -> PlanLog:
         """The state of a plan's log after this event."""
-        return codec.decode_plan_log(self.document["state"])
+        return codec.decode_plan_log(self.document.get("state"), self.oid)
 
     @property
     def lead_state(self) -> LeadState:
         """The state of the lead's log after this event."""
-        return codec.decode_lead_state(self.document["state"], self.event.name, self.oid)
+        return codec.decode_lead_state(self.document.get("state"), self.event.name, self.oid)
+
+    @property
+    def changeset_log(self) -> ChangesetLog:
+        """The state of a change set's log after this event."""
+        return codec.decode_changeset_log(self.document.get("state"), self.event.name, self.oid)
 
 
 def signature(event: Event) -> Signature:

@@ -117,14 +117,7 @@ def read_changeset(store: Store, plan_id: str, changeset: str) -> ChangesetRecor
     if at is None:
         return ChangesetRecord(plan_id, changeset, None, ChangesetLog())
     entry = log.read(store.objects, at)
-    return ChangesetRecord(plan_id, changeset, at, _state(entry.document["state"], entry), entry.event.at)
-
-
-def _state(document: Mapping[str, Any], entry: log.Entry) -> ChangesetLog:
-    intent = entry.oid if entry.event.name == "intent" else document.get("intent")
-    return ChangesetLog(
-        intent=intent, reason=document.get("reason", ""), landed=document.get("landed", False)
-    )
+    return ChangesetRecord(plan_id, changeset, at, entry.changeset_log, entry.event.at)
 
 
 def begin(

@@ -147,7 +147,7 @@ def test_an_acquire_event_is_the_leads_fence_and_an_intent_event_its_intent() ->
 
 def test_plan_logs_survive() -> None:
     log = PlanLog(PlanState.APPROVING, OID, Oid("b" * 40), "why")
-    assert codec.decode_plan_log(codec.encode(log)) == log
+    assert codec.decode_plan_log(codec.encode(log), OID) == log
 
 
 def test_a_parsed_plan_survives() -> None:

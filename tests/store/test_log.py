@@ -142,6 +142,14 @@ def test_a_state_with_a_field_of_the_future_is_refused(store: Store) -> None:
         _ = log.read(store.objects, oid).task_state
 
 
+def test_an_event_without_its_state_is_named(store: Store) -> None:
+    oid = commit(store, '{"v":1,"event":"x","at":"2026-01-01T12:00:00Z","actor":"a"}')
+    entry = log.read(store.objects, oid)
+    for name in ("task_state", "plan_log", "lead_state", "changeset_log"):
+        with pytest.raises(UnknownFormat, match=f"{oid[:12]} is not understood"):
+            getattr(entry, name)
+
+
 def commit(store: Store, line: str) -> Oid:
     who = log.signature(Event("x", START, "a"))
     tree = store.objects.write_tree(())
