@@ -197,8 +197,8 @@ def lost_lead() -> StaleClaim:
 def leading(session: Session) -> Iterator[Leading]:
     """Lead for as long as the block runs; unless it was acquired by hand, it is free after. Old logs of gates go first.
 
-    One block at a time in one worktree. Where the remote cannot be told any more, the next block gives the lead up, or
-    its lease ends. Raises Held.
+    One block at a time in one worktree. Where the remote cannot be told any more, a warning says so, and the next block
+    gives the lead up, or its lease ends. Raises Held.
     """
     with ExitStack() as stack:
         try:
@@ -210,6 +210,8 @@ def leading(session: Session) -> Iterator[Leading]:
             oldlogs.sweep(session.repo.fleet_dir / oldlogs.FOLDER)
             yield held
         finally:
-            # taken over; or an intent is left for the next one; or out of reach, which hides nothing that is done
-            with suppress(LostRace, IllegalEvent, Unreachable):
-                release(session, by_hand=False)
+            with suppress(LostRace, IllegalEvent):  # taken over; or an intent is left for the next one
+                try:
+                    release(session, by_hand=False)
+                except Unreachable as gone:  # which hides nothing that is done
+                    session.around.warn(f"the lead is not given up: {gone.message} (git fleet lead release)")

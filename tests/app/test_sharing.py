@@ -324,10 +324,13 @@ def test_cut_off_reading_says_how_old_it_is_and_nothing_is_decided(
 
 def test_a_server_that_goes_hides_nothing_that_has_landed(world: tuple[Repo, Session, Session]) -> None:
     server, one, other = world
-    away = server.path.with_name("away")
+    away, told = server.path.with_name("away"), list[str]()
+    one.around = replace(one.around, warn=told.append)
     with lead.leading(one) as held:
         server.path.rename(away)
     away.rename(server.path)
+    (said,) = told
+    assert said.startswith("the lead is not given up: the remote origin cannot be reached")
     with pytest.raises(Held, match="leads until"):
         lead.acquire(other)
     with lead.leading(one) as again:
