@@ -152,7 +152,7 @@ class Killed(BaseException):
 def test_an_interrupted_revert_is_completed_by_the_next_integration(
     session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def dying(*_: object) -> str:
+    def dying(*_: object, **__: object) -> str:
         raise Killed
 
     with monkeypatch.context() as patched:
