@@ -30,13 +30,16 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
         for record in snapshot.plans.values()
         if record.approved is not None and record.approved.base == base and record.base_commit is not None
     ]
-    git, ref = session.repo.git(), names.branch(base)
-    now = tip(session.store.refs.get(ref))
-    if not began or now is None:
+    if not began:
         return ()
-    # What a remote decides about has no other upstream than itself.
-    shared = isinstance(session.store.refs, SharedRefs)
-    upstream = "" if shared else git.text("for-each-ref", "--format=%(upstream)", ref)
+    git, ref = session.repo.git(), names.branch(base)
+    if isinstance(session.store.refs, SharedRefs):
+        # What a remote decides about has no other upstream than itself.
+        now, upstream = str(tip(session.store.refs.get(ref)) or ""), ""
+    else:
+        now, _, upstream = git.text("for-each-ref", "--format=%(objectname) %(upstream)", ref).partition(" ")
+    if not now:
+        return ()
     there = session.store.objects.read_many(dict.fromkeys(began))
     known = [commit.oid for commit in there if commit is not None]
     first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if len(known) > 1 else known

@@ -31,9 +31,11 @@ class Push(NamedTuple):
 def remote_for(repo: Repository, base: str) -> str:
     """The remote that a branch is pushed to, else the only one, or the one called origin; "" where there is none."""
     git = repo.git()
+    remotes = git.text("remote").splitlines()
+    if not remotes:
+        return ""
     asked = ("%(push:remotename)", "%(upstream:remotename)")
     found = git.text("for-each-ref", f"--format={' '.join(asked)}", f"{_HEADS}{base}").split()
-    remotes = git.text("remote").splitlines()
     usual = remotes if len(remotes) == 1 else ["origin"]
     return next((name for name in (*found, *usual) if name in remotes), "")
 
