@@ -271,19 +271,22 @@ def _event(
 def _take(
     session: Session, snapshot: Snapshot, record: TaskRecord, event: Event
 ) -> tuple[TaskRecord, Oid | None]:
-    """Guard first where the task overlaps another, then the task's log; the task and the guard as
-    they are then. Raises LostRace."""
+    """Guard first where the task overlaps another, then the task's log; the task and the guard as they are then. The
+    step that decides compares what the claim rests on: what the guard names, others would put into the log, and a
+    claim that we took for lost would be ours. Raises LostRace."""
     store, offline = session.store, sharing.offline(session.store)
     state = after(record.state, event)
     tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
-    guard_now, marked = snapshot.guard, []
+    guard_now, beside = snapshot.guard, sharing.rests_on(store, snapshot, record)
     if offline:  # the guard is asked by `git fleet sync`
-        marked = [offline.mark_offline(record.id, tip)]
+        beside = [offline.mark_offline(record.id, tip)]
     elif session.index(snapshot).overlaps.of(record.id):
-        guard_now = guard.move(store, before=snapshot.guard, task=record.id, claim=tip, event=event)
+        guard_now = guard.move(
+            store, before=snapshot.guard, task=record.id, claim=tip, event=event, beside=beside
+        )
+        beside = []
     try:
-        claimed = Update(names.task_log(record.id), value(record.tip), tip)
-        store.transact([claimed, *marked, *sharing.rests_on(store, snapshot, record)])
+        store.transact([Update(names.task_log(record.id), value(record.tip), tip), *beside])
     except LostRace:
         now = tasks.reread(store, record.task)
         current = now.state.claim
@@ -294,11 +297,8 @@ def _take(
 
 
 def help_guard(session: Session, snapshot: Snapshot) -> bool:
-    """Finish the claim that the guard names, if its own process did not; True to start over.
-
-    It is in its task's log already, or void, unless that log's tip is exactly the event's parent. A
-    claim in a closed plan counts for nobody.
-    """
+    """Finish the claim that the guard names, if its own process did not; True to start over. It is in its task's log
+    already, or void, unless that log's tip is exactly the event's parent. A claim in a closed plan counts for nobody."""
     if snapshot.guard is None or sharing.offline(session.store):
         return False
     named = guard.read(session.store, snapshot.guard)

@@ -8,6 +8,7 @@ tasks (DESIGN section 6, step 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from git_fleet.core import codec
@@ -26,9 +27,17 @@ class Guard(NamedTuple):
     claim: Oid
 
 
-def move(store: Store, *, before: Oid | None, task: TaskId, claim: Oid, event: Event) -> Oid:
-    """Move the guard from exactly `before` to name `claim`. Raises Stale or Held: another claim
-    was decided meanwhile, and this one must be computed again."""
+def move(
+    store: Store,
+    *,
+    before: Oid | None,
+    task: TaskId,
+    claim: Oid,
+    event: Event,
+    beside: Sequence[Update] = (),
+) -> Oid:
+    """Move the guard from exactly `before` to name `claim`, if the refs `beside` are as they say. Raises Stale or Held:
+    another claim was decided meanwhile, and this one must be computed again."""
     who = log.signature(event)
     document = {"v": codec.VERSION, "task": str(task), "claim": claim}
     commit = store.objects.write_commit(
@@ -38,7 +47,7 @@ def move(store: Store, *, before: Oid | None, task: TaskId, claim: Oid, event: E
         committer=who,
         message=f"guard: {task}\n\n{codec.canonical(document)}\n",
     )
-    store.transact([Update(names.GUARD, value(before), commit)])
+    store.transact([Update(names.GUARD, value(before), commit), *beside])
     return commit
 
 
