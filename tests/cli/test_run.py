@@ -50,6 +50,18 @@ def refused(crew: Crew, *args: str, code: int) -> tuple[str, str]:
     return error["message"], error["hint"]
 
 
+def by_itself(crew: Crew, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own, to its end."""
+    return subprocess.run(
+        [*FLEET, "run", *args],
+        cwd=crew.repo.path,
+        env=crew.env | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def spoken(crew: Crew, *args: str, code: int = 0) -> str:
     """What a run says on standard error."""
     with crew.running(*args) as process:
@@ -151,18 +163,12 @@ def test_in_a_tasks_worktree_nothing_is_run_or_imported(crew: Crew, plan: Path) 
 
 
 def test_an_agent_may_run_a_plan_but_not_approve_one(crew: Crew, plan: Path) -> None:
-    def as_agent(*args: str) -> subprocess.CompletedProcess[str]:
-        env = crew.env | {"CLAUDECODE": "1"}
-        return subprocess.run(
-            [*FLEET, "run", *args], cwd=crew.repo.path, env=env, capture_output=True, text=True, check=False
-        )
-
-    denied = as_agent(plan.name, "--yes")
+    denied = by_itself(crew, plan.name, "--yes", CLAUDECODE="1")
     assert denied.returncode == 4
     assert "approve is a person's to do, and CLAUDECODE says that an agent is acting" in denied.stderr
     assert crew.starts() == []
     crew.fleet("plan", "approve", "p", "--yes")
-    assert as_agent(plan.name).returncode == 0
+    assert by_itself(crew, plan.name, CLAUDECODE="1").returncode == 0
 
 
 def test_a_second_run_is_refused_and_the_first_named(crew: Crew) -> None:
@@ -171,14 +177,7 @@ def test_a_second_run_is_refused_and_the_first_named(crew: Crew) -> None:
         crew.begun("a")
         said, _ = refused(crew, "p", code=3)
         assert said == f"another run works on plan p (process {process.pid})"
-        again = subprocess.run(
-            [*FLEET, "run", "p"],
-            cwd=crew.repo.path,
-            env=crew.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        again = by_itself(crew, "p")
         assert again.stderr.startswith("git-fleet: another run works on plan p")
         crew.go("a")
         lines(process)
@@ -270,20 +269,8 @@ def test_a_command_without_dashes_or_dashes_without_a_command_are_refused(crew: 
     said, hint = refused(crew, "p", "claude", code=2)
     assert said.endswith("a command that starts agents stands behind --")
     assert hint == "git fleet run -h"
-    assert refused_behind(crew) == 2
-
-
-def refused_behind(crew: Crew) -> int:
-    done = subprocess.run(
-        [*FLEET, "run", "p", "--"],
-        cwd=crew.repo.path,
-        env=crew.env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "a command is missing behind --" in done.stderr
-    return done.returncode
+    behind = by_itself(crew, "p", "--")
+    assert (behind.returncode, "a command is missing behind --" in behind.stderr) == (2, True)
 
 
 def test_a_task_has_its_own_profile_and_wrap_stands_before_every_command(repo: Repo, tmp_path: Path) -> None:
@@ -315,14 +302,7 @@ def test_the_number_of_workers_is_the_checks_and_never_above_the_limit(repo: Rep
 
 def test_json_is_one_document_and_nothing_else(crew: Crew) -> None:
     crew.plan(task("a"), task("b"), agents={"a": "work", "b": "nothing"})
-    done = subprocess.run(
-        [*FLEET, "run", "--json"],
-        cwd=crew.repo.path,
-        env=crew.env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = by_itself(crew, "--json")
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (1, "", 1)
     document = json.loads(done.stdout)
     validate(document, "run")
