@@ -26,9 +26,8 @@ def main() -> None:
         return
     from git_fleet.cli.main import main as command_line
 
-    atexit.register(
-        gc.freeze
-    )  # else what goes with the process anyway is looked through for circles at its end
+    # Else what goes with the process anyway is looked through for circles at its end.
+    atexit.register(gc.freeze)
     command_line()
 
 

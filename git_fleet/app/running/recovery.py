@@ -43,9 +43,8 @@ def alone(folder: Path, plan: str) -> Iterator[None]:
     except OSError as error:
         raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
     try:
-        if not flocks.take(
-            lock, seconds=_LOCK_SECONDS
-        ):  # somebody may look at it for a moment (`is_running`)
+        # For a while, since somebody may look at it for a moment (`is_running`).
+        if not flocks.take(lock, seconds=_LOCK_SECONDS):
             pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise Held(
                 f"another run works on plan {plan} (process {pid})",
