@@ -109,6 +109,7 @@ class Run(Struct, dict=True):
         self._generation, self._cleared, self._clerk = 1, 0, False
         self._ending = self._now = False
         self._stop: Stop | None = None
+        self._quiet = 0.0  # seconds since something happened
 
     def ask_to_end(self, *, now: bool = False) -> None:
         """Claim nothing more; `now` ends the agents, their work saved and their tasks given back."""
@@ -232,10 +233,13 @@ class Run(Struct, dict=True):
         try:
             event = self.events.get(timeout=seconds)
         except queue.Empty:
-            if seconds == _REST_SECONDS:
+            self._quiet += seconds
+            if self._quiet >= _REST_SECONDS:  # others may have changed what no event tells
+                self._quiet = 0.0
                 self._later.clear()
                 self._generation += offers == 0
             return
+        self._quiet = 0.0
         match event:
             case _Freed(worker, key, engaged):
                 self._freed(worker, key, engaged)
