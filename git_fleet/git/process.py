@@ -192,22 +192,6 @@ class Git:
         except OSError as error:
             raise _cannot_start(self.directory, error) from error
 
-    def start(
-        self, *args: Argument, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
-        """Start a git that reads and writes these files; the caller waits for it. Raises InvalidInput as `run`."""
-        try:
-            return subprocess.Popen(
-                self._command(args),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=self.directory,
-                env=self._environment(None),
-            )
-        except OSError as error:
-            raise _cannot_start(self.directory, error) from error
-
     def _command(self, args: Sequence[Argument]) -> list[Argument]:
         return ["git", *self._switches, *args]
 
