@@ -194,7 +194,7 @@ class Session(Struct, weakref=True):
     def setting(self, name: str) -> str:
         """What git's configuration says of one of `_SETTINGS`; "" when nothing. All are read at once."""
         if name not in self._asked:
-            self._asked = _settings(self.repo) | self._asked
+            self._asked = self.store.objects.signer.ask_with(*_SETTINGS) | self._asked
         return self._asked[name]
 
     def _base(self) -> str:
@@ -366,7 +366,7 @@ def open_session(
     )
     placement = worktree.read(repo.git_dir)
     actor = worker or around.env.get("FLEET_WORKER") or (placement.worker if placement else "")
-    asked = {} if actor else _settings(repo)
+    asked = {} if actor else store.objects.signer.ask_with(*_SETTINGS)
     actor = actor or asked["fleet.worker"] or generated_worker(around)
     session = Session(
         store,
@@ -394,7 +394,3 @@ def _in_full(name: str) -> TaskId | None:
         return parse_task_id(name.strip().lstrip("#"))
     except InvalidInput:
         return None
-
-
-def _settings(repo: Repository) -> dict[str, str]:
-    return dict.fromkeys(_SETTINGS, "") | repo.settings(*_SETTINGS)

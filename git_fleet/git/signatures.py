@@ -40,6 +40,12 @@ class Signer:
     def _settings(self) -> Mapping[str, str]:
         return self._repo.settings(*_SETTINGS)
 
+    def ask_with(self, *names: str) -> dict[str, str]:
+        """What git's configuration says of these, "" for nothing, and of what is needed here: one process for both."""
+        found = self._repo.settings(*names, *_SETTINGS)
+        self._settings = {name: found[name] for name in _SETTINGS if name in found}
+        return {name: found.get(name, "") for name in names}
+
     def __call__(self, data: bytes) -> bytes:
         """The stored form of a commit, signed if it is to be. Raises InvalidInput where the configuration cannot be
         used, GitFailed when there is no signature in the end: nothing goes out unsigned."""
