@@ -43,6 +43,8 @@ def commits(session: Session, snapshot: Snapshot, base: str) -> tuple[Foreign, .
     there = session.store.objects.read_many(dict.fromkeys(began))
     known = [commit.oid for commit in there if commit is not None]
     first = git.text("merge-base", "--octopus", *known, ok=(0, 1)).split() if len(known) > 1 else known
+    if first == [now]:
+        return ()  # nothing came since
     excluded = [*(f"^{oid}" for oid in first), *([f"^{upstream}"] if _exists(session, upstream) else [])]
     out = git.run("log", "--first-parent", "-z", "--format=%H%n%B", now, *excluded).out
     found = [entry.decode("utf-8", "surrogateescape").partition("\n") for entry in out.split(b"\0") if entry]

@@ -26,8 +26,10 @@ def catch_up(session: Session, ref: str, to: Oid) -> None:
     """Bring the branch here to `to`, which the remote has. Raises NeedsPerson when it has commits of its own, or its
     worktree cannot follow; nothing has moved then."""
     finish(session)
+    if not isinstance(session.store.refs, SharedRefs):
+        return
     at = _here(session, ref)
-    if at is None or at == to or not isinstance(session.store.refs, SharedRefs):
+    if at is None or at == to:
         return
     branch, remote = ref.removeprefix("refs/heads/"), session.store.refs.remote.name
     if not session.store.objects.is_ancestor(at, to):
