@@ -106,7 +106,9 @@ def approve(session: Session, plan_id: str, *, expected: Oid | None = None) -> P
         _approve(session, record, revision, person)
     finally:
         plans.refresh_open_file(session.store)
-    return session.snapshot().plans[record.id]
+    approved = session.snapshot()
+    session.index(approved).overlaps.find()  # else the first claim would have to
+    return approved.plans[record.id]
 
 
 def _revision(session: Session, record: PlanRecord) -> tuple[Revision, bool]:

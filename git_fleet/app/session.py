@@ -26,7 +26,7 @@ from git_fleet.git.objects import open_objects
 from git_fleet.git.refnames import is_ref_name
 from git_fleet.git.refs import Refs
 from git_fleet.git.repository import Repository, discover
-from git_fleet.store import fleet, names, tasks, worktree
+from git_fleet.store import fleet, names, pairings, tasks, worktree
 from git_fleet.store.base import Store
 from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
@@ -261,7 +261,8 @@ class Session(Struct, weakref=True):
         key = (generated, *((r.id, r.log.revision, r.log.incoming) for r in counting))
         if key not in self._indexes:
             self._indexes.clear()
-            self._indexes[key] = Index(counting, generated)
+            recall = pairings.remembering(self.store.cache, key, keep=not self.reading)
+            self._indexes[key] = Index(counting, generated, recall)
         return self._indexes[key]
 
     def here(self) -> TaskId:

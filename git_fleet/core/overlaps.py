@@ -7,7 +7,7 @@ theirs, or names one of them, is left out. Reports own nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -33,6 +33,9 @@ class Pair(Struct, frozen=True):
     def turned(self) -> Pair:
         """The same pair the other way round."""
         return Pair(self.b, self.a, self.policy, (self.patterns[1], self.patterns[0]))
+
+
+Recall = Callable[[Callable[[], Sequence[Pair]]], Sequence[Pair]]
 
 
 def stricter(one: Overlap, other: Overlap) -> Overlap:
@@ -133,12 +136,19 @@ class Overlaps:
     """The overlaps among the tasks of all plans that count; computed once, at the first question.
 
     While a plan is being approved, `tasks` holds both revisions of a task: what overlaps either
-    overlaps the task.
+    overlaps the task. `recall` is given what computes the pairs, and may know them without it.
     """
 
-    def __init__(self, tasks: Iterable[Task], generated: Iterable[str]) -> None:
+    def __init__(
+        self, tasks: Iterable[Task], generated: Iterable[str], recall: Recall = lambda compute: compute()
+    ) -> None:
         self._tasks = tuple(tasks)
         self._generated = tuple(generated)
+        self._recall = recall
+
+    def find(self) -> None:
+        """Find them now, for whoever is told by `recall` later."""
+        _ = self._pairs
 
     def of(self, task_id: TaskId) -> frozenset[TaskId]:
         """The tasks that may not be active while `task_id` is; never itself."""
@@ -157,7 +167,10 @@ class Overlaps:
         return {frozenset((pair.a, pair.b)): pair.policy for pair in self._pairs}
 
     @cached_property
-    def _pairs(self) -> list[Pair]:
+    def _pairs(self) -> Sequence[Pair]:
+        return self._recall(self._compute)
+
+    def _compute(self) -> Sequence[Pair]:
         found = pairs(self._tasks, self._generated)
         patterns.forget()  # of the whole fleet, and this was the one time it was asked about
         return found

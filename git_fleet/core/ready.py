@@ -18,7 +18,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import TaskId
 from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import Plan, PlanState, Schedule, State
-from git_fleet.core.overlaps import Overlaps
+from git_fleet.core.overlaps import Overlaps, Recall
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 
 INTEGRATES = "git fleet integrate"
@@ -34,16 +34,23 @@ class Reason(Struct, frozen=True):
 
 
 class Index:
-    """What follows from the plans that count, whatever the states of their tasks."""
+    """What follows from the plans that count, whatever the states of their tasks. `recall` as for Overlaps."""
 
-    def __init__(self, plans: Iterable[PlanRecord], generated: Sequence[str]) -> None:
+    def __init__(
+        self,
+        plans: Iterable[PlanRecord],
+        generated: Sequence[str],
+        recall: Recall = lambda compute: compute(),
+    ) -> None:
         self._plans: tuple[Plan, ...] = tuple(plan for record in plans for plan in record.counting)
         self._generated = tuple(generated)
+        self._recall = recall
 
     @cached_property
     def overlaps(self) -> Overlaps:
         """Which tasks own common paths, over all plans that count."""
-        return Overlaps([task for plan in self._plans for task in plan.tasks], self._generated)
+        tasks = [task for plan in self._plans for task in plan.tasks]
+        return Overlaps(tasks, self._generated, self._recall)
 
     @cached_property
     def dependents(self) -> dict[TaskId, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,6 +61,25 @@ def test_an_approved_draft_is_open_and_its_tasks_can_be_claimed(session: Session
     assert states(session) == {"p/a": State.PENDING, "p/b": State.PENDING}
     assert (repo.path / ".git" / "fleet" / "open").read_text() == "p refs/heads/main\n"
     claimed(session, "a")
+
+
+def test_which_tasks_overlap_is_found_out_once_and_for_the_plans_as_they_are(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    def overlapping() -> set[str]:
+        with open_fleet(repo, "w2", clock) as other:
+            return set(map(str, other.index(other.snapshot()).overlaps.of(task_id("a"))))
+
+    approved(session, task("a", files=["src/"]), task("b", files=["src/b.py"]), task("c", files=["/c.py"]))
+    assert overlapping() == {"p/b"}
+    (kept,) = (repo.path / ".git" / "fleet" / "cache").glob("overlaps-*.json")
+    document = json.loads(kept.read_bytes())
+    assert [row[:4] for row in document["pairs"]] == [["p", "a", "p", "b"]]
+    kept.write_text(json.dumps({**document, "pairs": []}))
+    assert overlapping() == set()  # so it was not found out again
+    saved(session, task("a", files=["src/"]), task("b", files=["/b.py"]), task("c", files=["src/c.py"]))
+    approve.approve(session, "p")
+    assert overlapping() == {"p/c"}
 
 
 def test_a_plan_with_errors_is_not_approved_and_nothing_is_written(session: Session, repo: Repo) -> None:
