@@ -184,7 +184,6 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         chosen, unsigned = trust.counting(session, chosen, signed=config.policy.signed)
         if chosen:
             choosing.require_gates(config, chosen)
-        warnings = foreign.warnings(session, snapshot, base)
         pool = Checkouts(session.repo, session.around.cache_dir)
         gating = Gating(session, config, pool, report, fresh=not order.cache)
         stack = held.enter_context(Stack(session, drafts, pool, config, main))
@@ -192,7 +191,8 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         queue.stop_on_conflict = order.stop_on_conflict
         first = choosing.still(snapshot, order.first, chosen) if task.begun else order.first
         proposals.have(session.store, chosen)
-        stack.expect(chosen)
+        stack.expect(chosen)  # git is at it; what follows is asked meanwhile
+        warnings = foreign.warnings(session, snapshot, base)
         queue.waiting.extend(choosing.in_order(session, snapshot, chosen, first))
         gone = [task_id for task_id in task.left if all(record.id != task_id for record in chosen)]
         queue.tally.skipped += _moved_on(snapshot, gone) if task.begun else skipped

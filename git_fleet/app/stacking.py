@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -106,9 +107,6 @@ class Stack:
         self._checkout: Checkout | None = None
         self._park = _matcher((*config.park, f"/{CONFIG_FILE}"))
         self._generated = _matcher(config.generated_paths)
-        git = session.repo.git()
-        self._settings = replay.commit_settings(git)
-        self._lead = parse_signature(git.run("var", "GIT_COMMITTER_IDENT").out.strip())
         self._floor = _Level(main, drafts.read_commit(main).tree, main)
         self._levels: list[_Level] = []
         self._sources: dict[TaskId, _Source] = {}
@@ -125,6 +123,14 @@ class Stack:
         self._held.close()
         if self._expected is not None:
             self._expected.comparing.close()
+
+    @cached_property
+    def _settings(self) -> replay.CommitSettings:
+        return replay.commit_settings(self._session.repo.git())
+
+    @cached_property
+    def _lead(self) -> Signature:
+        return parse_signature(self._session.repo.git().run("var", "GIT_COMMITTER_IDENT").out.strip())
 
     @property
     def top(self) -> Oid:
@@ -185,6 +191,7 @@ class Stack:
         if expected is None:
             return
         with expected.comparing as comparing:
+            _ = self._settings, self._lead  # asked while git compares
             histories = expected.walk.histories(self._drafts)
             changed = iter(comparing.changes())
         changes = {oid: next(changed) for oid, history in histories.items() if history.base is not None}
