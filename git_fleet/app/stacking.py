@@ -103,6 +103,7 @@ class Stack:
     def __init__(self, session: Session, drafts: Drafts, pool: Checkouts, config: Config, main: Oid) -> None:
         self._session, self._drafts, self._pool, self._config = session, drafts, pool, config
         self._splicer = Splicer(drafts)
+        self._git = drafts.git()
         self._held = ExitStack()
         self._checkout: Checkout | None = None
         self._park = _matcher((*config.park, f"/{CONFIG_FILE}"))
@@ -201,6 +202,7 @@ class Stack:
             history = histories[proposal.commit] if proposal.commit is not None else History((), None)
             known = changes.get(proposal.commit) if proposal.commit is not None else ()
             self._sources[task_id] = _Source(proposal, history, known)
+        self._splicer.foresee(self._top.tree, (change for each in changes.values() for change in each))
 
     def _knows(self, record: TaskRecord) -> bool:
         known, proposal = self._sources.get(record.id), record.state.proposal
@@ -343,7 +345,7 @@ class Stack:
         parts = [Contribution(_address(each.author), each.message) for each in own]
         sign_off = _address(self._lead) if self._settings.sign_off else ""
         return replay.commit_tree(
-            self._drafts.git(),
+            self._git,
             self._drafts,
             tree=tree,
             onto=below.commit,

@@ -23,6 +23,7 @@ from git_fleet.git.process import Git
 from git_fleet.git.running import Running
 
 _Node: TypeAlias = "dict[bytes, _Node | Change]"  # what changes in a folder, by name
+_Folders: TypeAlias = "dict[bytes, _Folders]"
 
 _FOLDER = b"40000"
 _USUAL = frozenset({b"100644", b"100755", b"120000", b"160000", _FOLDER})
@@ -118,6 +119,26 @@ class Splicer:
         self._entry = re.compile(rb"([0-7]+) ([^\0]+)\0.{%d}" % self._size, re.DOTALL)
         self._known: dict[Oid, _Folder] = {}
 
+    def foresee(self, tree: Oid, changes: Iterable[Change]) -> None:
+        """Read the folders of `tree` that these are in, each level at once: `splice` has to ask for one after the
+        other. Raises GitFailed for a damaged one."""
+        root: _Folders = {}
+        for above in {change.path.rpartition("/")[0] for change in changes} - {""}:
+            node = root
+            for name in os.fsencode(above).split(b"/"):
+                node = node.setdefault(name, {})
+        level = [(tree, root)]
+        while level:
+            stored = self._objects.read_many(oid for oid, _ in level)
+            below: list[tuple[Oid, _Folders]] = []
+            for (oid, node), found in zip(level, stored, strict=True):
+                if found is None:
+                    continue  # `splice` says so, if it is wanted
+                folder = self._known[oid] = self._parsed(oid, found.kind, found.data)
+                entries = ((folder.get(name + b"/"), inner) for name, inner in node.items())
+                below += [(self._oid(entry), inner) for entry, inner in entries if entry is not None]
+            level = below
+
     def splice(self, tree: Oid, changes: Iterable[Change]) -> Oid:
         """`tree` (not a commit) with these added or changed; only folders above them are written anew.
 
@@ -148,7 +169,7 @@ class Splicer:
         for name, below in node.items():
             if isinstance(below, dict):
                 old = folder.get(name + b"/")
-                start = self._objects.repo.empty_tree if old is None else Oid(old[-self._size :].hex())
+                start = self._objects.repo.empty_tree if old is None else self._oid(old)
                 folder.put(name, _FOLDER, self._put(start, below))
             else:
                 folder.put(name, b"%o" % below.new_mode, below.new_oid)
@@ -159,7 +180,12 @@ class Splicer:
     def _read(self, tree: Oid) -> _Folder:
         if tree == self._objects.repo.empty_tree:
             return _Folder([], [])
-        kind, data = self._objects.read(tree)
+        return self._parsed(tree, *self._objects.read(tree))
+
+    def _oid(self, entry: bytes) -> Oid:
+        return Oid(entry[-self._size :].hex())
+
+    def _parsed(self, tree: Oid, kind: str, data: bytes) -> _Folder:
         found = _Folder([], [])
         end = 0
         for match in self._entry.finditer(data) if kind == "tree" else ():

@@ -13,7 +13,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.ancestry import histories as own_histories
 from git_fleet.git.drafts import Drafts
-from git_fleet.git.formats import Change, Signature, status_of
+from git_fleet.git.formats import Change, Kind, Signature, status_of
 from git_fleet.git.objects import EXECUTABLE, FILE, LINK, SUBMODULE, Objects, open_objects
 from git_fleet.git.replay import merge
 from git_fleet.git.repository import discover
@@ -186,6 +186,8 @@ def test_a_spliced_tree_is_the_one_an_index_gives(
             again = data.draw(st.lists(st.sampled_from(present), unique=True)) if present else []
             changes += [put(old.path, TWO, EXECUTABLE, old.new_mode) for old in again]
             present += changes
+            if data.draw(st.booleans()):
+                splicer.foresee(tree, changes)
             tree = splicer.splice(tree, changes)
             expected = with_index(scratch, expected, changes)
             assert tree == expected
@@ -203,6 +205,32 @@ def test_only_the_folders_above_a_change_are_written(repo: Repo, objects: Object
         made = splicer.splice(tree, [put("a/b/c", new, FILE, FILE), put("a/b/x", new)])
         assert drafts.save() == 3
         assert [change.path for change in drafts.changed_paths(tree, made)] == ["a/b/c", "a/b/x"]
+
+
+class _Asked(Objects):
+    """It keeps what was read by itself."""
+
+    alone: tuple[str, ...] = ()
+
+    def read(self, name: str) -> tuple[Kind, bytes]:
+        self.alone += (name,)
+        return super().read(name)
+
+
+def test_folders_that_were_foreseen_are_not_asked_for_again(repo: Repo) -> None:
+    repo.commit("files", {"a/b/c": "1\n", "a/d/e": "1\n", "f/g": "1\n", "h": "1\n"})
+    tree, new = tree_of(repo, "main"), blob(repo)
+    changes = [put("a/b/c", new, FILE, FILE), put("a/d/new/x", new), put("f/y", new)]
+    with _Asked(discover(repo.path)) as objects:
+        expected = Splicer(objects).splice(tree, changes)
+        assert len(objects.alone) == 5  # all but the folder that is new
+        splicer = Splicer(objects)
+        splicer.foresee(tree, [*changes, put("h/never", new)])
+        assert splicer.splice(tree, changes) == expected
+        assert len(objects.alone) == 5
+        splicer.foresee(Oid("1" * 40), changes)  # that it is missing is said when it is wanted
+        with pytest.raises(GitFailed, match="not a well-formed tree"):
+            splicer.foresee(new, changes)
 
 
 def test_a_splicer_goes_back_to_an_earlier_tree(repo: Repo, objects: Objects) -> None:
