@@ -6,37 +6,24 @@ win. Who won is never read off an error message but off the refs themselves, rea
 
 from __future__ import annotations
 
-import enum
 import itertools
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
-
-from msgspec import Struct
+from typing import NamedTuple, Self
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, Held, InvalidInput, LostRace, NeedsPerson, Stale
 from git_fleet.git import locks, tracing
-from git_fleet.git.along import Along, meanwhile
+from git_fleet.git.along import Along
 from git_fleet.git.process import Child, no_space
 from git_fleet.git.refnames import check_names, folders
 from git_fleet.git.repository import PackedRefs, Repository
+from git_fleet.git.updates import ABSENT, Absent, Transaction, Update, Value
 
-
-class Absent(enum.Enum):
-    """The value of a ref that does not exist."""
-
-    ABSENT = "absent"
-
-    def __str__(self) -> str:
-        return "absent"
-
-
-ABSENT: Final = Absent.ABSENT
-Value = Oid | Absent
+__all__ = ["Refs", "Update", "ABSENT", "Absent", "Value", "lost_race"]
 
 _OURS = ("refs/fleet/", "refs/notes/fleet/", "refs/fleet-remote/")
 _PREFIXES_AT_ONCE = 1000  # the length of an argument list is limited
@@ -53,22 +40,6 @@ _LOCKED = ".lock': File exists"  # how git says so; it decides how long we try, 
 _TOO_LITTLE = 65_536  # bytes free on a disk that counts as full
 _FIRST_PAUSE = 0.01  # seconds; doubled each time, and a random part of it is waited
 _MANY = 8  # refs that are flushed to the disk together, not each by git as it is written
-
-
-class Update(Struct, frozen=True):
-    """One ref's change from exactly `old` to `new`.
-
-    new ABSENT deletes, old ABSENT creates, and the same value twice only verifies.
-    """
-
-    ref: str
-    old: Value
-    new: Value
-
-    @property
-    def changes(self) -> bool:
-        """Whether this moves the ref (a verification does not)."""
-        return self.old != self.new
 
 
 class _Refusal(NamedTuple):
@@ -224,11 +195,11 @@ class Refs:
                 if any(outdated):
                     self._end_child()
                 child = self._child = self._child or self._start(*purpose)
-                child.send(self._script(batch))
-                prepared, flushed = self._locks(child, batch if purpose[1] else (), along)
+                transaction = Transaction(child, self._repo, batch, flushes=purpose[1])
+                prepared, found = transaction.lock(along)
                 if not prepared:
                     break
-                if not flushed:
+                if not found:
                     self._flushes = False  # its lock files are elsewhere: git is to flush them
                 elif not self._packed.replaced():
                     break
@@ -236,9 +207,7 @@ class Refs:
                 self._writers.leave()  # who clears locks may be waiting for us, at a gate that we pass again
             if prepared:
                 along.locked()
-                told = child.send(b"commit\0")
-                along.moving()
-                done = told and child.line() == b"commit: ok"
+                done = transaction.move(along)
             if done:
                 return None
             self._end_child()
@@ -247,20 +216,6 @@ class Refs:
             if not (done and self._persistent):
                 self._end_child()  # also when interrupted: it must be over before the flock is let go
             self._writers.leave()
-
-    def _locks(self, child: Child, to_flush: Sequence[Update], along: Along) -> tuple[bool, bool]:
-        """Let git take the locks: whether it has all and all old values were right, and whether the new values
-        `to_flush` are on the disk. Many are flushed beside what is done meanwhile: that waits for the disk."""
-
-        def taken() -> tuple[bool, bool]:
-            if child.line() != b"start: ok" or child.line() != b"prepare: ok":
-                return False, False
-            return True, locks.flush(self._written(to_flush))
-
-        if to_flush:
-            return meanwhile(taken, along.asked)
-        along.asked()
-        return taken()
 
     def _start(self, message: str, flushed_here: bool) -> Child:
         self._purpose = (message, flushed_here)
@@ -277,21 +232,6 @@ class Refs:
         if self._child is not None:
             self._child.end()
             self._child = None
-
-    def _script(self, batch: Sequence[Update]) -> bytes:
-        zero = self._repo.zero
-        parts = ["start"]
-        for update in batch:
-            old = zero if isinstance(update.old, Absent) else update.old
-            if not update.changes:
-                parts += [f"verify {update.ref}", old]
-            elif isinstance(update.new, Absent):
-                parts += [f"delete {update.ref}", old]
-            elif isinstance(update.old, Absent):
-                parts += [f"create {update.ref}", update.new]
-            else:
-                parts += [f"update {update.ref}", update.new, old]
-        return os.fsencode("\0".join([*parts, "prepare", ""]))
 
     def _has_happened(self, batch: Sequence[Update], refusal: _Refusal) -> bool:
         """Decide from the refs what an unconfirmed transaction did; False when nothing, and it may be retried.
@@ -323,14 +263,6 @@ class Refs:
         if isinstance(value, Absent) or isinstance(update.new, Absent) or value == update.old:
             return False
         return self._git.run("merge-base", "--is-ancestor", update.new, value, ok=(0, 1, 128)).code == 0
-
-    def _written(self, batch: Sequence[Update]) -> list[Path]:
-        """The lock files that hold the new values while the transaction is prepared."""
-        return [
-            self._repo.common_dir / f"{update.ref}.lock"
-            for update in batch
-            if update.changes and update.new is not ABSENT
-        ]
 
     def _locks_met(self, batch: Sequence[Update]) -> dict[Path, locks.Identity]:
         """The lock files that stand in the way of this transaction right now, and which files they are."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,6 +189,41 @@ def test_many_refs_are_on_the_disk_before_the_first_one_moves(
         assert refs.read("refs/fleet/task/p") == dict.fromkeys(sorted(names[:-1]), two)
     files = (repo.path / ".git" / name for name in names[:-1])
     assert flushed == {path.stat().st_ino: f"{two}\n".encode() for path in files}
+
+
+def test_what_is_done_while_refs_move_does_not_wait_for_the_disk(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make_commit(repo, "one")
+    names = [f"refs/fleet/task/p/t{number}" for number in range(40)]
+    met, fsync = threading.Event(), os.fsync
+
+    def slow(fd: int) -> None:
+        assert met.wait(60)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with Refs(discover(repo.path), durable=True) as refs:
+        refs.transact([Update(name, ABSENT, one) for name in names], along=Along(moving=met.set))
+        assert refs.read("refs/fleet/task/p") == dict.fromkeys(sorted(names), one)
+
+
+def test_where_the_disk_refuses_no_ref_moves_and_none_stays_locked(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make_commit(repo, "one")
+    updates = [Update(f"refs/fleet/task/p/t{number}", ABSENT, one) for number in range(40)]
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Refs(discover(repo.path), durable=True) as refs:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(GitFailed, match="no space left"):
+                refs.transact(updates)
+        assert refs.read("refs/fleet/task/p") == {}
+        refs.transact(updates)
 
 
 # --- something between checking and moving -------------------------------------------------------
