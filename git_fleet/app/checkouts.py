@@ -5,8 +5,8 @@ skip paths with such a component, and named like the repository, because some to
 linked worktree on a detached HEAD (so gates may ask git about history, and the objects they are looking
 at are safe from `git gc`), locked against pruning.
 
-`<cache_dir>/<key>/checkout-<n>.lock` is flocked while checkout n is in use. Gates inherit the descriptor:
-when we are killed, the checkout stays taken for as long as a gate still works in it.
+`<cache_dir>/<key>/checkout-<n>.lock` is flocked while checkout n is in use. Gates, and git
+itself, inherit the descriptor: when we are killed, the checkout stays taken for as long as one still works in it.
 
 What a gate leaves behind is never trusted: a checkout that does not look right is made again. Nothing of
 value is ever in one, so that may delete its folder, the one place where git-fleet does that.
@@ -92,7 +92,7 @@ class Checkout:
     def _git(self) -> Git | None:
         """git at work here and nowhere else; None when this is no longer our worktree."""
         git_dir = self.git_dir()
-        return None if git_dir is None else Git(self.path, git_dir=git_dir)
+        return None if git_dir is None else Git(self.path, git_dir=git_dir, holding=[self.lock])
 
     def _fill(self, git: Git) -> None:
         git.run(*WHOLE, "checkout", "--quiet", "--detach", "--force", "--no-recurse-submodules", self.commit)
@@ -101,7 +101,8 @@ class Checkout:
         """Delete what is there and add the worktree anew, the slow part (its files) outside of the lock."""
         with one_at_a_time(self._repo) as lock:
             _delete(self.path)
-            here = self._repo.git()
+            common_dir = self._repo.common_dir
+            here = Git(common_dir, git_dir=common_dir, holding=[self.lock])
             if git_dir_for(self._repo, self.path) is not None:
                 here.run("worktree", "remove", "--force", "--force", "--", self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)

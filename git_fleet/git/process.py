@@ -80,7 +80,8 @@ class Git:
 
     `hooks` lets the repository's hooks run. `durable` makes git flush loose objects, packs and
     references to the disk before it goes on. `git_dir` names the repository instead of letting git
-    look for it from `directory`. `env` is asked for further variables each time a git starts, so what it
+    look for it from `directory`. Each git inherits the descriptors `holding`: what they lock stays locked as long as one
+    works, whoever is killed. `env` is asked for further variables each time a git starts, so what it
     does is done before that git looks at anything (git/drafts.py lays out objects so).
     """
 
@@ -91,11 +92,13 @@ class Git:
         hooks: bool = False,
         durable: bool = False,
         git_dir: Path | None = None,
+        holding: Sequence[int] = (),
         env: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         tracing.follow(os.environ.get(tracing.VARIABLE))
         self.directory = directory
         self._git_dir = git_dir
+        self._holding = holding
         self._env = env
         self._switches: list[str] = []
         if not hooks:
@@ -130,6 +133,7 @@ class Git:
                     stderr=subprocess.PIPE,
                     cwd=directory,
                     env=self._environment(env),
+                    pass_fds=self._holding,
                     start_new_session=seconds is not None,
                 )
             except OSError as error:
@@ -186,7 +190,7 @@ class Git:
                 stderr=subprocess.PIPE,
                 cwd=self.directory,
                 env=self._environment(env),
-                pass_fds=pass_fds,
+                pass_fds=(*self._holding, *pass_fds),
                 process_group=0,
             )
         except OSError as error:

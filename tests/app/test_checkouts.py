@@ -14,6 +14,7 @@ from git_fleet.app.checkouts import REASON, Checkout, Checkouts
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.repository import discover
+from tests.support.race import until
 from tests.support.repo import Repo, make_repo
 
 
@@ -232,6 +233,36 @@ def test_a_checkout_stays_taken_while_something_inherited_its_lock(pool: Checkou
         taken.__exit__(None, None, None)
         with pool.checkout(repo.rev("main")) as again:  # letting go is for all copies
             assert again.path == found.path
+
+
+def test_a_checkout_stays_taken_while_a_git_works_on_it(pool: Checkouts, repo: Repo, tmp_path: Path) -> None:
+    """As after kill -9 of the one who had it filled: git goes on, and would be in the way of the next."""
+    flag, pipe, script = tmp_path / "flag", tmp_path / "pipe", tmp_path / "smudge"
+    os.mkfifo(pipe)
+    script.write_text(f"if [ -e '{flag}' ]; then rm '{flag}'; cat '{pipe}' > /dev/null; fi; exec cat\n")
+    repo.run_git("config", "filter.slow.smudge", f"sh '{script}'")
+    head = repo.commit("slow", {".gitattributes": "*.slow filter=slow\n", "a.slow": "1\n"})
+    flag.touch()
+    use = f"""
+from pathlib import Path
+from git_fleet.app.checkouts import Checkouts
+from git_fleet.git.repository import discover
+with Checkouts(discover(Path({str(repo.path)!r})), Path({str(tmp_path / "cache")!r})).checkout({head!r}):
+    pass
+"""
+    with subprocess.Popen([sys.executable, "-c", use]) as killed:
+        until(lambda: not flag.exists())
+        killed.kill()
+    with pool.checkout(head) as found:
+        assert found.path.parent.name == "checkout-2"
+        assert is_clean(found, repo, head)
+    pipe.write_text("go on")
+
+    def first_again() -> bool:
+        with pool.checkout(head) as found:
+            return found.path.parent.name == "checkout-1" and is_clean(found, repo, head)
+
+    until(first_again)
 
 
 def test_changes_of_tracked_files_are_named(pool: Checkouts, repo: Repo) -> None:
