@@ -16,16 +16,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.synchronize import Barrier
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
 # Forked, not spawned: sixteen fresh interpreters take longer than most of the races they run.
 _CONTEXT = multiprocessing.get_context("fork")
 _TIMEOUT = 280.0  # seconds; reached only by a deadlock, which then fails instead of hanging
+_GRACE = 60.0  # seconds; for those who are left when one has failed
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,32 @@ Outcome = Done[T] | Raised | Died
 
 
 def race(count: int, work: Callable[..., T], *args: Any) -> list[Outcome[T]]:
-    """Run `work(index, *args)` in `count` processes that all start it together. One outcome each, by index."""
+    """Run `work(index, *args)` in `count` processes that all start it together. One outcome each, by index.
+
+    Where one fails, the others may wait for what it will never do: some time later they are killed.
+    """
     barrier = _CONTEXT.Barrier(count)
     started = [_start(work, (index, *args), barrier) for index in range(count)]
-    return [_outcome(process, pipe) for process, pipe in started]
+    ends, found = time.monotonic() + _TIMEOUT, dict[int, Outcome[T]]()
+    while len(found) < count:
+        left = {pipe: index for index, (_, pipe) in enumerate(started) if index not in found}
+        ready = wait(left, max(0.0, ends - time.monotonic()))
+        for pipe in ready or left:
+            process, ear = started[left[cast(Connection, pipe)]]
+            if not ready:
+                process.kill()
+            found[left[ear]] = outcome = _outcome(process, ear)
+            if not isinstance(outcome, Done):
+                ends = min(ends, time.monotonic() + _GRACE)
+    return [found[index] for index in range(count)]
 
 
 def values(outcomes: list[Outcome[T]]) -> list[T]:
     """What all processes returned. Fails when any did not."""
     bad = [outcome for outcome in outcomes if not isinstance(outcome, Done)]
+    bad.sort(
+        key=lambda outcome: outcome == Died(-signal.SIGKILL)
+    )  # as a rule that is not why, but what came of it
     assert not bad, f"{len(bad)} of {len(outcomes)} processes failed, the first: {bad[0]}"
     return [outcome.value for outcome in outcomes if isinstance(outcome, Done)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import race
 from tests.support.clock import START, FakeClock
 from tests.support.moments import moments, put_back
 from tests.support.repo import Entry, GitError, Repo, make_repo
@@ -123,3 +125,19 @@ def test_every_moment_of_a_run_is_kept_once_an_empty_file_among_them(tmp_path: P
     ]
     put_back(found[2].copy, folder)
     assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_a_race_ends_when_those_who_are_left_wait_for_one_who_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "_GRACE", 0.1)
+
+    def work(index: int) -> int:
+        if index == 1:
+            raise ValueError("why")
+        if index == 0:
+            signal.pause()
+        return index
+
+    outcomes = race.race(3, work)
+    assert outcomes == [race.Died(-signal.SIGKILL), race.Raised("ValueError", "why"), race.Done(2)]
+    with pytest.raises(AssertionError, match=r"2 of 3 processes failed, the first: .*why"):
+        race.values(outcomes)
