@@ -175,12 +175,16 @@ class Git:
         return [os.fsdecode(path) for path in out.split(b"\0") if path]
 
     def spawn(
-        self, *args: Argument, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+        self,
+        *args: Argument,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        apart: bool = True,
     ) -> subprocess.Popen[bytes]:
         """Start a long-lived git with pipes of its own; the caller ends it. Raises InvalidInput as `run`.
 
-        It gets a process group of its own: Ctrl-C in a terminal reaches the whole group, and must not
-        kill a git that is in the middle of moving refs.
+        `apart` it gets a process group of its own: Ctrl-C in a terminal reaches the whole group, and must not
+        kill a git that is in the middle of moving refs. Nobody there can ask anything at the terminal.
         """
         try:
             return subprocess.Popen(
@@ -191,7 +195,7 @@ class Git:
                 cwd=self.directory,
                 env=self._environment(env),
                 pass_fds=(*self._holding, *pass_fds),
-                process_group=0,
+                process_group=0 if apart else None,
             )
         except OSError as error:
             raise _cannot_start(self.directory, error) from error

@@ -10,6 +10,9 @@ from typing import Self
 from git_fleet.git import tracing
 from git_fleet.git.process import Argument, Git, failure
 
+_MOMENT = 1.0
+"""Seconds. What a git that was ended has started (a merge driver, a fetch) may hold its pipes open for longer."""
+
 
 class Running:
     """One git from its start to its end. A thread of its own talks with it, so it never waits for us.
@@ -19,10 +22,10 @@ class Running:
 
     def __init__(self, git: Git, *args: Argument, input: bytes) -> None:  # noqa: A002 - as in Git.run
         self._args = args
-        self._process = git.spawn(*args)
+        self._process = git.spawn(*args, apart=False)
         self._traced = tracing.begun(os.fspath(args[0]), args, self._process.pid)
         self._said: tuple[bytes, bytes] | None = None
-        self._talking = threading.Thread(target=self._talk, args=[input], name="git")
+        self._talking = threading.Thread(target=self._talk, args=[input], name="git", daemon=True)
         self._talking.start()
 
     def _talk(self, question: bytes) -> None:
@@ -40,7 +43,8 @@ class Running:
         """Let it end."""
         if self._process.poll() is None:
             self._process.terminate()
-        self._talking.join()
+            self._process.wait()
+        self._talking.join(_MOMENT)
         if self._traced is not None:
             self._traced.ended(self._process.returncode)
 
