@@ -161,8 +161,8 @@ def begin_flush(paths: Sequence[Path]) -> bool:
     return True
 
 
-def flush(paths: Sequence[Path]) -> None:
-    """Get these files to the disk. Raises GitFailed when it refuses, or one is missing.
+def flush(paths: Sequence[Path]) -> bool:
+    """Get these files to the disk. False when one is missing. Raises GitFailed when the disk refuses.
 
     git flushes each as it writes it, and waits as often: 125 ms for 512 refs here, against 33 where all were set on
     their way before.
@@ -172,8 +172,11 @@ def flush(paths: Sequence[Path]) -> None:
             _with_open(path, os.fsync)
         if sys.platform == "darwin" and paths:  # out of the disk's own cache, too
             _with_open(path, lambda fd: fcntl.fcntl(fd, fcntl.F_FULLFSYNC))
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise _unwritten(path, error) from error
+    return True
 
 
 def _unwritten(path: Path, error: OSError) -> GitFailed:

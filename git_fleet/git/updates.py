@@ -81,8 +81,12 @@ class Transaction:
         return told and self._child.line() == b"commit: ok"
 
     def _moved(self) -> bool:
-        locks.flush(self._written)
-        return self._child.send(b"commit\0") and self._child.line() == b"commit: ok"
+        # A git that was told to end has removed its lock files.
+        return (
+            locks.flush(self._written)
+            and self._child.send(b"commit\0")
+            and self._child.line() == b"commit: ok"
+        )
 
     def _script(self) -> bytes:
         """What git is told up to the point where it has the locks."""

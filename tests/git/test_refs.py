@@ -539,6 +539,20 @@ def test_what_is_done_between_is_done_once_though_the_git_is_replaced(
     assert (refs.get(REF), done) == (one, ["between"])
 
 
+def test_a_git_that_let_go_of_its_locks_before_they_were_on_the_disk_is_replaced(repo: Repo) -> None:
+    """As one does that is told to end, SIGTERM, while main moves."""
+    one = make_commit(repo, "one")
+    names = [f"refs/fleet/task/p/t{number:02}" for number in range(20)]
+
+    def let_go() -> None:
+        for lock in (repo.path / ".git" / "refs").rglob("*.lock"):
+            lock.unlink()
+
+    with Refs(discover(repo.path), durable=True) as refs:
+        refs.transact([Update(name, ABSENT, one) for name in names], along=Along(locked=let_go))
+    assert repo.refs("refs/fleet") == dict.fromkeys(names, one)
+
+
 def test_a_git_killed_between_two_refs_is_reported_with_both(repo: Repo, refs: Refs, broken: Breaker) -> None:
     one = make_commit(repo, "one")
     broken("kill(); rename('refs/fleet/a')")
