@@ -27,7 +27,7 @@ class Cache:
         """The document, or None when there is none that can be read."""
         try:
             document = json.loads(self._path(kind, key).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from git_fleet import __version__
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Overlap
@@ -14,6 +16,8 @@ from git_fleet.store.cache import Cache
 
 _KIND, _KEY = "overlaps", "fleet"
 _MOST = 50_000  # pairs; reading more takes longer than anything that is done with them
+
+_Row = tuple[str, str, str, str, Overlap, str, str]
 
 
 def remembering(cache: Cache, plans: object, *, keep: bool) -> Recall:
@@ -26,8 +30,8 @@ def remembering(cache: Cache, plans: object, *, keep: bool) -> Recall:
         document = cache.load(_KIND, _KEY) or {}
         if document.get("of") == of:
             try:
-                return [_read(*row) for row in document["pairs"]]
-            except (KeyError, TypeError, ValueError):
+                return [_read(row) for row in msgspec.convert(document["pairs"], list[_Row])]
+            except (KeyError, msgspec.ValidationError):
                 pass  # broken: made again
         found = compute()
         if keep and len(found) <= _MOST:
@@ -38,5 +42,6 @@ def remembering(cache: Cache, plans: object, *, keep: bool) -> Recall:
     return recall
 
 
-def _read(plan: str, task: str, other_plan: str, other: str, policy: str, ours: str, theirs: str) -> Pair:
-    return Pair(TaskId(plan, task), TaskId(other_plan, other), Overlap(policy), (ours, theirs))
+def _read(row: _Row) -> Pair:
+    plan, task, other_plan, other, policy, ours, theirs = row
+    return Pair(TaskId(plan, task), TaskId(other_plan, other), policy, (ours, theirs))

@@ -37,10 +37,13 @@ def test_what_is_broken_is_found_anew(tmp_path: Path) -> None:
     remembering(cache, PLANS, keep=True)(lambda: [ONE])
     (file,) = tmp_path.iterdir()
     whole = json.loads(file.read_bytes())
-    for rows in ([["p"]], [["p", "a", "q", "b", "never", "x", "y"]], None, 7, {"a": 1}):
+    no_name = [["p"], "a", "q", "b", "watch", "x", "y"]
+    for rows in ([["p"]], [["p", "a", "q", "b", "never", "x", "y"]], [no_name], None, 7, {"a": 1}):
         file.write_text(json.dumps({**whole, "pairs": rows}))
         assert remembering(cache, PLANS, keep=True)(lambda: [ONE]) == [ONE]
         assert remembering(cache, PLANS, keep=True)(never) == [ONE]
+    file.write_text("[" * 100_000)
+    assert remembering(cache, PLANS, keep=True)(lambda: [ONE]) == [ONE]
 
 
 def test_more_than_anybody_would_read_is_not_kept(tmp_path: Path) -> None:
