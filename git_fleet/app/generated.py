@@ -126,7 +126,7 @@ def _collected(drafts: Drafts, checkout: Checkout, generated: Matcher) -> Oid:
     git_dir = checkout.git_dir()
     if git_dir is None:
         raise GitFailed("its command has removed its checkout", hint="git fleet integrate")
-    git = drafts.git(checkout.path, git_dir)
+    git = drafts.git(checkout.path, git_dir, holding=[checkout.lock])
     git.run(*WHOLE, "read-tree", checkout.commit)  # whatever the command has put into the index
     there = git.paths("ls-files", "-z")
     new = git.paths("ls-files", "-z", "--others", "--exclude-standard")

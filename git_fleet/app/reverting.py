@@ -142,7 +142,7 @@ def _layer(
             raise IllegalEvent(
                 f"nothing of {landed[:12]} is left to take back", hint=f"git fleet log {record.id}"
             )
-        git = drafts.git(checkout.path)
+        git = drafts.git(checkout.path, holding=[checkout.lock])
         settings = replay.commit_settings(git)
         who = parse_signature(git.run("var", "GIT_COMMITTER_IDENT").out.strip())
         title = parse(clean(drafts.read_commit(landed).message)).subject
@@ -184,7 +184,7 @@ def _undone(
     if len(ours.match_all(paths)) == len(paths):
         entries = ()
     sides = [generated.without(drafts, each, main, ours) if entries else each for each in (landed, before)]
-    git = drafts.git(checkout.path)
+    git = drafts.git(checkout.path, holding=[checkout.lock])
     merged = replay.merge_from(git, drafts, base=sides[0], ours=main, theirs=sides[1])
     if merged.tree is None:
         raise NeedsPerson(

@@ -296,7 +296,7 @@ class Stack:
             self._drafts.save()
             self._checkout.commit = below.attributes
             self._checkout.reset()
-        return self._drafts.git(self._checkout.path)
+        return self._drafts.git(self._checkout.path, holding=[self._checkout.lock])
 
     # --- generated files -------------------------------------------------------------------------
 

@@ -111,15 +111,17 @@ class Drafts(Objects):
             del self._new[oid]
         return len(oids)
 
-    def git(self, directory: Path | None = None, git_dir: Path | None = None) -> Git:
+    def git(
+        self, directory: Path | None = None, git_dir: Path | None = None, *, holding: Sequence[int] = ()
+    ) -> Git:
         """git that sees the drafts: each process those there are when it starts. What it writes are drafts.
 
-        It works as `Repository.git` of that directory would, but it refuses to write refs. What it has
-        written is to be read here at once. A `save` leaves nothing to see but what is saved.
+        It works as `Repository.git` of that directory would (`holding` as for Git), but it refuses to write refs. What it
+        has written is to be read here at once. A `save` leaves nothing to see but what is saved.
         """
         if directory is None:
             directory = git_dir = self.repo.common_dir
-        return Git(directory, git_dir=git_dir, env=self.environment)
+        return Git(directory, git_dir=git_dir, holding=holding, env=self.environment)
 
     def adopt(self) -> int:
         """Take what `git` has written into memory; the number of objects. `save` does so by itself."""

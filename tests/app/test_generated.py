@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from git_fleet.app import generated
+from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.core.config import Generated
@@ -18,6 +21,7 @@ from git_fleet.git.repository import discover
 from git_fleet.store.base import Store
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, handed_in, open_fleet, proposed, task
+from tests.support.race import Puppet, until
 from tests.support.repo import Repo
 from tests.support.stores import open_store
 
@@ -49,6 +53,36 @@ def both_add(session: Session) -> None:
         claimed(session, name)
     for name in ("a", "b"):
         proposed(session, name, {f"deps/{name}": f"{name}\n", "x.lock": f"     1\t{name}\n     2\tm\n"})
+
+
+def test_a_checkout_stays_taken_while_git_takes_in_what_a_command_made(
+    session: Session, repo: Repo, tmp_path: Path
+) -> None:
+    """As after kill -9 of the integration: git goes on with the index there, and would be in the way of the next."""
+    flag, began, pipe, script = (tmp_path / name for name in ("flag", "began", "pipe", "clean"))
+    os.mkfifo(pipe)
+    script.write_text(
+        f"if [ -e '{flag}' ]; then mv '{flag}' '{began}'; cat '{pipe}' > /dev/null; fi; exec cat\n"
+    )
+    repo.run_git("config", "filter.slow.clean", f"sh '{script}'")
+    files = {"fleet.toml": config(f"{LOCK}; touch '{flag}'"), ".gitattributes": "*.lock filter=slow\n"}
+    main = repo.commit("A slow filter", files)
+    both_add(session)
+
+    def work(say: Callable[[object], None]) -> None:
+        with open_fleet(repo, "lead") as lead:
+            say("begun")
+            integrated(lead)
+
+    lead = Puppet(work)
+    lead.hear()
+    until(began.exists)
+    lead.kill()
+    pool = Checkouts(session.repo, session.around.cache_dir)
+    with pool.checkout(main) as found:
+        place = found.path.parent.name
+    pipe.write_text("go on")
+    assert place == "checkout-2"
 
 
 # --- by the queue ---------------------------------------------------------------------------------
