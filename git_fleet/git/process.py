@@ -265,10 +265,13 @@ class Child:
         return failure(self._args, 0, said) if grave else None
 
     def end(self) -> int:
-        """Close its input and wait for its end, so that nothing it does comes later. The exit code."""
+        """Close its input and wait for its end, so that nothing it does comes later. The exit code. Again, where that
+        was interrupted."""
         with contextlib.suppress(BrokenPipeError):  # it died first; its code and last words say why
             self._in.close()
-        while self._out.read(65_536):  # it may be stuck on answers that nobody has taken
+        while not self._out.closed and self._out.read(
+            65_536
+        ):  # it may be stuck on answers that nobody has taken
             self._listen()
         code = self._process.wait()
         if self._traced is not None:
@@ -283,7 +286,7 @@ class Child:
         return failure(self._args, self._process.returncode, self._said)
 
     def _listen(self) -> None:
-        while chunk := self._err.read():
+        while not self._err.closed and (chunk := self._err.read()):
             self._said = (self._said + chunk)[-_KEPT_STDERR:]
 
 

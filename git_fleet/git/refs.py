@@ -230,6 +230,7 @@ class Refs:
 
     def _end_child(self) -> None:
         if self._child is not None:
+            self._purpose = ("", False)  # where this is interrupted, it is ended again, not used again
             self._child.end()
             self._child = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -537,6 +538,25 @@ def test_what_is_done_between_is_done_once_though_the_git_is_replaced(
     broken("kill()")
     refs.transact([Update(REF, ABSENT, one)], along=Along(locked=lambda: done.append("between")))
     assert (refs.get(REF), done) == (one, ["between"])
+
+
+def test_who_is_interrupted_twice_goes_on_with_another_git(repo: Repo, broken: Breaker) -> None:
+    """The second time while the git ends that the first one gave up."""
+    one = make_commit(repo, "one")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    broken(f"os.kill(os.getppid(), {signal.SIGUSR1:d}); real.communicate()")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with refs_of(repo, persistent=True) as refs:
+            with pytest.raises(KeyboardInterrupt):
+                refs.transact([Update(REF, ABSENT, one)], along=Along(locked=interrupt))
+            refs.transact([Update(REF, ABSENT, one)])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert repo.refs("refs/fleet") == {REF: one}
 
 
 def test_a_git_that_let_go_of_its_locks_before_they_were_on_the_disk_is_replaced(repo: Repo) -> None:
