@@ -35,8 +35,12 @@ REASON = "git-fleet: checkout for gates"
 NAME = "checkout-"
 """What the folder of a checkout, or of several that stand side by side, begins with."""
 
-WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
-"""For git in a checkout: a sparse main worktree passes its patterns on; gates see the whole tree all the same."""
+WHOLE = (
+    *("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false"),
+    *("-c", "core.fsmonitor=false"),
+)
+"""For git in a checkout: a sparse main worktree passes its patterns on; gates see the whole tree all the same. And it
+starts nobody who watches the files from then on: that would hold the lock for as long, and gates are not believed."""
 
 
 class Checkout:
@@ -59,7 +63,7 @@ class Checkout:
         with contextlib.suppress(FleetError, OSError):
             git = self._git()
             if git is not None and not _hides_changes(git):
-                git.run("clean", "-ffdxq")
+                git.run(*WHOLE, "clean", "-ffdxq")
                 self._fill(git)
                 return
         self._make()
@@ -69,9 +73,8 @@ class Checkout:
         with contextlib.suppress(FleetError, OSError):
             git = self._git()
             if git is not None:
-                return tuple(
-                    git.paths("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", self.commit)
-                )
+                how = ("--name-only", "-z", "--no-renames", "--no-ext-diff")
+                return tuple(git.paths(*WHOLE, "diff", *how, self.commit))
         return (".",)
 
     def git_dir(self) -> Path | None:
@@ -207,7 +210,7 @@ def _take_down(repo: Repository, path: Path) -> None:
 
 def _hides_changes(git: Git) -> bool:
     """Whether a gate told this index not to look at some files (assume-unchanged, skip-worktree)."""
-    return any(entry[0] == "S" or entry[0].islower() for entry in git.paths("ls-files", "-v", "-z"))
+    return any(entry[0] == "S" or entry[0].islower() for entry in git.paths(*WHOLE, "ls-files", "-v", "-z"))
 
 
 def _delete(path: Path) -> None:

@@ -265,6 +265,19 @@ with Checkouts(discover(Path({str(repo.path)!r})), Path({str(tmp_path / "cache")
     until(first_again)
 
 
+def test_nobody_is_started_who_watches_the_files(pool: Checkouts, repo: Repo, tmp_path: Path) -> None:
+    """It would inherit the lock, and keep it where we are killed."""
+    watcher, ran = tmp_path / "watcher", tmp_path / "ran"
+    watcher.write_text(f"#!/bin/sh\ntouch '{ran}'\nexit 1\n")
+    watcher.chmod(0o755)
+    repo.run_git("config", "core.fsmonitor", str(watcher))
+    for _ in range(2):
+        with pool.checkout(repo.rev("main")) as found:
+            (found.path / "README.md").write_text("changed\n")
+            assert found.changed() == ("README.md",)
+    assert not ran.exists()
+
+
 def test_changes_of_tracked_files_are_named(pool: Checkouts, repo: Repo) -> None:
     with pool.checkout(repo.rev("main")) as found:
         mess_up(found.path)
