@@ -13,7 +13,8 @@ class Along:
     """Steps along a transaction, each done once, however often that is begun again.
 
     `asked` while git takes the locks and checks the old values; `locked` when it has all and all were right, before
-    the first ref moves; `moving` while they move. When one of the first two raises, no ref moves.
+    the first ref moves; `moving` while their values get to the disk and they move. When one of the first two raises,
+    no ref moves.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Along:
             step()
 
     def moving(self) -> None:
-        """It has been told to move them."""
+        """It is being told to move them."""
         step, self._moving = self._moving, None
         if step is not None:
             step()
