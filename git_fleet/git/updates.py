@@ -56,6 +56,7 @@ class Transaction:
             for update in batch
             if flushes and update.changes and update.new is not ABSENT
         ]
+        self._deletes = flushes and any(update.new is ABSENT for update in batch)
 
     def lock(self, along: Along) -> tuple[bool, bool]:
         """Let git take the locks: whether it has all and all old values were right, and whether the new values are
@@ -69,6 +70,9 @@ class Transaction:
     def _locked(self) -> tuple[bool, bool]:
         if self._child.line() != b"start: ok" or self._child.line() != b"prepare: ok":
             return False, False
+        packed = self._repo.common_dir / "packed-refs.new"
+        if self._deletes and packed.exists():  # the packed refs without those that are deleted
+            self._written.append(packed)
         return True, locks.begin_flush(self._written)
 
     def move(self, along: Along) -> bool:

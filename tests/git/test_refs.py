@@ -192,6 +192,29 @@ def test_many_refs_are_on_the_disk_before_the_first_one_moves(
     assert flushed == {path.stat().st_ino: f"{two}\n".encode() for path in files}
 
 
+def test_where_many_packed_refs_are_deleted_the_others_are_on_the_disk_before(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are all in one file, which is written anew."""
+    one = make_commit(repo, "one")
+    names = [f"refs/fleet/task/p/t{number}" for number in range(20)]
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def seen(fd: int) -> None:
+        flushed.append(os.fstat(fd).st_ino)
+        assert repo.rev(names[0]) == one
+        fsync(fd)
+
+    with Refs(discover(repo.path), durable=True) as refs:
+        refs.transact([Update(name, ABSENT, one) for name in names])
+        repo.run_git("pack-refs", "--all")
+        monkeypatch.setattr(os, "fsync", seen)
+        refs.transact([Update(name, one, ABSENT) for name in names])
+    assert repo.refs("refs/fleet") == {}
+    assert flushed == [(repo.path / ".git" / "packed-refs").stat().st_ino]
+
+
 def test_what_is_done_while_refs_move_does_not_wait_for_the_disk(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
