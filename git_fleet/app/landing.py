@@ -34,7 +34,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import Busy, FleetError, LostRace, NeedsPerson, Refused, Stale
+from git_fleet.errors import Busy, FleetError, GitFailed, LostRace, NeedsPerson, Refused, Stale
 from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.along import Along
 from git_fleet.git.refs import Absent, Refs, Update
@@ -61,7 +61,7 @@ def land(
 
     Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
     Stale when `ref` is not at `old` or a task or one of `unmoved` not as it was any more (the intent is void then), StaleClaim
-    when the lead was lost; nothing has moved in these cases.
+    when the lead was lost; nothing has moved in these cases. GitFailed may come after it has moved, and says so.
     """
     session = leading.work
     notes = evidence.prepare(session.store, _notes(landings), actor=session.person(), at=session.now())
@@ -76,6 +76,11 @@ def land(
             raise lost_lead() from None
         settle(leading)
         raise
+    except GitFailed as failed:
+        if not move.moved:
+            raise
+        at = f"{ref.removeprefix('refs/heads/')} is at {new[:12]}, and what comes after that failed"
+        raise GitFailed(f"{at}: {failed.message}", hint=failed.hint) from failed
     if move.trouble is not None:
         raise move.trouble
     if move.elsewhere:

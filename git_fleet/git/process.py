@@ -269,9 +269,8 @@ class Child:
         was interrupted."""
         with contextlib.suppress(BrokenPipeError):  # it died first; its code and last words say why
             self._in.close()
-        while not self._out.closed and self._out.read(
-            65_536
-        ):  # it may be stuck on answers that nobody has taken
+        # It may be stuck on answers that nobody has taken.
+        while not self._out.closed and self._out.read(65_536):
             self._listen()
         code = self._process.wait()
         if self._traced is not None:

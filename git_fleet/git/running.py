@@ -52,6 +52,7 @@ class Running:
         """Wait for its end: its standard output. Raises GitFailed when it has failed."""
         self._talking.join()
         out, err = self._said or (b"", b"")
-        if self._said is None or self._process.returncode:
-            raise failure(self._args, self._process.returncode, err)
+        code = self._process.wait()
+        if self._said is None or code:
+            raise failure(self._args, code, err)
         return out

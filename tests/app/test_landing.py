@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from git_fleet.app import lead
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
-from git_fleet.errors import NeedsPerson
+from git_fleet.core.model import State
+from git_fleet.errors import GitFailed, NeedsPerson
 from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, open_fleet, proposed, task
@@ -100,4 +103,29 @@ def test_a_commit_in_that_moment_that_takes_nothing_back_is_fine(
         outcome = halted.go_on()
     assert outcome == Done(1)
     assert not lead.show(session).intent_open
+    assert repo.status() == []
+
+
+def test_a_disk_that_is_full_once_main_has_moved_is_told_so_and_the_next_run_goes_on(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{number}" for number in range(7)]  # with the other so many that they are flushed together
+    approved(session, *map(task, ["a", *names]))
+    for name in names:
+        claimed(session, name)
+        proposed(session, name)
+    before, fsync = repo.rev("main"), os.fsync
+
+    def full(fd: int) -> None:
+        if repo.rev("main") != before:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(GitFailed, match=r"main is at .*no space left on the disk") as failed:
+            integrated(session)
+    assert failed.value.hint == "free some space, then run the same command again"
+    assert integrated(session) == 0
+    assert {record.state.state for record in session.snapshot().tasks.values()} == {State.INTEGRATED}
     assert repo.status() == []
