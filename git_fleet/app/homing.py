@@ -14,7 +14,7 @@ from pathlib import Path
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.errors import LostRace, NeedsPerson
-from git_fleet.git import moves, worktrees
+from git_fleet.git import moves, whole, worktrees
 from git_fleet.git.refs import Refs, Update
 from git_fleet.store.base import tip
 from git_fleet.store.shared import SharedRefs
@@ -56,9 +56,7 @@ def moved(session: Session, ref: str, old: Oid, new: Oid, worktree: Path | None)
     if not isinstance(session.store.refs, SharedRefs) or _here(session, ref) != old:
         return
     if worktree is not None:
-        writing = _file(session).with_suffix(".new")
-        writing.write_text(f"{ref} {old} {new} {worktree}", encoding="utf-8", errors="surrogateescape")
-        writing.replace(_file(session))
+        whole.write(_file(session), f"{ref} {old} {new} {worktree}")
     with (
         suppress(LostRace),
         Refs(session.repo, durable=True) as refs,

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Busy, GitFailed, LostRace, Unreachable
+from git_fleet.git import whole
 from git_fleet.git.refs import ABSENT, Refs, Update, Value
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
@@ -153,9 +154,7 @@ class Mirror:
         except FileNotFoundError:
             known = ""
         if known != f"{self.remote.name}\n":
-            new = self._seen.with_suffix(".new")
-            new.write_text(f"{self.remote.name}\n", encoding="utf-8")
-            new.replace(self._seen)
+            whole.write(self._seen, f"{self.remote.name}\n")
         os.utime(self._seen, (began, began))
 
 

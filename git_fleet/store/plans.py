@@ -18,7 +18,7 @@ from git_fleet.core.lifecycle import Event, after_plan
 from git_fleet.core.model import Plan, PlanLog
 from git_fleet.core.snapshot import PlanRecord
 from git_fleet.errors import IllegalEvent, UnknownFormat
-from git_fleet.git import notes
+from git_fleet.git import notes, whole
 from git_fleet.git.flocks import alone
 from git_fleet.git.objects import parse_commit
 from git_fleet.git.refs import Update
@@ -155,6 +155,4 @@ def _replace(path: Path, content: str) -> None:
     if not content:
         path.unlink(missing_ok=True)
         return
-    new = path.with_suffix(".new")
-    new.write_text(content)
-    new.replace(path)
+    whole.write(path, content)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.errors import Refused
+from git_fleet.git import whole
 from git_fleet.git.flocks import alone
 
 _LARGEST = 256 * 1024  # bytes; then the older half goes
@@ -131,12 +132,8 @@ class Pushes:
     def _shorten(self) -> None:
         gone, lines = self._read()
         left = lines[len(lines) // 2 :]
-        new = self._path.with_suffix(".new")
-        new.write_text(
-            "".join(f"{line}\n" for line in (f"{_GONE} {gone + len(lines) - len(left)}", *left)),
-            encoding="utf-8",
-        )
-        new.replace(self._path)
+        first = f"{_GONE} {gone + len(lines) - len(left)}"
+        whole.write(self._path, "".join(f"{line}\n" for line in (first, *left)))
 
 
 def _time_of(line: str) -> float:
