@@ -28,6 +28,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from git_fleet.app import placing, sharing
+from git_fleet.app.decided import found_out, help_guard, remembered
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.config import Config
@@ -37,8 +38,7 @@ from git_fleet.core.model import Claim, PlanState, State
 from git_fleet.core.ready import INTEGRATES, claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.wording import count
-from git_fleet.errors import AnswerIsNo, Busy, FleetError, GitFailed, Held, InvalidInput, LostRace, Stale
-from git_fleet.git.objects import parse_commit
+from git_fleet.errors import AnswerIsNo, Busy, FleetError, GitFailed, Held, InvalidInput, LostRace
 from git_fleet.git.refs import Update
 from git_fleet.store import bucket, guard, log, names, plans, tasks
 from git_fleet.store.base import value
@@ -90,9 +90,14 @@ def claim(session: Session, request: Request) -> Claimed | NothingReady:
     """
     for round_number in range(_ROUNDS):
         # A named task is looked at anew: what was kept may be too old for a no that is an error.
-        snapshot = session.recent_snapshot(fresh=round_number > 0 or request.task is not None)
+        fresh = round_number > 0 or request.task is not None or bool(session.untold)
+        snapshot = session.recent_snapshot(fresh=fresh)
         if help_guard(session, snapshot):
             continue
+        named = snapshot.resolve(request.task).id if request.task is not None else None
+        known = found_out(session, snapshot, named)
+        if known is not None:
+            return Claimed(*known)
         found = _claim_from(session, snapshot, request)
         if found is None or (not isinstance(found, Claimed) and session.long_lived and round_number == 0):
             continue  # what was kept may be old: look again before saying no
@@ -203,8 +208,12 @@ def _attempt(
         event = _event(session, snapshot, record, request, config, rescued)
     except (GitFailed, InvalidInput, Held) as error:
         return error
+    state, subject = after(record.state, event), tasks.subject(record.id, event)
+    tip = log.write(session.store.objects, event, state, parent=record.tip, subject=subject)
     try:
-        taken, guard_now = _take(session, snapshot, record, event)
+        with remembered(session, record.id, tip, rescued.ref):
+            made = TaskRecord(record.task, tip, state.fenced(tip))
+            taken, guard_now = _take(session, snapshot, record, event, made, tip)
     except Busy:
         raise
     except LostRace:
@@ -269,14 +278,12 @@ def _event(
 
 
 def _take(
-    session: Session, snapshot: Snapshot, record: TaskRecord, event: Event
+    session: Session, snapshot: Snapshot, record: TaskRecord, event: Event, made: TaskRecord, tip: Oid
 ) -> tuple[TaskRecord, Oid | None]:
-    """Guard first where the task overlaps another, then the task's log; the task and the guard as they are then. The
-    step that decides compares what the claim rests on: what the guard names, others would put into the log, and a
-    claim that we took for lost would be ours. Raises LostRace."""
+    """Guard first where the task overlaps another, then the task's log: the event `tip`, by which it is as `made`. The
+    task and the guard as they are then. The step that decides compares what the claim rests on: what the guard names,
+    others would put into the log, and a claim that we took for lost would be ours. Raises LostRace."""
     store, offline = session.store, sharing.offline(session.store)
-    state = after(record.state, event)
-    tip = log.write(store.objects, event, state, parent=record.tip, subject=tasks.subject(record.id, event))
     guard_now, beside = snapshot.guard, sharing.rests_on(store, snapshot, record)
     if offline:  # the guard is asked by `git fleet sync`
         beside = [offline.mark_offline(record.id, tip)]
@@ -293,24 +300,7 @@ def _take(
         if now.state.state is not State.CLAIMED or current is None or current.fence != tip:
             raise  # void; or somebody has helped, but it has been taken over or ended since
         return now, guard_now
-    return TaskRecord(record.task, tip, state.fenced(tip)), guard_now
-
-
-def help_guard(session: Session, snapshot: Snapshot) -> bool:
-    """Finish the claim that the guard names, if its own process did not; True to start over. It is in its task's log
-    already, or void, unless that log's tip is exactly the event's parent. A claim in a closed plan counts for nobody."""
-    if snapshot.guard is None or sharing.offline(session.store):
-        return False
-    named = guard.read(session.store, snapshot.guard)
-    record = snapshot.record(named.task)
-    if record is None or not snapshot.plans[named.task.plan].state.counts:
-        return False
-    parent = parse_commit(named.claim, session.store.objects.read(named.claim)[1]).parents
-    if (parent[0] if parent else None) != record.tip:
-        return False
-    with suppress(Stale, Held):  # somebody has helped, or the claim is void
-        session.store.transact([Update(names.task_log(named.task), value(record.tip), named.claim)])
-    return True
+    return made, guard_now
 
 
 def place(

@@ -52,6 +52,7 @@ class Session(Struct, weakref=True):
     _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
     _under_way: set[TaskId] = field(default_factory=set)
+    untold: dict[TaskId, tuple[Oid, str]] = field(default_factory=dict)  # see app/decided.py
     _bases: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, str] = field(default_factory=dict)  # of git, once; a copy of the session knows it, too
 

@@ -70,6 +70,50 @@ def world(tmp_path: Path, clock: FakeClock) -> World:
     return world
 
 
+LETS_ONE_PUSH_THROUGH = '[ ! -e "$0.down" ] || exit 1\ntouch "$0.down"\nexec git-receive-pack "$1"\n'
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_a_claim_that_was_decided_as_the_server_went_away_is_given_to_its_worker(
+    world: World, helped: bool
+) -> None:
+    session, anything = world.here, claiming.Request(worktree=False)
+    pushed = servers.stand_in(world.one, "receivepack", LETS_ONE_PUSH_THROUGH)
+    servers.stand_in(
+        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
+    )
+    with pytest.raises(Unreachable, match="whether p/a was claimed is not known") as refused:
+        claiming.claim(session, claiming.Request("a", worktree=False))
+    assert refused.value.hint.startswith(f"git fleet claim --resume p/a --worker {session.actor} ")
+    servers.reconnect(world.one)
+    if helped:
+        assert isinstance(claiming.claim(world.there, anything), claiming.NothingReady)
+        assert world.there.snapshot().tasks[task_id("a")].state.state is State.CLAIMED  # as the guard said
+    got = claiming.claim(session, anything)
+    assert isinstance(got, claiming.Claimed)
+    (event,) = assert_logs_are_legal(session)[task_id("a")]
+    assert (got.record.id, got.record.state.claim and got.record.state.claim.fence) == (
+        task_id("a"),
+        event.oid,
+    )
+    assert isinstance(claiming.claim(session, anything), claiming.NothingReady)  # it is told once
+
+
+def test_a_claim_that_was_not_decided_as_the_server_went_away_is_made_anew(world: World) -> None:
+    session = world.here
+    servers.stand_in(world.one, "receivepack", 'touch "$0.down"; exit 1\n')
+    pushed = world.one.path.parent / f"receivepack-of-{world.one.path.parent.name}"
+    servers.stand_in(
+        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
+    )
+    with pytest.raises(Unreachable):
+        claiming.claim(session, claiming.Request("a", worktree=False))
+    servers.reconnect(world.one)
+    claimed(world.there, "a")
+    assert isinstance(claiming.claim(session, claiming.Request(worktree=False)), claiming.NothingReady)
+    assert session.untold == {}
+
+
 def test_cut_off_a_claim_is_refused_and_offline_it_is_taken_worked_on_and_settled(world: World) -> None:
     servers.cut_off(world.one)
     with pytest.raises(Unreachable):

@@ -7,7 +7,7 @@ from functools import partial
 
 from git_fleet.app import snapshots
 from git_fleet.app.checks.finding import Finding
-from git_fleet.app.claim import help_guard
+from git_fleet.app.decided import help_guard
 from git_fleet.app.session import Session
 from git_fleet.core import lease
 from git_fleet.core.model import PlanState, State
