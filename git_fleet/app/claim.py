@@ -95,7 +95,7 @@ def claim(session: Session, request: Request) -> Claimed | NothingReady:
         if help_guard(session, snapshot):
             continue
         named = snapshot.resolve(request.task).id if request.task is not None else None
-        known = found_out(session, snapshot, named)
+        known = found_out(session, snapshot, named, request.but)
         if known is not None:
             return Claimed(*known)
         found = _claim_from(session, snapshot, request)

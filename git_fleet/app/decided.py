@@ -7,7 +7,7 @@ here, and given to it when it asks again. (Another process of it finds it by `gi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from git_fleet.app import sharing
@@ -58,13 +58,18 @@ def remembered(session: Session, task: TaskId, claim: Oid, salvaged_from: str) -
     del session.untold[task]
 
 
-def found_out(session: Session, snapshot: Snapshot, task: TaskId | None) -> tuple[TaskRecord, str] | None:
-    """A claim of this session's that it was not told of, and what its work goes on from; only of `task` where one is
-    named. None when there is none, or it has not been made."""
-    for one in [one for one in session.untold if task in (None, one)]:
-        claim, salvaged_from = session.untold.pop(one)
+def found_out(
+    session: Session, snapshot: Snapshot, task: TaskId | None, but: Collection[TaskId]
+) -> tuple[TaskRecord, str] | None:
+    """A claim of this worker's that it was not told of, and what its work goes on from; only of `task` where one is
+    named, of none of `but`. None when there is none, or it has not been made."""
+    for one, (claim, salvaged_from) in list(session.untold.items()):
         record = snapshot.record(one)
         held = record.state.claim if record is not None and record.state.state is State.CLAIMED else None
-        if record is not None and held is not None and held.fence == claim:
+        if record is None or held is None or held.fence != claim:
+            del session.untold[one]  # it was not made, or has ended
+        elif held.holder == session.actor and task in (None, one) and one not in but:
+            # (A session may be of several workers, in turns.)
+            del session.untold[one]
             return record, salvaged_from
     return None
