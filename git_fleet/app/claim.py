@@ -211,7 +211,7 @@ def _attempt(
     state, subject = after(record.state, event), tasks.subject(record.id, event)
     tip = log.write(session.store.objects, event, state, parent=record.tip, subject=subject)
     try:
-        with remembered(session, record.id, tip, rescued.ref):
+        with remembered(session, record, tip, rescued.ref):
             made = TaskRecord(record.task, tip, state.fenced(tip))
             taken, guard_now = _take(session, snapshot, record, event, made, tip)
     except Busy:

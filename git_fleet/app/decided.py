@@ -40,36 +40,38 @@ def help_guard(session: Session, snapshot: Snapshot) -> bool:
 
 
 @contextmanager
-def remembered(session: Session, task: TaskId, claim: Oid, salvaged_from: str) -> Iterator[None]:
-    """While the block makes this claim, and from then on where it ends without knowing whether it was made. Raises
-    what the block raises; Unreachable says how to find out."""
-    session.untold[task] = claim, salvaged_from
+def remembered(session: Session, record: TaskRecord, claim: Oid, salvaged_from: str) -> Iterator[None]:
+    """While the block makes this claim of `record`, and from then on where it ends without knowing whether it was made.
+    Raises what the block raises; Unreachable says how to find out."""
+    session.untold[record.id] = guard.Untold(claim, record.tip, salvaged_from)
     try:
         yield
     except LostRace as lost:
         if not isinstance(lost, Busy):  # that one says nothing
-            del session.untold[task]
+            del session.untold[record.id]
         raise
     except Unreachable as error:
-        text = f"{error.message}; whether {task} was claimed is not known"
-        raise Unreachable(
-            text, hint=f"git fleet claim --resume {task} --worker {session.actor} goes on with it if it was"
-        ) from error
-    del session.untold[task]
+        text = f"{error.message}; whether {record.id} was claimed is not known"
+        how = f"git fleet claim --resume {record.id} --worker {session.actor}"
+        raise Unreachable(text, hint=f"{how} goes on with it if it was") from error
+    del session.untold[record.id]
 
 
 def found_out(
     session: Session, snapshot: Snapshot, task: TaskId | None, but: Collection[TaskId]
 ) -> tuple[TaskRecord, str] | None:
     """A claim of this worker's that it was not told of, and what its work goes on from; only of `task` where one is
-    named, of none of `but`. None when there is none, or it has not been made."""
-    for one, (claim, salvaged_from) in list(session.untold.items()):
+    named, of none of `but`. None when there is none, or it has not been made as far as is known here: it is forgotten
+    when something else has become of its task."""
+    for one, untold in list(session.untold.items()):
         record = snapshot.record(one)
+        if record is not None and record.tip == untold.parent:
+            continue
         held = record.state.claim if record is not None and record.state.state is State.CLAIMED else None
-        if record is None or held is None or held.fence != claim:
-            del session.untold[one]  # it was not made, or has ended
+        if record is None or held is None or held.fence != untold.claim:
+            del session.untold[one]
         elif held.holder == session.actor and task in (None, one) and one not in but:
             # (A session may be of several workers, in turns.)
             del session.untold[one]
-            return record, salvaged_from
+            return record, untold.salvaged_from
     return None

@@ -26,7 +26,7 @@ from git_fleet.git.objects import open_objects
 from git_fleet.git.refnames import is_ref_name
 from git_fleet.git.refs import Refs
 from git_fleet.git.repository import Repository, discover
-from git_fleet.store import fleet, names, pairings, tasks, worktree
+from git_fleet.store import fleet, guard, names, pairings, tasks, worktree
 from git_fleet.store.base import Store
 from git_fleet.store.cache import Cache
 from git_fleet.store.worktree import Placement
@@ -52,7 +52,7 @@ class Session(Struct, weakref=True):
     _read_at: datetime | None = None
     _unfinished: list[TaskId] = field(default_factory=list)
     _under_way: set[TaskId] = field(default_factory=set)
-    untold: dict[TaskId, tuple[Oid, str]] = field(default_factory=dict)  # see app/decided.py
+    untold: dict[TaskId, guard.Untold] = field(default_factory=dict)  # see app/decided.py
     _bases: dict[str, str] = field(default_factory=dict)
     _asked: dict[str, str] = field(default_factory=dict)  # of git, once; a copy of the session knows it, too
 

@@ -27,6 +27,15 @@ class Guard(NamedTuple):
     claim: Oid
 
 
+class Untold(NamedTuple):
+    """A claim of which is not known whether it is in its task's log, which ended at `parent`; `salvaged_from` is what
+    its work goes on from."""
+
+    claim: Oid
+    parent: Oid | None
+    salvaged_from: str
+
+
 def move(
     store: Store,
     *,
