@@ -67,7 +67,11 @@ class Remains:
 
     def end(self) -> int:
         """The same, and each time anew: how many there were at first."""
-        first = found = self.signal(signal.SIGTERM)
+        found = self.signal(signal.SIGTERM)
+        if not found and self.process is None and self.group is None:
+            # Known by its mark alone, and in the moment in which it becomes another program it shows none.
+            found = self.signal(signal.SIGTERM)
+        first = found
         for _ in range(_ROUNDS):  # a process that the kernel will not end is left to it
             if not found:
                 break
