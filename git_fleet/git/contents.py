@@ -58,11 +58,13 @@ _SNAPSHOT_CONFIG = (
 
 def git_dir_of(worktree: Path) -> Path:
     """The worktree's own git dir, absolute. Raises GitFailed when `worktree` is none."""
-    with suppress(OSError):  # a linked worktree names it itself: no process for what is asked often
-        named = os.fsdecode((worktree / ".git").read_bytes())
-        git_dir = worktree.absolute() / named.removeprefix("gitdir: ").removesuffix("\n")
-        if named.startswith("gitdir: ") and (git_dir / "HEAD").is_file():
-            return Path(os.path.realpath(git_dir))
+    git_dir = worktree.absolute() / ".git"  # no process for what is asked often
+    with suppress(OSError):  # a linked worktree names its own there
+        named = os.fsdecode(git_dir.read_bytes())
+        if named.startswith("gitdir: "):
+            git_dir = worktree.absolute() / named.removeprefix("gitdir: ").removesuffix("\n")
+    if (git_dir / "HEAD").is_file():
+        return Path(os.path.realpath(git_dir))
     out = Git(worktree).run("rev-parse", "--path-format=absolute", "--git-dir").out
     return Path(os.fsdecode(out).removesuffix("\n"))
 
