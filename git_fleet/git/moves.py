@@ -20,6 +20,7 @@ from git_fleet.git import contents, locks, torn
 from git_fleet.git.contents import listing
 from git_fleet.git.process import Git
 from git_fleet.git.repository import Repository, discover
+from git_fleet.git.running import Running
 
 _INDEX_LOCKED = "index.lock': File exists"
 _PATIENCE, _PAUSE = 40, 0.05  # tries, and seconds between them
@@ -81,10 +82,38 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
     changed = _changed(git, old)
     if changed:
         raise _dirty(worktree, changed)
-    way = Way(worktree, old, new, tuple(_changes(git, old, new)))
-    _refuse_untracked(worktree, _blocking(worktree, way.changes))
-    _patiently(git, *_READ_TREE, "-n", old, new)
+    trial = (*_READ_TREE, "-n", old, new)
+    with Running(
+        git, *trial, input=b""
+    ) as tried:  # meanwhile our own look: for the names, and at ignored files
+        way = Way(worktree, old, new, tuple(_changes(git, old, new)))
+        _refuse_untracked(worktree, _blocking(worktree, way.changes))
+        try:
+            tried.answer()
+        except GitFailed as error:
+            if _INDEX_LOCKED not in error.message:
+                raise _hidden(git, way) or error from error
+            _patiently(git, *trial)
     return way
+
+
+def _hidden(git: Git, way: Way) -> NeedsPerson | None:
+    """Why git would not make the move, where somebody has told it not to look at changes of a file; it does look
+    before it overwrites one."""
+    paths = [change.path for change in way.changes if change.old_mode]
+    tags = git.paths("--literal-pathspecs", "ls-files", "-v", "-z", "--", *paths)
+    found = {
+        path: tag for tag, _, path in (each.partition(" ") for each in tags) if tag.islower() or tag == "S"
+    }
+    found = {path: tag for path, tag in found.items() if _is_there(way.worktree, path)}
+    if not found:
+        return None
+    told = sorted({"skip-worktree" if tag in "Ss" else "assume-unchanged" for tag in found.values()})
+    return NeedsPerson(
+        f"{way.worktree}: what comes changes files of which git was told to overlook changes"
+        f" ({', '.join(told)}): {listing(sorted(found))}",
+        hint=f"git -C {way.worktree} update-index --no-{told[0]} PATH shows them; then move your changes away",
+    )
 
 
 def left_behind(worktree: Path, old: Oid, new: Oid) -> list[str]:

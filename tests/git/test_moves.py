@@ -82,6 +82,23 @@ def test_a_change_since_the_plan_was_made_stops_the_move_before_it_begins(repo: 
     assert (repo.path / "deleted").exists()
 
 
+@pytest.mark.parametrize("hidden", ["assume-unchanged", "skip-worktree"])
+def test_a_change_that_is_hidden_from_git_status_stays_and_is_refused_before_anything_moves(
+    repo: Repo, hidden: str
+) -> None:
+    old, new = two_commits(repo)
+    repo.run_git("update-index", f"--{hidden}", "changed")
+    repo.write("changed", "mine\n")
+    with pytest.raises(NeedsPerson, match=rf"told to overlook changes \({hidden}\): changed$") as refused:
+        moves.plan_move(repo.path, old, new)
+    assert (repo.path / "changed").read_text() == "mine\n"
+    shows, _, _ = refused.value.hint.partition("git ")[2].replace("PATH", "changed").partition(" shows")
+    repo.run_git(*shows.split())
+    assert repo.status() == [" M changed"]
+    repo.run_git("checkout", "changed")
+    assert moves.plan_move(repo.path, old, new)
+
+
 def test_an_unfinished_merge_is_refused(repo: Repo) -> None:
     old, new = two_commits(repo)
     repo.run_git("merge", "-q", "--no-commit", "--no-ff", new)
