@@ -6,14 +6,14 @@
     events      the tasks' `integrate` events
     checkout    the worktree that has main checked out follows
     notes       the evidence
-    complete    the intent is closed
+    complete    when these three are done, in whatever order, the intent is closed
 
 Where a remote decides, main and the lead's log, which moves along by one event, are one push, and what is only
 verified is compared as it begins; the branch and the worktree here follow then (homing.py).
 
 The events are a transaction of their own that is prepared before main moves and committed after it, so the
-tasks cannot move in between. Git prepares it while the intent is written, and commits it while the worktree
-follows: neither needs the other. With reftable, whose one lock would keep main out, main moves with a `verify` of
+tasks cannot move in between. Git prepares it while the intent is written, and commits it while another git brings
+the worktree along and the evidence is written here: none of them needs another. With reftable, whose one lock would keep main out, main moves with a `verify` of
 them instead. Main is the commit point. Whoever next holds the lead finishes an open intent whose commits are in
 main and voids one whose are not, so a process may die anywhere.
 """
@@ -36,7 +36,7 @@ from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
 from git_fleet.errors import Busy, FleetError, GitFailed, LostRace, NeedsPerson, Refused, Stale
 from git_fleet.git import contents, moves, worktrees
-from git_fleet.git.along import Along
+from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.refs import Absent, Refs, Update
 from git_fleet.store import evidence, names, tasks
 from git_fleet.store import lead as log
@@ -64,7 +64,6 @@ def land(
     when the lead was lost; nothing has moved in these cases. GitFailed may come after it has moved, and says so.
     """
     session = leading.work
-    notes = evidence.prepare(session.store, _notes(landings), actor=session.person(), at=session.now())
     session.store.objects.save()  # all but the intent itself, which says what is there by now
     move = _Move(leading, ref, old, new, tuple(landings), unmoved)
     try:
@@ -84,20 +83,22 @@ def land(
     if move.trouble is not None:
         raise move.trouble
     if move.elsewhere:
-        settle(leading, notes)  # the worktree was moved at the same moment: look closely
+        settle(leading)  # the worktree was moved at the same moment: look closely
         return
     if move.way is not None and move.intent is not None:
         _refuse_undone(session, move.intent, session.store.refs.get(ref))  # a commit may have come in between
     if not move.recorded:
         _finish_tasks(leading, landings)
-    _close(leading, landings, notes)
+    if not move.noted:
+        _note(session, landings)
+    _close(leading, "complete")
 
 
 class _Move(Struct):
     """A branch on its way from `old` to `new`, and what is known of it by now.
 
     `intent` is None until it is written, `moved` says that the branch has its new value, `recorded` that the tasks'
-    events are in their logs. `elsewhere`: the worktree that was to follow by `way` has left the branch or has moved
+    events are in their logs, `noted` that the evidence is there. `elsewhere`: the worktree that was to follow by `way` has left the branch or has moved
     itself; `trouble` is why it did not follow.
     """
 
@@ -111,6 +112,7 @@ class _Move(Struct):
     intent: Intent | None = None
     moved: bool = False
     recorded: bool = False
+    noted: bool = False
     elsewhere: bool = False
     trouble: FleetError | None = None
 
@@ -122,7 +124,7 @@ class _Move(Struct):
         repo, refs = self.leading.work.repo, self.leading.work.store.refs
         logs = [(names.task_log(landing.task), landing) for landing in self.landings]
         if refs.locks_each:
-            along = Along(asked=self._announce, locked=self._move, moving=self._follow)
+            along = Along(asked=self._announce, locked=self._move, moving=self._arrive)
             try:
                 with Refs(repo, durable=True) as others:
                     others.transact([Update(log, each.tip, each.event) for log, each in logs], along=along)
@@ -165,6 +167,14 @@ class _Move(Struct):
         self.moved = True
         homing.moved(session, self.ref, self.old, self.new, self.way.worktree if self.way else None)
 
+    def _arrive(self) -> None:
+        """Bring the worktree along, and write the evidence while git is at it."""
+        meanwhile(self._follow, self._note)
+
+    def _note(self) -> None:
+        _note(self.leading.work, self.landings)
+        self.noted = True
+
     def _follow(self) -> None:
         """Bring the worktree along. What keeps it is told when the tasks' events are written."""
         if self.way is None or self.intent is None:
@@ -178,8 +188,10 @@ class _Move(Struct):
             self.trouble = trouble
 
 
-def _notes(landings: Sequence[Landing]) -> dict[Oid, str]:
-    return {landing.commit: landing.note for landing in landings}
+def _note(session: Session, landings: Sequence[Landing]) -> None:
+    """Write the evidence of what landed."""
+    notes = {landing.commit: landing.note for landing in landings}
+    evidence.add(session.store, notes, actor=session.person(), at=session.now())
 
 
 def require_way(session: Session, ref: str, old: Oid, new: Oid) -> moves.Way | None:
@@ -219,9 +231,8 @@ def _only_checkout(session: Session, ref: str) -> Path | None:
     return places[0] if places else None
 
 
-def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
-    """Close the open intent: complete it if main has its commits, else void it. `notes`: its evidence, written
-    before main moved.
+def settle(leading: Leading) -> str:
+    """Close the open intent: complete it if main has its commits, else void it.
 
     "complete", "void", or "" when none is open. Every step may be done again. Raises NeedsPerson when
     the worktree of main holds files that are neither the old nor the new ones, and when a commit made
@@ -237,15 +248,13 @@ def settle(leading: Leading, notes: evidence.Prepared | None = None) -> str:
         _finish_checkout(session, intent, main)
         _refuse_undone(session, intent, session.store.refs.get(intent.ref))
         _finish_tasks(leading, landed)
-    return _close(leading, landed, notes)
+        _note(session, landed)
+    return _close(leading, "complete" if landed else "void")
 
 
-def _close(leading: Leading, landed: Sequence[Landing], notes: evidence.Prepared | None) -> str:
-    """Write the evidence of what landed, and the end of the intent: "complete", or "void" without any."""
+def _close(leading: Leading, name: str) -> str:
+    """Write the end of the intent: `name`."""
     store, person, now = leading.work.store, leading.work.person(), leading.work.now()
-    if landed:
-        evidence.add(store, _notes(landed), actor=person, at=now, prepared=notes)
-    name = "complete" if landed else "void"
     leading.write(lambda record: log.close(store, record, name, actor=person, now=now))
     return name
 

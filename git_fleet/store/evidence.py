@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
@@ -47,43 +47,23 @@ def read(store: Store, commit: Oid) -> str | None:
     return data.decode(errors="replace") if data is not None else None
 
 
-class Prepared(NamedTuple):
-    """Notes as objects: moving the notes ref from `before` to `after` is all that is left to do."""
-
-    before: Oid | None
-    after: Oid | None
-
-
-def prepare(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> Prepared:
-    """Write the notes on these commits as objects. No ref moves."""
-    before = tip(store.refs.get(names.EVIDENCE))
-    data = {commit: content.encode() for commit, content in texts.items()}
-    if before is not None:
-        data = {
-            oid: text for oid, text in data.items() if notes.read_note(store.objects, before, oid) != text
-        }
-    if not data:
-        return Prepared(before, before)
-    who = log.signature(Event("evidence", at, actor))
-    after = notes.with_notes(store.objects, before, data, author=who, message="evidence\n")
-    return Prepared(before, after)
-
-
-def add(
-    store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime, prepared: Prepared | None = None
-) -> None:
-    """Put the notes on their commits, all in one revision of the notes ref; `prepared` where it still fits.
+def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> None:
+    """Put the notes on their commits, all in one revision of the notes ref.
 
     Somebody else's note written meanwhile is kept: it is read again and ours are put on top.
     """
+    who = log.signature(Event("evidence", at, actor))
     for attempt in range(_TRIES):
-        found = prepared or prepare(store, texts, actor=actor, at=at)
-        if found.after is None or found.after == found.before:
+        before = tip(store.refs.get(names.EVIDENCE))
+        data = {commit: content.encode() for commit, content in texts.items()}
+        if before is not None:
+            data = {c: text for c, text in data.items() if notes.read_note(store.objects, before, c) != text}
+        if not data:
             return
+        after = notes.with_notes(store.objects, before, data, author=who, message="evidence\n")
         try:
-            store.transact([Update(names.EVIDENCE, value(found.before), found.after)])
+            store.transact([Update(names.EVIDENCE, value(before), after)])
             return
         except LostRace:
-            prepared = None
             if attempt == _TRIES - 1:
                 raise

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import gates, handin, install, landing, lead, work
+from git_fleet.app import gates, handin, install, landing, lead, preparing, queue, work
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.landing import settle
 from git_fleet.app.lead import Leading
@@ -649,17 +649,17 @@ def test_a_task_rejected_at_the_last_moment_does_not_land(
     monkeypatch.setattr(Refs, "locks_each", not one_lock)  # as with files, and as with a reftable
     approved(session, task("a"))
     ready(session, "a")
-    before, prepare, left = repo.rev("main"), evidence.prepare, [True]
+    before, prepare, left = repo.rev("main"), preparing.prepare, [True]
 
     def rejected(*args: Any, **kwargs: Any) -> Any:
-        notes = prepare(*args, **kwargs)
+        landing = prepare(*args, **kwargs)
         if left:
             left.pop()
             with open_fleet(repo, "w2", clock) as other:
                 work.reject(other, "a", ("wait",))
-        return notes
+        return landing
 
-    monkeypatch.setattr(evidence, "prepare", rejected)
+    monkeypatch.setattr(queue, "prepare", rejected)
     found = run(session)
     assert (landed(found), repo.rev("main")) == ("", before)
     assert not lead.show(session).intent_open
@@ -699,13 +699,13 @@ def test_nor_does_one_of_the_leads_log_though_we_hold_locks_ourselves(
 ) -> None:
     approved(session, task("a"))
     ready(session, "a")
-    prepare, lock = evidence.prepare, repo.path / ".git/refs/fleet/lead.lock"
+    prepare, lock = preparing.prepare, repo.path / ".git/refs/fleet/lead.lock"
 
     def killed(*args: Any, **kwargs: Any) -> Any:
         lock.touch()
         return prepare(*args, **kwargs)
 
-    monkeypatch.setattr(evidence, "prepare", killed)
+    monkeypatch.setattr(queue, "prepare", killed)
     assert landed(run(session)) == "a"
     assert not lock.exists()
 

@@ -15,6 +15,7 @@ from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
 from git_fleet.errors import GitFailed, NeedsPerson
+from git_fleet.store import evidence
 from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
 from tests.support.fleet import approved, claimed, open_fleet, proposed, task
@@ -129,3 +130,23 @@ def test_a_disk_that_is_full_once_main_has_moved_is_told_so_and_the_next_run_goe
     assert integrated(session) == 0
     assert {record.state.state for record in session.snapshot().tasks.values()} == {State.INTEGRATED}
     assert repo.status() == []
+
+
+def test_evidence_that_cannot_be_written_keeps_neither_the_worktree_nor_the_tasks_back(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise GitFailed("no space left on the disk", hint="free some space, then run the same command again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evidence, "add", full)
+        with pytest.raises(GitFailed, match=r"^main is at .*no space left on the disk"):
+            integrated(session)
+    landed = repo.rev("main")
+    assert repo.status() == []
+    assert session.record(session.snapshot(), "a").state.state is State.INTEGRATED
+    assert lead.show(session).intent_open
+    assert evidence.read(session.store, landed) is None
+    assert integrated(session) == 0
+    assert evidence.read(session.store, landed)
+    assert not lead.show(session).intent_open
