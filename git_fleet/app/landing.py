@@ -21,6 +21,7 @@ main and voids one whose are not, so a process may die anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -172,8 +173,11 @@ class _Move(Struct):
         meanwhile(self._follow, self._note)
 
     def _note(self) -> None:
-        _note(self.leading.work, self.landings)
-        self.noted = True
+        """Write the evidence. It comes later where a lock is in the way: none that a killed git left can be cleared
+        while we hold some ourselves."""
+        with suppress(LostRace):
+            _note(self.leading.work, self.landings)
+            self.noted = True
 
     def _follow(self) -> None:
         """Bring the worktree along. What keeps it is told when the tasks' events are written."""

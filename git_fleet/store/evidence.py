@@ -9,7 +9,7 @@ from typing import Any
 
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
-from git_fleet.errors import LostRace
+from git_fleet.errors import Held, Stale
 from git_fleet.git import notes
 from git_fleet.git.refs import Update
 from git_fleet.store import log, names
@@ -50,7 +50,8 @@ def read(store: Store, commit: Oid) -> str | None:
 def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> None:
     """Put the notes on their commits, all in one revision of the notes ref.
 
-    Somebody else's note written meanwhile is kept: it is read again and ours are put on top.
+    Somebody else's note written meanwhile is kept: it is read again and ours are put on top. Raises Held or Stale when
+    that happens again and again, Busy when a lock stays.
     """
     who = log.signature(Event("evidence", at, actor))
     for attempt in range(_TRIES):
@@ -64,6 +65,6 @@ def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> 
         try:
             store.transact([Update(names.EVIDENCE, value(before), after)])
             return
-        except LostRace:
+        except (Held, Stale):
             if attempt == _TRIES - 1:
                 raise

@@ -685,13 +685,18 @@ def test_a_task_cannot_move_while_main_does(
     assert len(refused) == 1
 
 
-@pytest.mark.parametrize("lock", ["refs/heads/main.lock", "refs/fleet/task/p/a.lock"])
+@pytest.mark.parametrize(
+    "lock", ["refs/heads/main.lock", "refs/fleet/task/p/a.lock", "refs/notes/fleet/evidence.lock"]
+)
 def test_locks_that_a_killed_git_left_do_not_stop_main(session: Session, repo: Repo, lock: str) -> None:
     approved(session, task("a"))
     ready(session, "a")
-    (repo.path / ".git" / lock).touch()
+    left = repo.path / ".git" / lock
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
     assert landed(run(session)) == "a"
-    assert not (repo.path / ".git" / lock).exists()
+    assert not left.exists()
+    assert evidence.read(session.store, repo.rev("main"))
 
 
 def test_nor_does_one_of_the_leads_log_though_we_hold_locks_ourselves(
