@@ -35,7 +35,7 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import Busy, FleetError, GitFailed, LostRace, NeedsPerson, Refused, Stale
+from git_fleet.errors import Busy, FleetError, GitFailed, LostRace, NeedsPerson, Refused, Stale, Unreachable
 from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.refs import Absent, Refs, Update
@@ -62,45 +62,44 @@ def land(
 
     Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
     Stale when `ref` is not at `old` or a task or one of `unmoved` not as it was any more (the intent is void then), StaleClaim
-    when the lead was lost; nothing has moved in these cases. GitFailed may come after it has moved, and says so.
+    when the lead was lost; nothing has moved in these cases. GitFailed and Unreachable may come after it has moved, and
+    say so; so may NeedsPerson, for what keeps the worktree from following.
     """
-    session = leading.work
-    session.store.objects.save()  # all but the intent itself, which says what is there by now
+    leading.work.store.objects.save()  # all but the intent itself, which says what is there by now
     move = _Move(leading, ref, old, new, tuple(landings), unmoved)
+    try:
+        _make(move)
+        move.end()
+    except (GitFailed, Busy, Unreachable) as failed:
+        if not move.moved:
+            raise
+        at = f"{ref.removeprefix('refs/heads/')} is at {new[:12]}, and what comes after that failed"
+        kind = (
+            Unreachable if isinstance(failed, Unreachable) else GitFailed
+        )  # busy would say that nothing has changed
+        raise kind(f"{at}: {failed.message}", hint=failed.hint) from failed
+
+
+def _make(move: _Move) -> None:
+    """Make the move. Where it cannot be made any more the intent is void. Raises as `land`."""
+    leading = move.leading
     try:
         move.make()
     except (LostRace, Refused):
         if move.intent is None:
             raise  # nobody was told of it
-        if tip(session.store.refs.get(names.LEAD)) != leading.record.tip:
+        if tip(leading.work.store.refs.get(names.LEAD)) != leading.record.tip:
             raise lost_lead() from None
         settle(leading)
         raise
-    except GitFailed as failed:
-        if not move.moved:
-            raise
-        at = f"{ref.removeprefix('refs/heads/')} is at {new[:12]}, and what comes after that failed"
-        raise GitFailed(f"{at}: {failed.message}", hint=failed.hint) from failed
-    if move.trouble is not None:
-        raise move.trouble
-    if move.elsewhere:
-        settle(leading)  # the worktree was moved at the same moment: look closely
-        return
-    if move.way is not None and move.intent is not None:
-        _refuse_undone(session, move.intent, session.store.refs.get(ref))  # a commit may have come in between
-    if not move.recorded:
-        _finish_tasks(leading, landings)
-    if not move.noted:
-        _note(session, landings)
-    _close(leading, "complete")
 
 
 class _Move(Struct):
     """A branch on its way from `old` to `new`, and what is known of it by now.
 
     `intent` is None until it is written, `moved` says that the branch has its new value, `recorded` that the tasks'
-    events are in their logs, `noted` that the evidence is there. `elsewhere`: the worktree that was to follow by `way` has left the branch or has moved
-    itself; `trouble` is why it did not follow.
+    events are in their logs, `noted` that the evidence is there. `unclear`: the worktree that was to follow by `way` has
+    left the branch, has moved itself or is locked; `trouble` is why it did not follow.
     """
 
     leading: Leading
@@ -114,7 +113,7 @@ class _Move(Struct):
     moved: bool = False
     recorded: bool = False
     noted: bool = False
-    elsewhere: bool = False
+    unclear: bool = False
     trouble: FleetError | None = None
 
     def make(self) -> None:
@@ -131,13 +130,12 @@ class _Move(Struct):
                     others.transact([Update(log, each.tip, each.event) for log, each in logs], along=along)
                 self.recorded = True
                 return
-            except Busy:
+            except LostRace as lost:
                 if self.moved:
-                    raise  # else: no lock that a killed git left can be cleared while we hold some ourselves
-            except LostRace:
-                if not self.moved:
+                    return  # the tasks are seen to without these locks
+                if not isinstance(lost, Busy):
                     raise
-                return
+                # No lock that a killed git left can be cleared while we hold some ourselves.
         if self.intent is None:
             self._announce()
         self._move(*(Update(log, each.tip, each.tip) for log, each in logs))
@@ -184,12 +182,32 @@ class _Move(Struct):
         if self.way is None or self.intent is None:
             return
         try:
-            self.elsewhere = not _is_there(self.leading.work, self.intent)
-            if not self.elsewhere:
+            self.unclear = not _is_there(self.leading.work, self.intent)
+            if not self.unclear:
                 self.way.follow()
                 homing.arrived(self.leading.work)
+        except Busy:
+            self.unclear = True  # see `_note`
         except FleetError as trouble:
             self.trouble = trouble
+
+    def end(self) -> None:
+        """See to what is left once the branch has moved, and close the intent. Raises what kept the worktree."""
+        session = self.leading.work
+        if self.trouble is not None:
+            raise self.trouble
+        if self.unclear:
+            settle(self.leading)  # it looks closely
+            return
+        if self.way is not None and self.intent is not None:
+            _refuse_undone(
+                session, self.intent, session.store.refs.get(self.ref)
+            )  # a commit may have come in between
+        if not self.recorded:
+            _finish_tasks(self.leading, self.landings)
+        if not self.noted:
+            _note(session, self.landings)
+        _close(self.leading, "complete")
 
 
 def _note(session: Session, landings: Sequence[Landing]) -> None:

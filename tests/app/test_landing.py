@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import lead
+from git_fleet.app import homing, lead
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
 from git_fleet.errors import GitFailed, NeedsPerson
+from git_fleet.git.refs import Refs
 from git_fleet.store import evidence
 from tests.support.breaking import Halted
 from tests.support.clock import FakeClock
@@ -132,9 +133,23 @@ def test_a_disk_that_is_full_once_main_has_moved_is_told_so_and_the_next_run_goe
     assert repo.status() == []
 
 
-def test_evidence_that_cannot_be_written_keeps_neither_the_worktree_nor_the_tasks_back(
+def test_a_lock_that_a_git_killed_at_that_moment_left_in_the_worktree_is_cleared(
     session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lock = repo.path / ".git/index.lock"
+    monkeypatch.setattr(homing, "moved", lambda *_: lock.touch())
+    assert integrated(session) == 1
+    assert not lock.exists()
+    assert not lead.show(session).intent_open
+    assert repo.status() == []
+
+
+@pytest.mark.parametrize("one_lock", [False, True])
+def test_evidence_that_cannot_be_written_keeps_neither_the_worktree_nor_the_tasks_back(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch, one_lock: bool
+) -> None:
+    monkeypatch.setattr(Refs, "locks_each", not one_lock)  # as with files, and as with a reftable
+
     def full(*_: object, **__: object) -> None:
         raise GitFailed("no space left on the disk", hint="free some space, then run the same command again")
 

@@ -203,7 +203,7 @@ class Side(Struct):
         return archive.ended(self.session.store, task) if closed else None
 
     def move(self, part: Part, report: Report) -> None:
-        """Main, the tasks' events, the evidence. Raises as `land`; then nothing has moved."""
+        """Main, the tasks' events, the evidence. Raises as `land`."""
         if part.landings:
             land(self.lead, part.ref, part.old, part.new, part.landings, part.unmoved)
         if self.queue is not None:  # what has nothing to commit ends without one
