@@ -23,6 +23,7 @@ from git_fleet.git.repository import Repository, discover
 from git_fleet.git.running import Running
 
 _INDEX_LOCKED = "index.lock': File exists"
+_CHANGED = "not uptodate. Cannot merge."
 _PATIENCE, _PAUSE = 40, 0.05  # tries, and seconds between them
 
 _SUBMODULE = 0o160000
@@ -91,20 +92,20 @@ def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
         try:
             tried.answer()
         except GitFailed as error:
-            if _INDEX_LOCKED not in error.message:
+            if _CHANGED in error.message:
                 raise _hidden(git, way) or error from error
+            if _INDEX_LOCKED not in error.message:
+                raise
             _patiently(git, *trial)
     return way
 
 
 def _hidden(git: Git, way: Way) -> NeedsPerson | None:
-    """Why git would not make the move, where somebody has told it not to look at changes of a file; it does look
-    before it overwrites one."""
-    paths = [change.path for change in way.changes if change.old_mode]
-    tags = git.paths("--literal-pathspecs", "ls-files", "-v", "-z", "--", *paths)
-    found = {
-        path: tag for tag, _, path in (each.partition(" ") for each in tags) if tag.islower() or tag == "S"
-    }
+    """Why git takes a file for changed, where somebody has told it not to look at changes of it; it does look before
+    it overwrites one."""
+    paths = {change.path for change in way.changes if change.old_mode}
+    tags = (each.partition(" ") for each in git.paths("ls-files", "-v", "-z"))
+    found = {path: tag for tag, _, path in tags if path in paths and (tag.islower() or tag == "S")}
     found = {path: tag for path, tag in found.items() if _is_there(way.worktree, path)}
     if not found:
         return None

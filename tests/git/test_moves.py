@@ -99,6 +99,25 @@ def test_a_change_that_is_hidden_from_git_status_stays_and_is_refused_before_any
     assert moves.plan_move(repo.path, old, new)
 
 
+def test_such_a_file_is_found_among_more_than_a_command_line_holds(repo: Repo) -> None:
+    paths = [f"{'folder' * 40}/{number:05}" for number in range(9_000)]
+
+    def commit(content: str) -> Oid:
+        start = (
+            "commit refs/heads/main\ncommitter A <a@example.org> 0 +0000\ndata 1\nm\nfrom refs/heads/main^0\n"
+        )
+        files = "".join(f"M 100644 inline {path}\ndata 1\n{content}\n" for path in paths)
+        repo.run_git("fast-import", "--quiet", stdin=f"{start}{files}".encode())
+        return repo.rev("main")
+
+    old, new = commit("1"), commit("2")
+    repo.run_git("reset", "-q", "--hard", old)
+    repo.run_git("update-index", "--assume-unchanged", paths[1])
+    repo.write(paths[1], "mine\n")
+    with pytest.raises(NeedsPerson, match=f"told to overlook changes .*: {paths[1]}$"):
+        moves.plan_move(repo.path, old, new)
+
+
 def test_an_unfinished_merge_is_refused(repo: Repo) -> None:
     old, new = two_commits(repo)
     repo.run_git("merge", "-q", "--no-commit", "--no-ff", new)
