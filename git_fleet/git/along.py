@@ -50,19 +50,33 @@ def meanwhile(other: Callable[[], T], step: Callable[[], None]) -> T:
     what `step` raises goes first."""
     found: list[T] = []
     failed: list[BaseException] = []
+    over = threading.Event()
 
     def work() -> None:
         try:
             found.append(other())
         except BaseException as error:  # noqa: BLE001 - raised where it was asked for
             failed.append(error)
+        finally:
+            over.set()
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
         step()
     finally:
-        thread.join()
+        _wait_for(over)
+        thread.join()  # it has nothing left to do
     for error in failed:
         raise error
     return found[0]
+
+
+def _wait_for(over: threading.Event) -> None:
+    """Who is interrupted meanwhile waits on: nobody is to find that work half-done. (Not by `Thread.join`, which then
+    takes the thread for one that has ended, up to Python 3.12.)"""
+    try:
+        over.wait()
+    except BaseException:
+        over.wait()
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -49,3 +50,20 @@ def test_a_step_that_fails_waits_for_the_other_and_goes_first() -> None:
     with pytest.raises(ValueError, match="first"):
         meanwhile(other, step)
     assert over.is_set()
+
+
+def test_who_is_interrupted_while_it_waits_for_the_other_waits_on() -> None:
+    waiting, left, over = threading.Event(), threading.Event(), threading.Event()
+    waiter = threading.get_ident()
+
+    def other() -> None:
+        waiting.wait(60)
+        signal.pthread_kill(waiter, signal.SIGINT)
+        left.wait(0.2)  # whoever does not wait is gone by then
+        over.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        meanwhile(other, waiting.set)
+    is_over = over.is_set()
+    left.set()
+    assert is_over
