@@ -35,7 +35,17 @@ from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import Busy, FleetError, GitFailed, LostRace, NeedsPerson, Refused, Stale, Unreachable
+from git_fleet.errors import (
+    Busy,
+    FleetError,
+    GitFailed,
+    LostRace,
+    NeedsPerson,
+    Refused,
+    Stale,
+    StaleClaim,
+    Unreachable,
+)
 from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.along import Along, meanwhile
 from git_fleet.git.refs import Absent, Refs, Update
@@ -62,22 +72,23 @@ def land(
 
     Raises NeedsPerson before anything moved when the worktree that has it checked out is in the way,
     Stale when `ref` is not at `old` or a task or one of `unmoved` not as it was any more (the intent is void then), StaleClaim
-    when the lead was lost; nothing has moved in these cases. GitFailed and Unreachable may come after it has moved, and
-    say so; so may NeedsPerson, for what keeps the worktree from following.
+    when the lead was lost; nothing has moved in these cases. StaleClaim, GitFailed and Unreachable may come after it has
+    moved, and say so; so may NeedsPerson, for what keeps the worktree from following.
     """
     leading.work.store.objects.save()  # all but the intent itself, which says what is there by now
     move = _Move(leading, ref, old, new, tuple(landings), unmoved)
     try:
         _make(move)
         move.end()
-    except (GitFailed, Busy, Unreachable) as failed:
+    except (GitFailed, Busy, Unreachable, StaleClaim) as failed:
         if not move.moved:
             raise
-        at = f"{ref.removeprefix('refs/heads/')} is at {new[:12]}, and what comes after that failed"
-        kind = (
-            Unreachable if isinstance(failed, Unreachable) else GitFailed
-        )  # busy would say that nothing has changed
-        raise kind(f"{at}: {failed.message}", hint=failed.hint) from failed
+        at = f"{ref.removeprefix('refs/heads/')} is at {new[:12]}"
+        if isinstance(failed, StaleClaim):
+            text = f"{at}, and then the lead was taken over: who leads now sees to the rest"
+            raise StaleClaim(text, hint=failed.hint) from failed
+        kind = Unreachable if isinstance(failed, Unreachable) else GitFailed  # busy: nothing has changed
+        raise kind(f"{at}, and what comes after that failed: {failed.message}", hint=failed.hint) from failed
 
 
 def _make(move: _Move) -> None:

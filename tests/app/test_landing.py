@@ -14,7 +14,7 @@ from git_fleet.app import homing, lead
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
-from git_fleet.errors import GitFailed, NeedsPerson
+from git_fleet.errors import GitFailed, NeedsPerson, StaleClaim
 from git_fleet.git.refs import Refs
 from git_fleet.store import evidence
 from tests.support.breaking import Halted
@@ -142,6 +142,27 @@ def test_a_lock_that_a_git_killed_at_that_moment_left_in_the_worktree_is_cleared
     assert not lock.exists()
     assert not lead.show(session).intent_open
     assert repo.status() == []
+
+
+def test_a_lead_that_is_lost_once_main_has_moved_is_told_that_it_has(
+    session: Session, repo: Repo, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = repo.worktree(tmp_path / "other", "other")
+    with open_fleet(other, "w2", clock) as second:
+
+        def taken_over(*_: object) -> None:
+            clock.advance(86_400)
+            lead.acquire(second)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(homing, "moved", taken_over)
+            with pytest.raises(
+                StaleClaim, match=r"^main is at [0-9a-f]{12}, and then the lead was taken over"
+            ):
+                integrated(session)
+        assert lead.show(second).intent_open
+        assert integrated(second) == 0
+        assert not lead.show(second).intent_open
 
 
 @pytest.mark.parametrize("one_lock", [False, True])
