@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from git_fleet.git import tracing
-from git_fleet.git.process import Argument, Git, failure
+from git_fleet.git.process import Argument, Git, command_name, failure
 
 _MOMENT = 1.0
 """Seconds. What a git that was ended has started (a merge driver, a fetch) may hold its pipes open for longer."""
@@ -23,7 +23,8 @@ class Running:
     def __init__(self, git: Git, *args: Argument, input: bytes) -> None:  # noqa: A002 - as in Git.run
         self._args = args
         self._process = git.spawn(*args, apart=False)
-        self._traced = tracing.begun(os.fspath(args[0]), args, self._process.pid)
+        name = command_name([os.fspath(arg) for arg in args])
+        self._traced = tracing.begun(name, args, self._process.pid)
         self._said: tuple[bytes, bytes] | None = None
         self._talking = threading.Thread(target=self._talk, args=[input], name="git", daemon=True)
         self._talking.start()

@@ -85,7 +85,8 @@ def test_a_git_that_goes_on_beside_others_has_a_beginning_and_an_end(repo: Repo,
     child = Child(Git(repo.path), "cat-file", "--batch-check")
     child.send(b"HEAD\n")
     child.line()
-    with Running(Git(repo.path), "rev-list", "--stdin", input=b"HEAD\n") as running:
+    switches = ("-c", "core.quotePath=false")
+    with Running(Git(repo.path), *switches, "rev-list", "--stdin", input=b"HEAD\n") as running:
         running.answer()
     child.end()
     found = [event for event in events(trace) if event["ph"] in "be"]
