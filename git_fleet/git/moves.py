@@ -71,10 +71,12 @@ class Way(NamedTuple):
 
 
 def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:
-    """Check that a checkout of `old` could follow to `new` now. Only the index's time stamps may be renewed.
+    """Check that a checkout of `old` could follow to `new` now. Only the index's time stamps may be renewed, and a lock
+    that a killed git left on it may go.
 
     Raises NeedsPerson when tracked files are changed, when an operation (a merge, say) is unfinished, or
-    when a file that git does not track (ignored or not) is in the way; it names them.
+    when a file that git does not track (ignored or not) is in the way; it names them. Busy while another git may be
+    using the index.
     """
     going_on = contents.unfinished(contents.git_dir_of(worktree))
     if going_on:
@@ -127,20 +129,19 @@ def left_behind(worktree: Path, old: Oid, new: Oid) -> list[str]:
     return [path for path in both if (worktree / path / ".git").exists()]
 
 
-def _patiently(git: Git, *args: str) -> None:
-    """Run a git that locks the index, again while somebody else's has it: theirs takes a moment."""
+def _patiently(git: Git, *args: str, ok: tuple[int, ...] = (0,)) -> None:
+    """Run a git that locks the index, again while somebody else's has it: theirs takes a moment. A lock that stays is
+    removed where nobody can own it. Raises Busy where somebody may."""
     for _ in range(_PATIENCE):
         try:
-            git.run(*args)
+            git.run(*args, ok=ok)
             return
         except GitFailed as error:
             if _INDEX_LOCKED not in error.message:
                 raise
             time.sleep(_PAUSE)
-    raise Busy(
-        f"{git.directory}: the index is locked, and stays so",
-        hint="wait for the git that works there, then try again",
-    )
+    _clear_index_lock(discover(git.directory))
+    git.run(*args, ok=ok)
 
 
 def finish_move(worktree: Path, old: Oid, new: Oid) -> None:
@@ -231,7 +232,8 @@ def _changed(git: Git, tree: Oid) -> list[str]:
     if not _differing(git, tree):
         return []
     # It takes a file whose time alone differs for a changed one. 1: something is changed, we are about to see what.
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))
+    # (With -q it would not say that the index is locked.)
+    _patiently(git, "update-index", "--refresh", ok=(0, 1))
     return _differing(git, tree)
 
 

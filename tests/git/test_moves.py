@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_fleet.core.ids import Oid
-from git_fleet.errors import GitFailed, NeedsPerson
+from git_fleet.errors import Busy, GitFailed, NeedsPerson
 from git_fleet.git import moves
 from tests.support.repo import Repo, make_repo
 
@@ -193,6 +193,32 @@ def test_a_move_whose_index_was_not_written_is_finished_beside_its_dead_lock(rep
     moves.finish_move(repo.path, old, new)
     assert repo.status() == []
     assert not (repo.path / ".git" / "index.lock").exists()
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_dead_lock_on_the_index_does_not_keep_a_move_from_being_planned(repo: Repo, renewed: bool) -> None:
+    old, new = two_commits(repo)
+    if renewed:
+        os.utime(repo.path / "kept", (1, 1))  # only its time differs, which git has to write down
+    lock = repo.path / ".git" / "index.lock"
+    lock.touch()
+    assert moves.plan_move(repo.path, old, new)
+    assert not lock.exists()
+
+
+def test_but_one_that_a_git_may_own_does(repo: Repo) -> None:
+    old, new = two_commits(repo)
+    lock = repo.path / ".git" / "index.lock"
+    repo.run_git("config", "alias.works", "!echo works; cat")
+    lock.touch()
+    stdin, stdout = subprocess.PIPE, subprocess.PIPE
+    with subprocess.Popen(["git", "works"], cwd=repo.path, stdin=stdin, stdout=stdout) as at_work:
+        assert at_work.stdout is not None
+        at_work.stdout.readline()
+        with pytest.raises(Busy, match="a git that may own it is running"):
+            moves.plan_move(repo.path, old, new)
+        assert lock.exists()
+        at_work.communicate()
 
 
 def test_a_git_that_was_killed_while_it_moved_files_is_finished(repo: Repo) -> None:
