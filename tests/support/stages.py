@@ -26,6 +26,7 @@ from tests.support.fleet import (
     saved,
     task,
 )
+from tests.support.race import until
 from tests.support.repo import Repo
 from tests.support.worlds import GENEROUS
 
@@ -71,8 +72,13 @@ class Stage:
 
     def put_back(self) -> None:
         """Go back to it."""
-        shutil.rmtree(self.folder)
+        until(self._is_gone)
         shutil.copytree(self._kept, self.folder, symlinks=True)
+
+    def _is_gone(self) -> bool:
+        """Remove what is there. A git that another thread of a killed command had just started may still add to it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.folder.exists()
 
     def is_new(self) -> bool:
         """Whether a killed command has left behind what none before it has: other refs, events, files or lock files."""
