@@ -45,6 +45,7 @@ from git_fleet.errors import (
     Stale,
     StaleClaim,
     Unreachable,
+    disk_error,
 )
 from git_fleet.git import contents, moves, worktrees
 from git_fleet.git.along import Along, meanwhile
@@ -201,6 +202,10 @@ class _Move(Struct):
             self.unclear = True  # see `_note`
         except FleetError as trouble:
             self.trouble = trouble
+        except OSError as error:
+            if (known := disk_error(error)) is None:
+                raise
+            self.trouble = GitFailed(known.message, hint=known.hint)
 
     def end(self) -> None:
         """See to what is left once the branch has moved, and close the intent. Raises what kept the worktree."""

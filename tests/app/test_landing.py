@@ -15,6 +15,7 @@ from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.session import Session
 from git_fleet.core.model import State
 from git_fleet.errors import GitFailed, NeedsPerson, StaleClaim
+from git_fleet.git import moves
 from git_fleet.git.refs import Refs
 from git_fleet.store import evidence
 from tests.support.breaking import Halted
@@ -141,6 +142,21 @@ def test_a_lock_that_a_git_killed_at_that_moment_left_in_the_worktree_is_cleared
     assert integrated(session) == 1
     assert not lock.exists()
     assert not lead.show(session).intent_open
+    assert repo.status() == []
+
+
+def test_a_disk_that_is_full_as_the_worktree_follows_is_told_with_where_main_is(
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: moves.Way) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(repo.path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moves.Way, "follow", full)
+        with pytest.raises(GitFailed, match=r"^main is at .*no space left on the disk"):
+            integrated(session)
+    assert session.record(session.snapshot(), "a").state.state is State.INTEGRATED
+    assert integrated(session) == 0
     assert repo.status() == []
 
 
