@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from git_fleet.app import gh, homing, placing, publishing, requests
 from git_fleet.app.acting import act, same_proposal
-from git_fleet.app.landing import land, require_way, settle
+from git_fleet.app.landing import land, require_way
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import Event, after

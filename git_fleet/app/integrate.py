@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from git_fleet.app import choosing, foreign, trust
 from git_fleet.app.checkouts import Checkouts
 from git_fleet.app.gating import Gating
-from git_fleet.app.landing import settle
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.queue import Queue
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.app.speculation import speculate
 from git_fleet.app.stacking import Stack
 from git_fleet.core.ids import Oid, TaskId

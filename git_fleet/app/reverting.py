@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from git_fleet.app import generated
 from git_fleet.app.checkouts import Checkout, Checkouts
 from git_fleet.app.gating import Gating, Judgement
-from git_fleet.app.landing import land, require_way, settle
+from git_fleet.app.landing import land, require_way
 from git_fleet.app.lead import Leading, leading
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.app.stacking import Layer
 from git_fleet.core import codec
 from git_fleet.core.config import Config

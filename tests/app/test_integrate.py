@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import gates, handin, install, landing, lead, preparing, queue, work
+from git_fleet.app import gates, handin, install, landing, lead, preparing, queue, settling, work
 from git_fleet.app.integrate import Order, integrate
-from git_fleet.app.landing import settle
 from git_fleet.app.lead import Leading
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State, TaskState
@@ -797,7 +797,8 @@ def _killed(session: Session, monkeypatch: pytest.MonkeyPatch, where: str) -> No
         if where in ("before", "after"):
             patched.setattr(session.store.refs, "transact", cut)
         else:
-            patched.setattr(landing, "_is_there" if where == "events" else "_close", dying)
+            module, step = (landing, "_is_there") if where == "events" else (settling, "close")
+            patched.setattr(module, step, dying)
         # A killed process gives nothing up and closes nothing.
         patched.setattr(lead, "release", dying)
         with pytest.raises(Killed):

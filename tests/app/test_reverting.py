@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from git_fleet.app import foreign, landing, lead, work
+from git_fleet.app import foreign, landing, lead, settling, work
 from git_fleet.app.integrate import Order, integrate
 from git_fleet.app.reverting import revert
 from git_fleet.app.session import Session
@@ -148,15 +149,15 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("where", ["settle", "_finish_tasks"])
+@pytest.mark.parametrize(("module", "step"), [(landing, "_is_there"), (settling, "close")])
 def test_an_interrupted_revert_is_completed_by_the_next_integration(
-    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch, where: str
+    session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     def dying(*_: object, **__: object) -> str:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(landing, where, dying)  # reached only once main has moved
+        patched.setattr(module, step, dying)  # reached only once main has moved
         patched.setattr(lead, "release", dying)
         with pytest.raises(Killed):
             taken_back(session)

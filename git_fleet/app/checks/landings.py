@@ -10,9 +10,9 @@ from typing import Any
 from git_fleet.app import foreign
 from git_fleet.app.acting import act
 from git_fleet.app.checks.finding import Finding
-from git_fleet.app.landing import settle
 from git_fleet.app.lead import leading
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.core import codec
 from git_fleet.core.ids import Oid
 from git_fleet.core.model import State

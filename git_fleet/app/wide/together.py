@@ -18,9 +18,9 @@ from msgspec.structs import asdict
 
 from git_fleet.app import commands
 from git_fleet.app.gates import GateResult, Outcome
-from git_fleet.app.landing import settle
 from git_fleet.app.lead import leading
 from git_fleet.app.session import Session
+from git_fleet.app.settling import settle
 from git_fleet.app.surroundings import Surroundings
 from git_fleet.app.wide import across, gathering, plans, sets
 from git_fleet.app.wide.sides import Side
