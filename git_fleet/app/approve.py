@@ -113,6 +113,7 @@ def approve(session: Session, plan_id: str, *, expected: Oid | None = None) -> P
 
 def _revision(session: Session, record: PlanRecord) -> tuple[Revision, bool]:
     """The revision to approve, and whether its approval had begun. Raises InvalidInput."""
+    planning.refuse_closed(record.id, record.state)
     if record.log.incoming is not None:
         return plans.revision(session.store, record.id, record.log.incoming), True
     return planning.newest_of(session, record), False

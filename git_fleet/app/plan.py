@@ -20,7 +20,7 @@ from git_fleet.core.ids import Oid, check_id
 from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
-from git_fleet.core.snapshot import PlanRecord, Snapshot
+from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.errors import FleetError, IllegalEvent, InvalidInput, Stale
 from git_fleet.store import archive, log, names, past, plans
 from git_fleet.store.base import tip
@@ -101,12 +101,7 @@ def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid 
     before = tip(store.refs.get(names.plan_note(plan.id)))
     if expected is not None:
         before = expected
-    state = _state(session, plan.id)
-    if state is PlanState.CLOSED:
-        raise InvalidInput(
-            f"plan {plan.id} is closed, and its id is never used again",
-            hint="git fleet plan import FILE --plan ID",
-        )
+    refuse_closed(plan.id, _state(session, plan.id))
     base_commit = plans.text(store, before)[0] if before else _base_commit(session, plan)
     note = plans.save_text(
         store,
@@ -119,6 +114,15 @@ def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid 
         subject=subject,
     )
     return Imported(plan, note, before is None)
+
+
+def refuse_closed(plan_id: str, state: PlanState) -> None:
+    """Raises InvalidInput where the plan is closed: no text of it is stored or approved any more."""
+    if state is PlanState.CLOSED:
+        raise InvalidInput(
+            f"plan {plan_id} is closed, and its id is never used again",
+            hint="git fleet plan import FILE --plan ID",
+        )
 
 
 def _base_commit(session: Session, plan: Plan) -> Oid:
@@ -281,18 +285,15 @@ def _append(session: Session, plan_id: str, name: str, fields: Mapping[str, Any]
 def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
     """End a plan none of whose tasks is active; its logs are folded into the archive, its snapshots go.
 
-    What was drafted and never approved is nobody's from then on, so that needs `force`. First `closing`, then the tips are read: a claim made meanwhile is either seen here or given back
-    by its claimer (rule *closing* of the claim model). Done again after a crash it finishes. Raises
-    IllegalEvent when a task is active, or something waits for approval.
+    What was drafted and never approved is nobody's from then on, so that needs `force`; a plan that is a
+    draft altogether, too. First `closing`, then the tips are read: a claim made meanwhile is either seen here
+    or given back by its claimer (rule *closing* of the claim model). Done again after a crash it finishes.
+    Raises IllegalEvent when a task is active, or something waits for approval.
     """
     person = session.person()
     record = session.snapshot().plan(plan_id)
-    drafted = unapproved(session, record) if record.state in (PlanState.OPEN, PlanState.PAUSED) else ""
-    if drafted and not force:
-        raise IllegalEvent(
-            f"plan {record.id} has what nobody has approved yet, and closing it drops that: {drafted}",
-            hint=f"git fleet plan approve {record.id}, or git fleet plan close {record.id} --force",
-        )
+    if not force:
+        _refuse_to_drop(session, record)
     if record.state is not PlanState.CLOSED:
         record = _close(session, record, person)
     plans.refresh_open_file(session.store)
@@ -305,17 +306,41 @@ def close(session: Session, plan_id: str, *, force: bool = False) -> PlanRecord:
     return record
 
 
+def _refuse_to_drop(session: Session, record: PlanRecord) -> None:
+    """Raises IllegalEvent where closing would drop what nobody has approved."""
+    hint = f"git fleet plan approve {record.id}, or git fleet plan close {record.id} --force"
+    if record.state is PlanState.DRAFT:
+        raise IllegalEvent(
+            f"plan {record.id} is a draft that nobody has approved, and closing it drops it", hint=hint
+        )
+    drafted = unapproved(session, record) if record.state in (PlanState.OPEN, PlanState.PAUSED) else ""
+    if drafted:
+        raise IllegalEvent(
+            f"plan {record.id} has what nobody has approved yet, and closing it drops that: {drafted}",
+            hint=hint,
+        )
+
+
 def _close(session: Session, record: PlanRecord, person: str) -> PlanRecord:
+    if record.state is PlanState.DRAFT:
+        return plans.append(session.store, record, Event("close", session.now(), person))
     fields = {"paused": was_paused(session, record)}
     record = plans.append(session.store, record, Event("closing", session.now(), person, fields))
-    active = [str(task.id) for task in session.snapshot().of_plan(record.id) if task.state.state.active]
+    active = [task for task in session.snapshot().of_plan(record.id) if task.state.state.active]
     if active:
         plans.append(session.store, record, Event("reopen-plan", session.now(), person, fields))
+        first = active[0].id
         raise IllegalEvent(
-            f"plan {record.id} cannot be closed: {', '.join(active[:5])} {'is' if len(active) == 1 else 'are'} active",
-            hint="git fleet status",
+            f"plan {record.id} cannot be closed: {_how_they_stand(active)}",
+            hint=f"git fleet explain {first} says what brings it further; git fleet cancel {first} ends it, and its work is kept",
         )
     return plans.append(session.store, record, Event("close", session.now(), person))
+
+
+def _how_they_stand(tasks: Sequence[TaskRecord]) -> str:
+    """The first of them, each with its state: `p/a is blocked, p/b is handed in and 3 more`."""
+    said = ", ".join(f"{task.id} is {task.state.state.phrase}" for task in tasks[:_NAMED])
+    return said + (f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else "")
 
 
 def was_paused(session: Session, record: PlanRecord) -> bool:

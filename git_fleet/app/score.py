@@ -49,12 +49,13 @@ def score(session: Session, name: str | None) -> Scored:
 
 
 def text_of(session: Session, record: PlanRecord) -> Plan:
-    """The approved text of the plan. Raises InvalidInput for a draft."""
+    """The approved text of the plan. Raises InvalidInput where none ever was: for a draft, closed or not."""
     revision = record.log.revision
     if revision is None:
+        closed = record.state is PlanState.CLOSED
         raise InvalidInput(
-            f"plan {record.id} is a draft: nobody has worked on it",
-            hint=f"git fleet plan approve {record.id}",
+            f"plan {record.id} {'was closed as' if closed else 'is'} a draft: nobody has worked on it",
+            hint=f"git fleet plan {'show' if closed else 'approve'} {record.id}",
         )
     return record.approved or plans.revision(session.store, record.id, revision).plan
 

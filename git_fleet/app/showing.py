@@ -59,7 +59,7 @@ def plan(session: Session, name: str, colliding: Colliding) -> Shown:
     """One plan as it stands. Raises InvalidInput when there is none of that name."""
     rows = planning.list_plans(session)
     row = _row(rows, name)
-    if row.state is PlanState.DRAFT:
+    if session.snapshot().plan(row.plan).log.revision is None:
         return Shown(session.now(), rows, row.plan, row.title, picturing.graph(session, name))
     found = reporting.report(session, name)
     mine = tuple(

@@ -183,6 +183,7 @@ def edit(call: Call, plan_id: str | None) -> None:
     with call.session() as session:
         plan_id = plan_id or planning.only(session)
         note, text = planning.text_of(session, plan_id)
+        planning.refuse_closed(plan_id, session.snapshot().plan(plan_id).state)
         written, path = edit_text(text, name=f"{plan_id}.toml")
         if written == text:
             forget(path)
@@ -318,7 +319,7 @@ def resume(call: Call, plan_id: str | None) -> None:
 @plan.command(
     epilog=examples(
         "git fleet plan close release-2",
-        "git fleet plan close release-2 --force   drops what was drafted and is not approved",
+        "git fleet plan close release-2 --force   drops what is drafted and not approved",
     )
 )
 @click.argument("plan_id", type=PLAN, metavar="PLAN")

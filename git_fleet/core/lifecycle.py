@@ -356,7 +356,10 @@ def _stored(text: str) -> int:
 
 P = PlanState
 PLAN_TABLE: dict[PlanState, dict[str, PlanState]] = {
-    P.DRAFT: {"approving": P.APPROVING},
+    P.DRAFT: {
+        "approving": P.APPROVING,
+        "close": P.CLOSED,
+    },  # no task of it can be claimed: nothing to wait for
     P.APPROVING: {"approving": P.APPROVING, "approve": P.OPEN, "draft": P.DRAFT},
     P.OPEN: {"approving": P.APPROVING, "pause": P.PAUSED, "closing": P.CLOSING},
     P.PAUSED: {"approving": P.APPROVING, "resume": P.OPEN, "closing": P.CLOSING},

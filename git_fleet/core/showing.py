@@ -15,7 +15,7 @@ from git_fleet.core.reviewing import TaskReview
 
 
 class Shown(Struct, frozen=True):
-    """One plan. `report` is None as long as it is a draft; then `picture` is all there is. `plans` are all there are,
+    """One plan. `report` is None as long as it was never approved; then `picture` is all there is. `plans` are all there are,
     `collisions` those that its tasks have a part in."""
 
     at: datetime

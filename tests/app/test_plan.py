@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from git_fleet.app import approve, handin, plan, work
+from git_fleet.app import approve, handin, plan, score, showing, work
 from git_fleet.app import claim as claiming
 from git_fleet.app.acting import act
 from git_fleet.app.session import Session
@@ -200,11 +200,27 @@ def test_a_paused_plan_gives_nothing_away_and_what_is_claimed_goes_on(session: S
     claimed(session, "b")
 
 
-def test_a_draft_can_be_neither_paused_nor_closed(session: Session) -> None:
+def test_a_draft_cannot_be_paused(session: Session) -> None:
     saved(session, task("a"))
-    for end in (plan.pause, plan.resume, plan.close):
+    for end in (plan.pause, plan.resume):
         with pytest.raises(IllegalEvent, match="while the plan is draft"):
             end(session, "p")
+
+
+def test_a_draft_that_nobody_wants_is_closed_by_force_and_never_names_itself_again(session: Session) -> None:
+    saved(session, task("a"))
+    with pytest.raises(IllegalEvent, match="plan p is a draft that nobody has approved") as refused:
+        plan.close(session, "p")
+    assert refused.value.hint == "git fleet plan approve p, or git fleet plan close p --force"
+    assert session.snapshot().plans["p"].state is PlanState.DRAFT
+    assert plan.close(session, "p", force=True).state is PlanState.CLOSED
+    with pytest.raises(InvalidInput, match="every plan is closed"):
+        plan.only(session)
+    (row,) = plan.list_plans(session)
+    assert (row.state, row.tasks) == (PlanState.CLOSED, 1)
+    with pytest.raises(InvalidInput, match="was closed as a draft"):
+        score.score(session, "p")
+    assert showing.plan(session, "p", showing.Colliding()).report is None
 
 
 def test_nothing_but_approving_again_is_possible_while_a_plan_is_being_approved(session: Session) -> None:
@@ -224,7 +240,7 @@ def test_a_plan_with_an_active_task_is_not_closed_and_goes_on_as_it_was(
     claimed(session, "a")
     if paused:
         plan.pause(session, "p")
-    with pytest.raises(IllegalEvent, match="cannot be closed: p/a is active"):
+    with pytest.raises(IllegalEvent, match=r"cannot be closed: p/a is claimed$"):
         plan.close(session, "p")
     assert session.snapshot().plans["p"].state is (PlanState.PAUSED if paused else PlanState.OPEN)
 
@@ -266,7 +282,7 @@ def test_a_closed_plans_logs_are_folded_and_its_id_is_never_used_again(session: 
     assert not (repo.path / ".git" / "fleet" / "open").exists()
     with pytest.raises(InvalidInput, match="never used again"):
         imported(session, task("a"))
-    with pytest.raises(IllegalEvent):
+    with pytest.raises(InvalidInput, match="never used again"):
         approve.approve(session, "p")
     with pytest.raises(IllegalEvent):
         plan.resume(session, "p")

@@ -203,6 +203,20 @@ def test_a_plan_is_named_in_any_case(planned: Fleet) -> None:
     assert planned.ok("plan", "pause", "App").startswith("plan app is paused")
 
 
+def test_a_closed_plan_is_neither_shown_for_approval_nor_opened_in_the_editor(
+    approved: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approved.ok("plan", "close", "app")
+    editor(monkeypatch, "raise SystemExit('it was opened')")
+    for command in (["approve"], ["approve", "--yes"], ["approve", "-n"], ["edit"]):
+        answer = approved("plan", *command, "app")
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == (
+            "git-fleet: plan app is closed, and its id is never used again\n"
+            "hint: git fleet plan import FILE --plan ID\n"
+        )
+
+
 def test_a_plan_is_paused_resumed_and_closed(approved: Fleet) -> None:
     paused = approved.json("plan-state", "plan", "pause", "-m", "lunch")
     assert (paused["state"], paused["reason"]) == ("paused", "lunch")
