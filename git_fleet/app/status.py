@@ -32,6 +32,7 @@ from git_fleet.core.results import (
     WorktreeRow,
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.core.wording import first_line
 from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.store import names, plans
 
@@ -234,13 +235,13 @@ def _why(state: TaskState) -> str:
     """Why a task stands still: the block's code and reason, why it waits for a person, or what was found
     last, in one line."""
     if state.state is State.BLOCKED:
-        reason = state.reason.partition("\n")[0]  # below it is what an agent printed last
+        reason = first_line(state.reason)  # below it is what an agent printed last
         return f"{state.code}: {reason}" if state.code and reason else state.code or reason
     if state.state is State.PARKED:
         return state.reason
     if state.state is not State.REWORK:
         return ""
-    found = state.findings[0].text.strip().partition("\n")[0].rstrip() if state.findings else ""
+    found = first_line(state.findings[0].text) if state.findings else ""
     if not state.reason or found.startswith(state.reason):
         return found
     return f"{state.reason}: {found}" if found else state.reason

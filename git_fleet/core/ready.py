@@ -20,6 +20,7 @@ from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import Plan, PlanState, Schedule, State
 from git_fleet.core.overlaps import Overlaps, Recall
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
+from git_fleet.core.wording import first_line
 
 INTEGRATES = "git fleet integrate"
 """What lifts the limit on proposals that wait: no worker does."""
@@ -166,7 +167,7 @@ def out_of_attempts(record: TaskRecord, config: Config) -> bool:
 def _describe(record: TaskRecord) -> str:
     state = record.state
     if state.state is State.BLOCKED:
-        return f"blocked ({state.code}): {state.reason}"
+        return f"blocked ({state.code}): {first_line(state.reason)}"
     return str(state.state)
 
 

@@ -11,7 +11,7 @@ from git_fleet.core.ids import TaskId
 from git_fleet.core.likeness import same_text
 from git_fleet.core.model import Finding, PlanState, Ruling, State
 from git_fleet.core.reviewing import Opinion, Recommendation, Refused, TaskReview, Waiting
-from git_fleet.core.wording import count
+from git_fleet.core.wording import count, first_line
 
 _NAMED = 5  # tasks named in one sentence or command
 
@@ -140,7 +140,7 @@ def _blocked(tasks: Sequence[TaskReview]) -> Iterator[Recommendation]:
     for code, some in groupby(blocked, key=lambda task: task.record.state.code):
         found = list(some)
         ids = [task.id for task in found]
-        reason = found[0].record.state.reason
+        reason = first_line(found[0].record.state.reason)
         said = f" ({code}{': ' + reason if reason else ''})" if code else ""
         yield Recommendation(
             "blocked",
@@ -203,5 +203,5 @@ def _verb(many: Sequence[object], one: str, more: str) -> str:
 
 
 def _first_line(text: str, limit: int = 60) -> str:
-    plain = " ".join(text.strip().partition("\n")[0].split())
+    plain = " ".join(first_line(text).split())
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"

@@ -14,7 +14,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.model import Finding, PlanState, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import missing, persons_command, to_ask, why_not
-from git_fleet.core.wording import count
+from git_fleet.core.wording import count, first_line
 
 
 class GateRun(Struct, frozen=True):
@@ -177,7 +177,8 @@ def _waits_for(task: TaskReview, config: Config) -> tuple[str, str] | None:
     if task.state is State.PARKED:
         return "person", f"your word: it {task.why}" if task.why else "your word"
     if task.state is State.BLOCKED:
-        said = f"{state.code}: {state.reason}" if state.code and state.reason else state.code or state.reason
+        reason = first_line(state.reason)
+        said = f"{state.code}: {reason}" if state.code and reason else state.code or reason
         return "person", f"help: {said}"
     return None
 

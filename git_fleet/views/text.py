@@ -47,12 +47,17 @@ def explain(value: Explanation, now: datetime, look: Look) -> str:
     elif story:
         word = look.paint(value.state.phrase, STYLES[value.state])
         text = [wrapped(f"{name} is {word}{story}", look, indent=2)]
-    else:
+    elif value.state in (State.PENDING, State.REWORK):
         text = [f"{name} {is_} not ready:"]
+    else:
+        how = next(
+            (reason.text.removeprefix("it ") for reason in value.reasons if reason.code == "state"), ""
+        )
+        text = [wrapped(f"{name} {line(how or f'is {value.state.phrase}')}", look, indent=2)]
     if value.ready and value.state is State.CLAIMED:
         text.append(f"    git fleet claim {value.id} takes it over")
     for reason in value.reasons:
-        if reason.text not in (f"it is {value.state}", "") and reason.code != "claimed":
+        if reason.text and reason.code not in ("state", "claimed"):  # these are in the first line
             text.append(wrapped(f"  - {line(reason.text)}", look, indent=4))
         if reason.fix:
             text.append(f"    {look.paint(line(reason.fix), 'dim')}")

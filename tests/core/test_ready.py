@@ -110,6 +110,12 @@ def test_a_blocked_task_tells_its_code_and_reason() -> None:
     assert world.why("a")[0].text == "it is blocked (missing-api): no API"
 
 
+def test_of_a_reason_with_many_lines_the_first_is_told() -> None:
+    """Below it is what an agent printed last."""
+    world = World(a_task("a")).put(a=a_state(State.BLOCKED, code="failed", reason="no API\n\nTraceback:\n"))
+    assert world.why("a")[0].text == "it is blocked (failed): no API"
+
+
 def test_a_claim_whose_lease_has_run_out_is_ready_elsewhere_a_little_later() -> None:
     world = World(a_task("a")).put(a=State.CLAIMED)
     world.at = START + HOUR - timedelta(milliseconds=1)

@@ -32,7 +32,7 @@ def test_an_odd_one_that_has_landed_is_shown_where_it_is() -> None:
 
 
 def test_tasks_that_met_the_same_wall_are_one_recommendation() -> None:
-    blocked = [reviewed(name, State.BLOCKED, code="quota", reason="ask ops") for name in "ac"]
+    blocked = [reviewed(name, State.BLOCKED, code="quota", reason="ask ops\n\n429") for name in "ac"]
     other = reviewed("b", State.BLOCKED, code="api", reason="")
     assert [each.text for each in advised(*blocked, other)] == [
         "p/b is blocked (api).",

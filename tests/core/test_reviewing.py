@@ -43,6 +43,12 @@ def test_only_what_waits_for_somebody_here_is_in_the_queue() -> None:
     assert [each.id.task for each in waiting] == ["held", "blocked", "parked", "verified", "proposed"]
 
 
+def test_of_why_a_task_is_blocked_the_queue_has_the_first_line() -> None:
+    """Below it is what an agent printed last."""
+    blocked = reviewed("a", State.BLOCKED, code="failed", reason="it ended with 1\n\nTraceback")
+    assert [each.what for each in queue([blocked], Config(), START)] == ["help: failed: it ended with 1"]
+
+
 def test_a_hold_that_was_lifted_waits_for_nobody() -> None:
     assert queue([reviewed("a", State.PENDING, hold=True, lifted=True)], Config(), START) == ()
 

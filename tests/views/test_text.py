@@ -135,6 +135,19 @@ def test_explaining_says_what_would_change_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("state", "how"),
+    [
+        (State.REVERTED, "it is reverted"),
+        (State.CANCELLED, "it is cancelled"),
+        (State.BLOCKED, "it is blocked (no-api): there is none"),
+    ],
+)
+def test_a_task_that_stands_still_is_explained_by_how_it_stands(state: State, how: str) -> None:
+    value = Explanation(TASK, state, False, (Reason("state", how, "git fleet reopen app/1"),))
+    assert text.explain(value, START, PLAIN) == f"app/1 {how.removeprefix('it ')}\n    git fleet reopen app/1"
+
+
 def test_a_long_finding_is_broken_where_the_terminal_ends_and_a_tools_lines_are_not() -> None:
     found = (Finding("nothing is said of it in " + "the manual " * 9 + "\n" + "E " * 60, "gate"),)
     shown = text.explain(Explanation(TASK, State.REWORK, True, (), found), START, Look(80)).split("\n")
