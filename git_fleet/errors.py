@@ -140,13 +140,15 @@ class Unreachable(FleetError):
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 _NOT_OURS = (errno.EROFS, errno.EACCES, errno.EPERM)
 FREE_SPACE = "free some space, then run the same command again"
 MAKE_WRITABLE = "make it writable for you, then run the same command again"
 
 
-def disk_error(error: OSError) -> NeedsPerson | None:
-    """What a person can do about a file that could not be written or read: a full disk, missing rights.
+def disk_error(error: OSError) -> FleetError | None:
+    """What a person can do about a file that could not be written or read: a full disk, missing rights, a path
+    that no disk takes.
 
     None for what is nobody's disk: then it is a bug.
     """
@@ -156,4 +158,7 @@ def disk_error(error: OSError) -> NeedsPerson | None:
         return NeedsPerson(f"no space left on the disk{where}", hint=FREE_SPACE)
     if error.errno in _NOT_OURS:
         return NeedsPerson(f"{error.strerror}{where}", hint=MAKE_WRITABLE)
+    if error.errno in _NO_PATH:
+        short = f" ({str(place)[:100]}…)" if place and len(str(place)) > 100 else where
+        return InvalidInput(f"{error.strerror}{short}", hint="name another file or folder")
     return None

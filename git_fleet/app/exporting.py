@@ -26,7 +26,10 @@ class Exported(Struct, frozen=True):
 def export(session: Session, plan_id: str, format_name: str = "toml") -> Exported:
     """The plan in a format of `exporters.FORMATS`. Raises InvalidInput."""
     if format_name not in exporters.FORMATS:
-        raise InvalidInput(f"format: found {format_name!r}; allowed: {', '.join(exporters.FORMATS)}")
+        raise InvalidInput(
+            f"format: found {format_name!r}; allowed: {', '.join(exporters.FORMATS)}",
+            hint="git fleet plan export, without --format, is the plan as it is stored",
+        )
     _, toml = planning.text_of(session, plan_id)
     if format_name == "toml":
         return Exported(toml, format_name, toml)

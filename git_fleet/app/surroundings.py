@@ -36,7 +36,10 @@ class Surroundings(Struct, frozen=True):
 def check_worker(name: str) -> str:
     """`name`, which can be a worker's. Raises InvalidInput."""
     if not name.isprintable() or len(name) > 100:
-        raise InvalidInput(f"worker name {name[:100]!r}: printable characters, at most 100")
+        raise InvalidInput(
+            f"worker name {name[:100]!r}: printable characters, at most 100",
+            hint="git config fleet.worker NAME, FLEET_WORKER or --worker says who you are",
+        )
     return name
 
 

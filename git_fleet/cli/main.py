@@ -219,6 +219,10 @@ def usage_error(error: click.ClickException) -> FleetError:
     """click's complaint as one of ours: one line, and where the help is."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else _PROGRAM
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help page
+        group = error.ctx.command
+        known = ", ".join(group.list_commands(error.ctx)) if isinstance(group, click.Group) else "arguments"
+        return Usage(f"{path} needs one of: {known}", hint=f"{path} -h")
     return Usage(" ".join(error.format_message().split()), hint=f"{path} -h")
 
 

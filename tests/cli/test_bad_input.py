@@ -238,7 +238,10 @@ def test_control_characters_in_a_plan_are_refused(fleet: Fleet, repo: Repo) -> N
 def test_a_worker_name_that_could_mislead_is_refused(approved: Fleet, repo: Repo, name: str) -> None:
     with unchanged(repo):
         said = refused(
-            approved("claim", "--worker", name), "worker name ", "printable characters, at most 100"
+            approved("claim", "--worker", name),
+            "worker name ",
+            "printable characters, at most 100",
+            "\nhint: git",
         )
     assert not STEERING.search(said)
     assert len(said) < 500

@@ -57,6 +57,7 @@ def test_a_folder_that_does_not_exist_is_a_usage_error(fleet: Fleet) -> None:
         (["status", "--colour"], "No such option"),
         (["block", "43", "why"], "--code"),
         (["progress", "a", "b", "c"], "expected [TASK] STATUS, found 3 words"),
+        (["plan"], "git fleet plan needs one of: add, approve, "),
         (["claim", "--resume", "--no-worktree"], "--resume"),
         (["plan", "check", "--workers", "0"], "--workers"),
     ],
@@ -74,6 +75,18 @@ def test_a_usage_error_is_one_line_and_where_the_help_is(
     asked = fleet(*arguments, "--json")
     validate(json.loads(asked.out), "error")
     assert json.loads(asked.out)["error"]["code"] == "usage"
+
+
+def test_a_path_that_no_disk_takes_is_no_bug(fleet: Fleet) -> None:
+    for command in (
+        ["plan", "import", "x" * 300],
+        ["-C", "x" * 300, "status"],
+        ["report", "--html", "x" * 300],
+    ):
+        answer = fleet(*command)
+        assert answer.code == 2, answer
+        assert answer.err.startswith("git-fleet: ")
+        assert "\nhint: " in answer.err
 
 
 @pytest.mark.parametrize(
