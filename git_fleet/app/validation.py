@@ -71,5 +71,8 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         case "type":
             said = schema.get("description")
             yield "", found(value, _TYPES[rule] + (f" ({said})" if said else ""))
+        case "maximum" | "minimum" if said := schema.get("description"):
+            bound = f"{'at most' if error.validator == 'maximum' else 'at least'} {rule}"
+            yield "", found(value, said if str(rule) in said or not rule else f"{said}; {bound}")
         case _:
             yield "", found(value, schema.get("description") or error.message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -56,11 +55,11 @@ class Fields(Struct, frozen=True):
                 kept.append(filled)
         return tuple(kept)
 
-    def number(self, field: str, default: float) -> float:
-        """A number above zero."""
+    def number(self, field: str, default: float, limit: int) -> float:
+        """A number above zero, at most `limit`: sums of what is larger cannot be told or written down."""
         value = self.table.get(field, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            self.report(field, found(value, "a number above 0"))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= limit:
+            self.report(field, found(value, f"a number above 0; at most {limit}"))
             return default
         return float(value)
 

@@ -26,6 +26,7 @@ from git_fleet.errors import InvalidInput, UnknownFormat
 VERSION = 1
 _DEFAULT = Task(TaskId("", ""), "", "")
 _MAX_PRIORITY = 1_000_000
+_MAX_MINUTES = 1_000_000  # near two years
 _LISTS = ("reads", "needs", "labels", "accept", "needs_elsewhere", "follows_elsewhere")
 _TEXTS = ("worker", "prompt", "branch", "worktree", "remarks", "group", "changeset")
 
@@ -198,7 +199,7 @@ def _task(fields: Fields, task_id: TaskId, group: str) -> Task:
         worker=fields.text("worker", "", spelling.line_problem),
         prompt=fields.text("prompt", "", spelling.text_problem),
         accept=fields.texts("accept", spelling.text_problem),
-        estimate_minutes=fields.number("estimate_minutes", _DEFAULT.estimate_minutes),
+        estimate_minutes=fields.number("estimate_minutes", _DEFAULT.estimate_minutes, _MAX_MINUTES),
         priority=fields.integer("priority", 0, _MAX_PRIORITY),
         hold=fields.flag("hold"),
         joint=fields.flag("joint"),

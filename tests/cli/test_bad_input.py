@@ -70,6 +70,8 @@ def stored(fleet: Fleet, repo: Repo, text: str, name: str = "plan.toml") -> Answ
         (TASK + 'files = "a"\n', ["plan.toml:5: task 1: files: found 'a'; allowed: a list"]),
         (OWNED + 'output = "report"\n', ["files", 'output = "report" owns no files']),
         (OWNED + "estimate_minutes = -1\n", ["plan.toml:6: task 1: estimate_minutes: found -1"]),
+        (OWNED + "estimate_minutes = 1e308\n", ["estimate_minutes: found 1e+308", "above 0; at most 1000000"]),
+        (OWNED + f"priority = {2**63 - 1}\n", ["task 1: priority: found 9223372036854775807", "at most 1000000"]),
         (OWNED + 'matrix.x = ["a", "b"]\n', ["task 1: id: found '1'; it must contain {x}"]),
         ("version = 2\n" + OWNED[12:], ["plan.toml: version: found 2; allowed: 1", "a newer git-fleet"]),
         ('version = 1\nplan = "app"\ntask = 3\n', ["plan.toml:3: task: found 3"]),

@@ -258,6 +258,7 @@ BROKEN: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "half a surrogate": ([entry(prompt="\ud800")], ["prompt: found", "UTF-8"]),
     "estimate of nothing": ([entry(estimate_minutes=0)], ["estimate_minutes: found 0", "a number above 0"]),
     "estimate not a number": ([entry(estimate_minutes=float("nan"))], ["estimate_minutes: found nan"]),
+    "estimate without end": ([entry(estimate_minutes=1e308)], ["found 1e+308", "above 0; at most 1000000"]),
     "a truth as number": ([entry(priority=True)], ["priority: found true", "a whole number"]),
     "hold as text": ([entry(hold="yes")], ["hold: found 'yes'; allowed: true or false"]),
     "unknown overlap": (
