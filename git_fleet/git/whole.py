@@ -1,10 +1,22 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all, and the folders for them."""
 
 from __future__ import annotations
 
 import os
 import threading
 from pathlib import Path
+
+from git_fleet.errors import InvalidInput
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that somebody has named, and those above it. Raises InvalidInput where a file is in its way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInput(
+            f"{path} cannot be a folder: a file is in its way", hint="name another folder"
+        ) from error
 
 
 def write(path: Path, text: str) -> None:

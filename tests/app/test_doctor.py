@@ -118,6 +118,13 @@ def test_hooks_that_were_pushed_aside_are_found(session: Session, repo: Repo) ->
     assert "pre-commit" in ill(session, "hooks-missing").text
 
 
+def test_in_a_bare_repository_it_does_not_ask_for_what_init_refuses(tmp_path: Path, repo: Repo) -> None:
+    repo.run_git("clone", "--quiet", "--bare", ".", str(tmp_path / "team.git"))
+    problem = ill(open_fleet(Repo(tmp_path / "team.git")), "hooks-missing")
+    assert problem.fix.startswith("git worktree add ../main main, and git fleet init there; ")
+    assert "git fleet guard --server ." in problem.fix
+
+
 def test_an_invalid_configuration_is_found(tmp_path: Path) -> None:
     broken = make_repo(tmp_path / "broken", {"fleet.toml": "version = 1\nmax_activ = 3\n"})
     session = open_fleet(broken)

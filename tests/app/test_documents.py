@@ -260,8 +260,10 @@ BROKEN_CONFIG = {
         "fleet.toml:1: lease_seconds: found 99999999999; allowed: seconds, a whole number above 0; at most 31536000"
     ],
     "refresh_seconds = 1e300\nidle_minutes = 1e300\n": [
-        "fleet.toml:1: refresh_seconds: found 1e+300", "; at most 31536000",
-        "fleet.toml:2: idle_minutes: found 1e+300", "; at most 525600",
+        "fleet.toml:1: refresh_seconds: found 1e+300",
+        "; at most 31536000",
+        "fleet.toml:2: idle_minutes: found 1e+300",
+        "; at most 525600",
     ],
     "[planner]\ntimeout_seconds = 60\n": ["fleet.toml:1: planner.run: it is missing"],
     '[planner]\nrun = "x"\ntimeout = 60\n': [

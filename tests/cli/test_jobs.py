@@ -202,3 +202,16 @@ def test_any_other_engine_gets_a_script_by_a_command(
 def test_a_plan_that_is_not_open_starts_nobody(ready: Fleet) -> None:
     ready.ok("plan", "pause", "p.x")
     assert ready("jobs", "slurm", "p.x", "-n").code == 1
+
+
+def test_a_name_of_no_text_and_a_folder_that_is_a_file_are_refused(ready: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    for words, said in (
+        (["kubernetes", "p.x", *IMAGE, "--name", "a\udcff"], "cannot be a job's name"),
+        (["slurm", "p.x", "--name", "a\udcff"], "cannot be a job's name"),
+        (["slurm", "p.x", "--logs", str(tmp_path / "taken")], "a file is in its way"),
+    ):
+        answer = ready("jobs", *words)
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+        assert "\nhint: " in answer.err

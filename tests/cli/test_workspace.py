@@ -34,6 +34,23 @@ def refs_everywhere(space: Fleet) -> list[object]:
 # --- workspace.toml ------------------------------------------------------------------------------
 
 
+def test_a_workspace_begins_in_no_file_and_in_no_bare_repository(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file\n")
+    subprocess.run(["git", "init", "-q", "--bare", tmp_path / "team.git"], check=True)
+    for place, word in (
+        ("taken", "a file is in its way"),
+        ("taken/below", "a file is in its way"),
+        ("team.git", "has no work tree"),
+        ("team.git/ws", "has no work tree"),
+    ):
+        answer = fleet("workspace", "init", str(tmp_path / place))
+        assert (answer.code, answer.out) == (2, "")
+        assert word in answer.err
+        assert "\nhint: " in answer.err
+    assert (tmp_path / "taken").read_text() == "a file\n"
+    assert not (tmp_path / "team.git" / "ws").exists()
+
+
 def test_a_workspace_begins_grows_and_shrinks_and_what_people_wrote_stays(
     fleet: Fleet, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from git_fleet.app import agentsetup, guarding, install
 from git_fleet.app.checks.finding import Finding
 from git_fleet.app.configs import CONFIG_FILE
@@ -47,7 +49,11 @@ def hooks(session: Session) -> Iterator[Finding]:
     if session.repo.bare and guarding.strength(session.repo):
         return
     for problem in install.inspect(session.repo):
-        yield Finding(*problem)
+        found = Finding(*problem)
+        if session.repo.worktree is None:  # here init refuses
+            fix = f"git worktree add ../main {session.main}, and git fleet init there; or, where others push to it, git fleet guard --server ."
+            found = replace(found, fix=fix)
+        yield found
     root = session.repo.main_worktree() or session.repo.worktree
     if root is not None and agentsetup.in_use(root) and agentsetup.shim_only(session.repo).changes:
         text = "what agents' own hooks call is missing, or of another version or place of git-fleet"

@@ -81,7 +81,7 @@ def label(text: str) -> str:
     found = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
     if found == text and len(found) <= _LABEL_CHARACTERS:
         return found
-    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    mark = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:8]
     return f"{found[: _LABEL_CHARACTERS - len(mark) - 1].rstrip('-')}-{mark}"
 
 

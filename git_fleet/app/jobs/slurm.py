@@ -25,6 +25,7 @@ from git_fleet.app.session import Session
 from git_fleet.core.jobs import Rendered, Submitted
 from git_fleet.core.model import State
 from git_fleet.errors import AnswerIsNo, FleetError, NeedsPerson
+from git_fleet.git import whole
 
 _TEMPLATE = "slurm.sh"
 _FOR_A_PERSON = (State.BLOCKED, State.PARKED)
@@ -62,7 +63,7 @@ def slurm(session: Session, asked: Asked, array: Array, *, submit: bool) -> Rend
     steps = _steps(array, job, waves, path, logs, session.repo.worktree, cloned=bool(remote))
     if submit:
         if logs is not None:
-            logs.mkdir(parents=True, exist_ok=True)
+            whole.make_folder(logs)
         engine.keep(session, path.name, text)
         submitted, commands = _submit(session, steps)
     else:

@@ -15,6 +15,7 @@ from git_fleet.core.ids import check_id
 from git_fleet.core.problems import show
 from git_fleet.core.workspace import CLONES, FILE, Repo, Workspace
 from git_fleet.errors import FleetError, InvalidInput
+from git_fleet.git import whole
 from git_fleet.git.process import Git
 from git_fleet.git.repository import discover
 
@@ -50,13 +51,19 @@ def begin(folder: Path, name: str = "") -> Begun:
         raise InvalidInput(f"{folder / FILE} is there already", hint="git fleet workspace list")
     plain = re.sub(r"[^a-z0-9._-]+", "-", Path(os.path.abspath(folder)).name.lower()).strip("-.")  # noqa: PTH100
     text = _HEAD.format(name=check_id(name or plain or "workspace", "workspace name"))
-    folder.mkdir(parents=True, exist_ok=True)
+    there = next((place for place in (folder, *folder.parents) if place.is_dir()), folder)
     try:
-        discover(folder)
-        made = False
+        repo, made = discover(there), False
     except InvalidInput:
+        repo, made = None, True
+    if repo is not None and repo.worktree is None:
+        raise InvalidInput(
+            f"{repo.git_dir} has no work tree, and workspace.toml is a file that is committed",
+            hint="git fleet workspace init DIR, where DIR is outside of it",
+        )
+    whole.make_folder(folder)
+    if made:
         Git(folder).run("init", "--quiet")
-        made = True
     _write(folder / FILE, text)
     return Begun(workspaces.load(folder), made)
 
