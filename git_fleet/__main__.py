@@ -27,6 +27,11 @@ def main() -> None:
     # Modules and what a command reads live to its end. Looking through them for circles, a hundred times while they
     # come, is a twentieth of its time.
     gc.set_threshold(100_000)
+    # Ctrl-C while modules come has nothing to put in order, and is to leave no traceback. A command has handlers of its own.
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from git_fleet.cli.main import main as command_line
 
     # Else what goes with the process anyway is looked through at its end.

@@ -189,3 +189,18 @@ def test_a_command_may_run_in_any_thread() -> None:
     thread.start()
     thread.join()
     assert codes == [128 + signal.SIGINT]
+
+
+def test_ctrl_c_while_modules_come_ends_it_without_a_word() -> None:
+    pressed = """
+import signal, sys
+class Pressed:
+    def find_spec(self, name, *_):
+        if name == "git_fleet.cli.main":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Pressed())
+from git_fleet.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", pressed, "status"], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
