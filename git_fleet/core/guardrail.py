@@ -248,6 +248,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
+def quoted(path: str) -> str:
+    """A path in quotes, its odd characters escaped; a byte that is no UTF-8 as \\xff, as it is in the path."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", repr(path))
+
+
 def unstage_command(paths: Sequence[str]) -> str:
     """The command that takes these out of the index, as it can be pasted."""
     literal = " --literal-pathspecs" if any(set(path) & set("*?[:\\") for path in paths) else ""
@@ -256,7 +261,7 @@ def unstage_command(paths: Sequence[str]) -> str:
 
 def strayed(ticket: Ticket, paths: list[str]) -> Denied:
     """The refusal of staged paths that are not the task's; how to take them out again."""
-    shown = "".join(f"\n{path!r}" for path in paths[:_SHOWN])
+    shown = "".join(f"\n{quoted(path)}" for path in paths[:_SHOWN])
     more = f"\n… and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     what = "path is" if len(paths) == 1 else "paths are"
     return Denied(

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from git_fleet.core.guardrail import quoted
 from git_fleet.core.ids import Oid
 from git_fleet.errors import GitFailed
 from git_fleet.git.process import Git
@@ -116,7 +117,7 @@ def listing(names: Iterable[str]) -> str:
     """A few names for a message, escaped where they hold anything odd, and how many more there are."""
     every = list(names)
     shown = ", ".join(
-        name if name.isprintable() and " " not in name else ascii(name) for name in every[:_SHOWN]
+        name if name.isprintable() and " " not in name else quoted(name) for name in every[:_SHOWN]
     )
     return shown + (f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else "")
 

@@ -239,4 +239,5 @@ def test_only_other_processes_that_are_inside_make_it_busy(
 
 def test_names_in_messages_are_few_and_escaped() -> None:
     assert contents.listing(["a", "b c", "d\n"]) == r"a, 'b c', 'd\n'"
+    assert contents.listing(["größe x", "d\udcff\udc80"]) == r"'größe x', 'd\xff\x80'"
     assert contents.listing("abcdefg") == "a, b, c, d, e and 2 more"
