@@ -43,7 +43,8 @@ class Remote:
         if not url or name.startswith("-"):
             raise InvalidInput(
                 f"fleet.toml says that the remote {name!r} decides, and there is no such remote here",
-                hint=f"git remote add {name} URL",
+                hint=f"git remote add {name} URL"
+                + ("; if this is its server, work and look in a clone" if repo.bare else ""),
             )
         self.name, self.url = name, url
         self._git = Git(repo.common_dir, git_dir=repo.common_dir)

@@ -468,6 +468,10 @@ def test_a_claim_whose_worktree_was_never_made_is_a_note(session: Session) -> No
     claim(session, Request(task="c"))
     found = doctor(session, fix=False)
     assert (found.ok, codes(found.notes)) == (True, ["worktree-missing"])
+    now = session.snapshot().resolve("c").state.claim
+    assert now is not None
+    Path(now.worktree).mkdir()  # another clone on this machine has made it
+    assert doctor(session, fix=False).notes == ()
 
 
 def test_a_slot_of_a_worktree_that_is_gone_is_given_back(session: Session, tmp_path: Path) -> None:

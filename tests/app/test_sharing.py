@@ -120,8 +120,15 @@ def test_without_a_remote_nothing_is_shared(repo: Repo, clock: FakeClock) -> Non
 
 def test_a_remote_that_there_is_not_is_said_at_once(repo: Repo) -> None:
     repo.commit("Set up", {"fleet.toml": CONFIG})
-    with pytest.raises(InvalidInput, match="no such remote here"):
+    with pytest.raises(InvalidInput, match="no such remote here") as refused:
         open_fleet(repo, "w1")
+    assert refused.value.hint == "git remote add origin URL"
+    server = repo.path.parent / "server.git"
+    repo.run_git("clone", "--quiet", "--bare", str(repo.path), str(server))
+    Repo(server).run_git("remote", "remove", "origin")
+    with pytest.raises(InvalidInput, match="no such remote here") as refused:
+        open_fleet(Repo(server), "w1")
+    assert "if this is its server, work and look in a clone" in refused.value.hint
 
 
 def test_a_broken_fleet_toml_does_not_split_the_fleet(world: tuple[Repo, Session, Session]) -> None:

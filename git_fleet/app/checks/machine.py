@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -118,13 +119,14 @@ def _forget(session: Session, place: Place, state: TaskState | None) -> None:
 
 
 def missing_worktrees(session: Session, snapshot: Snapshot) -> Iterator[Finding]:
-    """Claims made on this machine whose worktree was never made: their claimer died, or is at it now."""
+    """Claims made on this machine whose worktree was never made: their claimer died, or is at it now. A folder that is
+    there and not on record here is another clone's."""
     on_record = {str(tree.path) for tree in worktrees.list_worktrees(session.repo)}
     for record in snapshot.tasks.values():
         claim = record.state.claim
         if record.state.state is not State.CLAIMED or claim is None or claim.host != session.around.host:
             continue
-        if claim.worktree and claim.worktree not in on_record:
+        if claim.worktree and claim.worktree not in on_record and not os.path.lexists(claim.worktree):
             text = f"{record.id} is claimed by {claim.holder}, and its worktree {claim.worktree} was not made yet"
             fix = f"git fleet claim --resume --worker {claim.holder} makes it"
             yield Finding("worktree-missing", text, fix, note=True)
