@@ -376,8 +376,9 @@ def test_readme_is_tried_word_for_word(fleet: Fleet, tmp_path: Path) -> None:
 
     for command in first.splitlines():
         said(command, here)
-    fleet.ok("workspace", "add", "web", "--workspace", "shop", cwd=here)
     (here / "shop" / "rename.toml").write_text(plan, encoding="utf-8")
-    shown = [said(command, here / "shop") for command in second.splitlines()]
+    there, *commands = second.splitlines()
+    assert there == "cd shop"
+    shown = [said(command, here / "shop") for command in commands]
     assert "rename/rename" in shown[2]
     assert "rename/salute: waiting" in shown[-1]
