@@ -51,19 +51,26 @@ def verify(call: Call, targets: tuple[str, ...], lenses: tuple[str, ...], again:
     )
 )
 @click.argument("task", type=TASK)
-@click.option("--upheld", "ruling", flag_value=str(Ruling.UPHELD), help="It holds.")
-@click.option("--refuted", "ruling", flag_value=str(Ruling.REFUTED), help="It does not; say why.")
+@click.option("--upheld", is_flag=True, help="It holds.")
+@click.option("--refuted", is_flag=True, help="It does not; say why.")
 @click.option("--lens", required=True, metavar="LENS", help="What you looked at.")
 @click.option("--finding", "findings", multiple=True, metavar="TEXT", help="What you found.")
 @click.option("-m", "--message", "summary", default="", metavar="TEXT", help="What you think of it.")
 @command
 def verdict(
-    call: Call, task: str, ruling: str | None, lens: str, findings: tuple[str, ...], summary: str
+    call: Call,
+    task: str,
+    upheld: bool,
+    refuted: bool,
+    lens: str,
+    findings: tuple[str, ...],
+    summary: str,
 ) -> int:
     """Give a verdict yourself: a person's answer under one lens counts like a verifier's."""
-    if ruling is None:
-        raise click.UsageError("say --upheld or --refuted")
+    if upheld == refuted:
+        raise click.UsageError("say --upheld or --refuted, one of them")
+    ruling = Ruling.UPHELD if upheld else Ruling.REFUTED
     with call.session() as session:
-        record = verdicts.give(session, task, Ruling(ruling), lens, findings, summary)
+        record = verdicts.give(session, task, ruling, lens, findings, summary)
         found = Verification((outcome(session, record),), ())
     return _show(call, found)

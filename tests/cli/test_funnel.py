@@ -57,6 +57,7 @@ def test_a_folder_that_does_not_exist_is_a_usage_error(fleet: Fleet) -> None:
         (["status", "--colour"], "No such option"),
         (["block", "43", "why"], "--code"),
         (["progress", "a", "b", "c"], "expected [TASK] STATUS, found 3 words"),
+        (["verdict", "43", "--lens", "l", "--refuted", "--upheld"], "--upheld or --refuted, one of them"),
         (["plan"], "git fleet plan needs one of: add, approve, "),
         (["claim", "--resume", "--no-worktree"], "--resume"),
         (["plan", "check", "--workers", "0"], "--workers"),
