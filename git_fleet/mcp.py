@@ -1,8 +1,8 @@
 """`git fleet mcp`: the fleet as tools for agents, on standard input and output (DESIGN section 12).
 
-A thin face: each tool asks one use case, in a thread, and shows what that returns; what belongs to which worker
-is kept apart in app/serving.py. Only what all revisions of the protocol have is used, so that agents of any age
-find the same. Nothing here asks a person anything.
+A thin face: each tool (mcp_tool.py) asks one use case, in a thread, and shows what that returns; what belongs to
+which worker is kept apart in app/serving.py. Only what all revisions of the protocol have is used, so that agents of
+any age find the same. Nothing here asks a person anything.
 
 The SDK takes half a second to import: this module is imported by its one command alone.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
 import anyio
@@ -21,8 +21,7 @@ import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError
-from mcp.server.mcpserver.tools import Tool
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from mcp.types import CallToolResult, ToolAnnotations
 from pydantic import Field
 
 from git_fleet import __version__, resources
@@ -37,6 +36,7 @@ from git_fleet.app.templates import Template, render
 from git_fleet.core import quoting
 from git_fleet.core.ids import slugify
 from git_fleet.errors import FleetError, disk_error
+from git_fleet.mcp_tool import FleetTool, answer, failed
 from git_fleet.views import machine, machine_plans, machine_status, tools
 from git_fleet.views.machine import Document
 
@@ -65,15 +65,15 @@ class Tools:
         request = Request(task_id or None, tuple(labels), worktree=worktree)
         got = await _in_thread(lambda: self._serving.claim(worker, request))
         if isinstance(got, FleetError):
-            return _failed(got)
+            return failed(got)
         if isinstance(got, NothingReady):
-            return _answer(tools.nothing_ready(got.reason, got.text, got.retry_after_seconds))
+            return answer(tools.nothing_ready(got.reason, got.text, got.retry_after_seconds))
         if isinstance(got, Claimed):
             got = await self._place(ctx, worker, got)
             if isinstance(got, FleetError):
-                return _failed(got)
+                return failed(got)
         await ctx.report_progress(2, 2, f"{got.record.id} is yours")
-        return _answer(tools.claim(got.record, got.path, got.env, got.notes, got.conflicts, got.learnings))
+        return answer(tools.claim(got.record, got.path, got.env, got.notes, got.conflicts, got.learnings))
 
     async def _place(self, ctx: Context, worker: str, claimed: Claimed) -> Any:
         """As `_in_thread`, its worktree. A claim that nobody waits for any more is given back: whoever asked for
@@ -197,7 +197,7 @@ class Tools:
             return tools.planned(made.plan, made.check, made.serial)
 
         got = await _while_wanted(act, ctx)
-        return _failed(got) if isinstance(got, FleetError) else _answer(got)
+        return failed(got) if isinstance(got, FleetError) else answer(got)
 
 
 # --- how each is answered ----------------------------------------------------------------------------
@@ -218,16 +218,7 @@ async def _in_thread(act: Callable[[], Any]) -> Any:
 
 async def _asked(act: Callable[[], Document]) -> CallToolResult:
     got = await _in_thread(act)
-    return _failed(got) if isinstance(got, FleetError) else _answer(got)
-
-
-def _answer(document: Document) -> CallToolResult:
-    text = json.dumps(document, separators=(",", ":"))
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=json.loads(text))
-
-
-def _failed(error: FleetError) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=tools.failure(error))], is_error=True)
+    return failed(got) if isinstance(got, FleetError) else answer(got)
 
 
 def _bytes(text: str) -> bytes:
@@ -281,13 +272,13 @@ def server(serving: Serving) -> MCPServer[None]:
         instructions=tools.INSTRUCTIONS,
         log_level="WARNING",
         tools=[
-            _tool(its.claim_task, _WRITES),
-            _tool(its.report_progress, _WRITES),
-            _tool(its.report_done, _WRITES),
-            _tool(its.report_blocked, _AGAIN),
-            _tool(its.list_siblings, _READS),
-            _tool(its.plan, _ASKS),
-            _tool(its.review, _READS),
+            FleetTool.of(its.claim_task, _WRITES),
+            FleetTool.of(its.report_progress, _WRITES),
+            FleetTool.of(its.report_done, _WRITES),
+            FleetTool.of(its.report_blocked, _AGAIN),
+            FleetTool.of(its.list_siblings, _READS),
+            FleetTool.of(its.plan, _ASKS),
+            FleetTool.of(its.review, _READS),
         ],
     )
     _add_resources(made, serving)
@@ -298,34 +289,6 @@ def server(serving: Serving) -> MCPServer[None]:
 def serve(serving: Serving) -> None:
     """Serve one client on standard input and output, until it closes them."""
     server(serving).run()
-
-
-def _tool(function: Callable[..., Awaitable[CallToolResult]], about: ToolAnnotations) -> Tool:
-    """The tool as it is listed: its name, what it is told for, and schemas without what says nothing."""
-    name = function.__name__
-    made = Tool.from_function(
-        function,
-        title=name.replace("_", " ").capitalize(),
-        description=" ".join((function.__doc__ or "").split()),
-        annotations=about,
-        structured_output=False,
-    )
-    made.parameters = _slim(made.parameters)
-    made.fn_metadata.output_schema = dict(tools.SCHEMAS[name])
-    return made
-
-
-def _slim(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without the titles and defaults that are made from names and signatures."""
-    kept = {
-        key: value for key, value in schema.items() if key not in ("title", "default", "additionalProperties")
-    }
-    for key, value in kept.items():
-        if key == "properties":
-            kept[key] = {name: _slim(inner) for name, inner in value.items()}
-        elif isinstance(value, dict):
-            kept[key] = _slim(value)
-    return kept
 
 
 def _add_resources(made: MCPServer[None], serving: Serving) -> None:

@@ -48,6 +48,38 @@ async def test_a_task_of_somebody_else_is_not_touched(serving: Serving, fleet: R
     assert fleet.rev("refs/fleet/task/p/a") == before
 
 
+@pytest.mark.parametrize("name", ["task", "taskId", "task-id", "TASK_ID", "id", "label", "work_tree"])
+async def test_an_argument_of_nearly_the_right_name_is_not_taken_for_none(
+    serving: Serving, fleet: Repo, era: str, name: str
+) -> None:
+    async with connected(serving, era) as do:
+        said = await do.refused("claim_task", **{name: "b"})
+    assert said.splitlines()[:2] == [
+        f"invalid: claim_task: it has no {name}",
+        "hint: its arguments are task_id, labels, worktree, worker",
+    ]
+    assert (holds(fleet, "a"), holds(fleet, "b")) == ("", "")
+
+
+async def test_what_a_client_adds_of_its_own_does_no_harm(serving: Serving, fleet: Repo, era: str) -> None:
+    async with connected(serving, era) as do:
+        got = await do("claim_task", task_id="b", worktree=False, wait_for_previous=True, explanation="why")
+    assert got["task_id"] == "p/b"
+    assert holds(fleet, "b")
+
+
+@pytest.mark.usefixtures("fleet")
+async def test_arguments_that_are_missing_or_of_another_kind_are_named_in_a_line(
+    serving: Serving, era: str
+) -> None:
+    async with connected(serving, era) as do:
+        said = await do.refused("report_blocked", task_id=7)
+    assert said.splitlines()[:2] == [
+        "invalid: report_blocked: task_id: input should be a valid string; reason is missing",
+        "hint: its arguments are task_id (needed), reason (needed), code, worker",
+    ]
+
+
 @pytest.mark.slow
 async def test_ten_megabytes_of_log_are_cut_to_their_end(fleet: Repo, era: str) -> None:
     log = "x" * MEGABYTES_10 + "\nthe end\n"
