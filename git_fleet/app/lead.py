@@ -28,7 +28,7 @@ from git_fleet.errors import (
     StaleClaim,
     Unreachable,
 )
-from git_fleet.git.flocks import alone
+from git_fleet.git import flocks
 from git_fleet.store import lead as log
 from git_fleet.store.lead import LeadRecord
 from git_fleet.store.shared import SharedRefs
@@ -48,6 +48,7 @@ def show(session: Session) -> LeadView:
     state = log.read(session.store).state
     if state.fence is None:
         return LeadView("", "", None, None, mine=False, intent_open=state.intent is not None)
+    run = _run(session, state.fence)  # first: one that has just ended was not killed
     return LeadView(
         state.holder,
         state.worktree,
@@ -55,6 +56,8 @@ def show(session: Session) -> LeadView:
         state.expires_at,
         mine=_is_mine(session, state.fence),
         intent_open=state.intent is not None,
+        by_hand=_names(session, FENCE_FILE, state.fence),
+        run=run,
     )
 
 
@@ -104,33 +107,73 @@ def _lease_seconds(session: Session) -> int:
         return Config().lease_seconds
 
 
-def release(session: Session, *, by_hand: bool = True) -> LeadRecord:
-    """Give the lead up; without `by_hand` one that was acquired so is kept. Raises Held when another worktree leads,
-    IllegalEvent while main is moving, Busy."""
-    return _as_it_is(lambda: _release(session, by_hand=by_hand))
+def release(session: Session) -> LeadRecord:
+    """Give up a lead that was acquired by hand, or that a run has left which was killed. A run that leads here, too,
+    goes on leading. Raises Held when it alone does, or another worktree, IllegalEvent while main is moving, Busy."""
+    return _as_it_is(lambda: _release(session, _leave_to_run))
 
 
-def _release(session: Session, *, by_hand: bool) -> LeadRecord:
+def _release(session: Session, is_kept: Callable[[Session, Oid], bool]) -> LeadRecord:
+    """Give it up unless `is_kept`, given its fence, has given up what there was to: the other of hand and run leads on.
+
+    Each of them first takes its own file away, then looks for the other's: of two that end at once one sees that.
+    """
     session.store.refs.refresh()
     record = log.read(session.store)
     fence = record.state.fence
-    # Who acquires it by hand writes the file, then the log: one of the two is seen, or the log has moved on.
-    if fence is None or (not by_hand and _names(session, FENCE_FILE, fence)):
+    if fence is None:
         return record
     if not _is_mine(session, fence):
         raise Held(
             f"{record.state.holder} leads from {record.state.worktree}, not this worktree",
             hint="git fleet lead show",
         )
+    if is_kept(session, fence):
+        return record
     record = log.release(session.store, record, actor=session.person(), now=session.now())
-    for file in (FENCE_FILE, RUN_FILE):
-        if _names(session, file, fence):  # else somebody has acquired it anew
-            (session.repo.git_dir / file).unlink(missing_ok=True)
+    _remove(session, FENCE_FILE, fence)
+    _remove(session, RUN_FILE, fence)
     return record
+
+
+def _leave_to_run(session: Session, fence: Oid) -> bool:
+    """Whether a run that leads here does so now without the hand that led here as well. Raises Held without one."""
+    process = _run(session, fence)
+    if process is None:
+        return False
+    if not _names(session, FENCE_FILE, fence):
+        raise Held(
+            f"a run leads from this worktree (process {process or 'unknown'}), and nobody by hand",
+            hint="it gives the lead up when it ends, and Ctrl-C in its terminal ends it; git fleet lead show",
+        )
+    _remove(session, FENCE_FILE, fence)
+    return _run(session, fence) is not None
+
+
+def _leave_to_hand(session: Session, fence: Oid) -> bool:
+    """Whether somebody leads here by hand, now without the run that ends."""
+    # Who acquires it by hand writes the file, then the log: one of the two is seen, or the log has moved on.
+    if not _names(session, FENCE_FILE, fence):
+        return False
+    _remove(session, RUN_FILE, fence)
+    return _names(session, FENCE_FILE, fence)
+
+
+def _run(session: Session, fence: Oid) -> int | None:
+    """The process that leads from this worktree while it runs, 0 where it is not known which. None without one: what
+    was killed holds no lock."""
+    if not _names(session, RUN_FILE, fence):
+        return None
+    return flocks.holder(session.repo.git_dir / _LOCK_FILE)
 
 
 def _write(session: Session, file: str, fence: Oid | None) -> None:
     (session.repo.git_dir / file).write_text(f"{fence}\n")
+
+
+def _remove(session: Session, file: str, fence: Oid) -> None:
+    if _names(session, file, fence):  # else somebody has acquired it anew
+        (session.repo.git_dir / file).unlink(missing_ok=True)
 
 
 def _is_mine(session: Session, fence: Oid) -> bool:
@@ -202,7 +245,7 @@ def leading(session: Session) -> Iterator[Leading]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(alone(session.repo.git_dir / _LOCK_FILE, wait=False))
+            stack.enter_context(flocks.signed(session.repo.git_dir / _LOCK_FILE))
         except BlockingIOError as busy:
             raise Held("another integration is running in this worktree", hint="git fleet status") from busy
         held = Leading(session, acquire(session, RUN_FILE))
@@ -212,6 +255,6 @@ def leading(session: Session) -> Iterator[Leading]:
         finally:
             with suppress(LostRace, IllegalEvent):  # taken over; or an intent is left for the next one
                 try:
-                    release(session, by_hand=False)
+                    _as_it_is(lambda: _release(session, _leave_to_hand))
                 except Unreachable as gone:  # which hides nothing that is done
                     session.around.warn(f"the lead is not given up: {gone.message} (git fleet lead release)")

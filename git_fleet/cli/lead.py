@@ -29,7 +29,7 @@ def acquire(call: Call) -> None:
 @lead.command(epilog=examples("git fleet lead release"))
 @command
 def release(call: Call) -> None:
-    """Give the lead up."""
+    """Give up a lead that was acquired by hand. What runs and leads here goes on."""
     with call.session() as session:
         leading.release(session)
         _show(call, leading.show(session))

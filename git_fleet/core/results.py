@@ -351,7 +351,9 @@ class WallReport(Struct, frozen=True):
 
 
 class LeadView(Struct, frozen=True):
-    """Who leads; an empty holder means nobody. `mine` says that this worktree does."""
+    """Who leads; an empty holder means nobody. `mine` says that this worktree does, `by_hand` that somebody has
+    acquired it here. `run` is the process that leads here while it runs, 0 when it is not known which, None without
+    one. With neither of them a run has left it that was killed."""
 
     holder: str
     worktree: str
@@ -359,6 +361,8 @@ class LeadView(Struct, frozen=True):
     expires_at: datetime | None
     mine: bool
     intent_open: bool
+    by_hand: bool = False
+    run: int | None = None
 
 
 class Settled(Struct, frozen=True):

@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+_LOOK_SECONDS = 0.5
+"""So long is tried for a lock that somebody may look at."""
+
 
 def opened(place: Path, mode: int = 0o666) -> int:
     """The lock file `place`, made with that mode where it is not there: its descriptor, not locked. Raises OSError."""
@@ -48,6 +51,31 @@ def alone(place: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def signed(place: Path, mode: int = 0o666) -> Iterator[None]:
+    """Hold the lock file `place` as `alone` does, with the number of this process in it for `holder`. Raises
+    BlockingIOError when another has it for longer than one that looks; OSError."""
+    fd = opened(place, mode)
+    try:
+        if not take(fd, seconds=_LOOK_SECONDS):
+            raise BlockingIOError(f"{place} is locked")
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def holder(place: Path) -> int | None:
+    """The process that holds the lock file `place` as `signed` does, 0 where it has not written who it is; None
+    while nobody does. It looks as `is_held` does."""
+    if not is_held(place):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return int(place.read_bytes()[:20])
+    return 0
 
 
 def is_held(place: Path) -> bool:

@@ -68,6 +68,13 @@ def lead(value: LeadView, look: Look) -> str:
     after = unfinished if value.intent_open else ""
     if not value.holder:
         return f"nobody leads (git fleet lead acquire){after}"
-    where = "this worktree" if value.mine else line(value.worktree)
+    where = f"this worktree{_by(value)}" if value.mine else line(value.worktree)
     until = f", until {value.expires_at:%Y-%m-%d %H:%M:%S} UTC" if value.expires_at else ""
     return f"{look.paint(line(value.holder), 'bold')} leads from {where}{until}{after}"
+
+
+def _by(value: LeadView) -> str:
+    """By what this worktree leads, where that is not a hand alone."""
+    if value.run is not None:
+        return f" by a run (process {value.run or 'unknown'}){' and by hand' if value.by_hand else ''}"
+    return "" if value.by_hand else ", left by a run that was killed (git fleet lead release)"

@@ -309,6 +309,8 @@ def lead(value: LeadView) -> Document:
         "expires_at": time(value.expires_at),
         "mine": value.mine,
         "intent_open": value.intent_open,
+        "by_hand": value.by_hand,
+        "run": None if value.run is None else {"pid": value.run or None},
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from git_fleet.app import lead
 from git_fleet.app.session import Session
+from git_fleet.core.ids import Oid
 from git_fleet.core.results import LeadView
 from git_fleet.errors import Denied, Held, IllegalEvent, StaleClaim
 from git_fleet.store import lead as log
@@ -51,6 +52,7 @@ def test_the_lead_is_bound_to_the_worktree_that_acquired_it(session: Session, ot
     assert fence_file(session).read_text() == f"{record.tip}\n"
     view = lead.show(session)
     assert (view.holder, view.worktree, view.mine) == ("Test Person", str(session.repo.git_dir), True)
+    assert (view.by_hand, view.run) == (True, None)
     assert not lead.show(other).mine
     with pytest.raises(Held, match="Test Person leads until"):
         lead.acquire(other)
@@ -169,21 +171,67 @@ def test_a_lead_that_is_being_acquired_by_hand_as_a_run_ends_is_held_after(
     assert fence_file(session).exists()
 
 
+def _by_hand(repo: Repo, clock: FakeClock, step: Callable[[Session], object]) -> None:
+    with open_fleet(repo, "w1", clock) as person:
+        step(person)
+
+
 def test_who_acquires_it_by_hand_as_a_run_writes_its_log_leads(
     session: Session, repo: Repo, clock: FakeClock
 ) -> None:
-    def by_hand(step: Callable[[Session], object]) -> None:
-        with open_fleet(repo, "w1", clock) as person:
-            step(person)
+    with (
+        lead.leading(session) as run,
+        Halted(1, _by_hand, repo, clock, lead.acquire, of={"update-ref"}) as person,
+    ):
+        assert person.stopped
+        run.write(lambda record: log.renew(session.store, record, actor="x", now=clock(), expires_at=clock()))
+        assert person.go_on() == Done(None)
+    assert lead.show(session).mine
 
-    for step, after in ((lead.acquire, True), (lead.release, False)):
-        with lead.leading(session) as run, Halted(1, by_hand, step, of={"update-ref"}) as person:
-            assert person.stopped
-            run.write(
-                lambda record: log.renew(session.store, record, actor="x", now=clock(), expires_at=clock())
-            )
-            assert person.go_on() == Done(None)
-        assert lead.show(session).mine is after
+
+def test_who_gives_it_up_by_hand_takes_it_from_no_run(session: Session) -> None:
+    lead.acquire(session)
+    with lead.leading(session) as run:
+        lead.release(session)
+        assert not fence_file(session).exists()
+        view = lead.show(session)
+        assert (view.mine, view.by_hand, view.run) == (True, False, os.getpid())
+        with pytest.raises(Held, match=rf"a run leads .* \(process {os.getpid()}\), and nobody by hand"):
+            lead.release(session)
+        assert log.read(session.store) == run.record
+    assert lead.show(session) == NOBODY
+
+
+def test_of_a_hand_and_a_run_that_give_it_up_at_once_one_does(
+    session: Session, repo: Repo, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever looks first."""
+    real = lead._remove
+
+    def remove(session: Session, file: str, fence: Oid) -> None:
+        monkeypatch.setattr(lead, "_remove", real)
+        if file == lead.RUN_FILE:
+            _by_hand(repo, clock, lead.release)
+        else:
+            running.close()
+        real(session, file, fence)
+
+    for first in ("run", "hand"):
+        lead.acquire(session)
+        with ExitStack() as running:
+            running.enter_context(lead.leading(session))
+            monkeypatch.setattr(lead, "_remove", remove)
+            if first == "hand":
+                _by_hand(repo, clock, lead.release)
+        assert lead.show(session) == NOBODY, first
+
+
+def test_what_a_killed_run_has_left_is_given_up_by_hand(session: Session) -> None:
+    lead.acquire(session, lead.RUN_FILE)
+    view = lead.show(session)
+    assert (view.mine, view.by_hand, view.run) == (True, False, None)
+    lead.release(session)
+    assert lead.show(session) == NOBODY
 
 
 def test_what_is_acquired_anew_as_it_is_given_up_is_kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -45,6 +46,40 @@ def test_it_ends_with_a_holder_that_is_killed(place: Path) -> None:
     fd = flocks.opened(place)
     assert flocks.take(fd)
     os.close(fd)
+
+
+def _sign(say: Callable[[object], None], place: Path) -> None:
+    with flocks.signed(place):
+        say("held")
+        threading.Event().wait()
+
+
+def test_who_holds_it_can_be_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flocks, "_LOOK_SECONDS", 0.02)
+    place.write_text("99999999 was longer\n")
+    assert flocks.holder(place) is None
+    holder = Puppet(_sign, place)
+    assert holder.hear() == "held"
+    assert flocks.holder(place) == holder.pid
+    with pytest.raises(BlockingIOError), flocks.signed(place):
+        pass
+    holder.kill()
+    until(lambda: flocks.holder(place) is None)
+    place.write_text("")
+    with flocks.alone(place):
+        assert flocks.holder(place) == 0
+    with flocks.signed(place):
+        assert flocks.holder(place) == os.getpid()
+
+
+def test_who_looks_takes_it_from_nobody(place: Path) -> None:
+    looking = flocks.opened(place)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    soon = threading.Timer(0.02, os.close, [looking])
+    soon.start()
+    with flocks.signed(place):
+        assert flocks.holder(place) == os.getpid()
+    soon.join()
 
 
 def test_it_is_tried_until_it_is_free_or_nobody_wants_it_any_more(place: Path) -> None:

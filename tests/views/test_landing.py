@@ -64,6 +64,15 @@ def test_the_lead_is_named_with_its_place() -> None:
         "Ann leads from /repo/.git, until 2026-01-01 13:00:00 UTC\n"
         "note: an integration was interrupted; git fleet integrate goes on"
     )
+    for by_hand, run, by in (
+        (True, None, ""),
+        (False, 7, " by a run (process 7)"),
+        (True, 0, " by a run (process unknown) and by hand"),
+        (False, None, ", left by a run that was killed (git fleet lead release)"),
+    ):
+        value = LeadView("Ann", "/repo/.git", START, None, True, False, by_hand, run)
+        assert landing.lead(value, PLAIN) == f"Ann leads from this worktree{by}"
+        validate({"v": 1, **machine.lead(value)}, "lead")
     assert landing.lead(LeadView("", "", None, None, False, False), PLAIN).startswith("nobody leads")
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,6 @@ from git_fleet.store import worktree
 
 _LOCK = "lock"
 _WORKERS = "workers.json"
-_LOCK_SECONDS = 0.5
 
 
 class Left(NamedTuple):
@@ -37,24 +35,19 @@ class Left(NamedTuple):
 @contextmanager
 def alone(folder: Path, plan: str) -> Iterator[None]:
     """Be the only run of the plan on this machine. Raises Held while another one is, GitFailed."""
+    held = ExitStack()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = flocks.opened(folder / _LOCK, 0o600)
+        held.enter_context(flocks.signed(folder / _LOCK, 0o600))
+    except BlockingIOError as busy:
+        raise Held(
+            f"another run works on plan {plan} (process {flocks.holder(folder / _LOCK) or 'unknown'})",
+            hint="git fleet status shows it; Ctrl-C in its terminal lets it come to an end",
+        ) from busy
     except OSError as error:
         raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
-    try:
-        # For a while, since somebody may look at it for a moment (`is_running`).
-        if not flocks.take(lock, seconds=_LOCK_SECONDS):
-            pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise Held(
-                f"another run works on plan {plan} (process {pid})",
-                hint="git fleet status shows it; Ctrl-C in its terminal lets it come to an end",
-            )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with held:
         yield
-    finally:
-        os.close(lock)
 
 
 def is_running(folder: Path) -> bool:
