@@ -145,7 +145,7 @@ class Agent(Struct, eq=False):
 
     def order(self) -> Order | None:
         """What somebody wants done with it."""
-        return read_order(self.folder)
+        return read_order(self.folder, self.fence)
 
     # --- what the files say ----------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ between reading and writing, so where a remote decides it is not listed again be
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.lifecycle import ATTEMPTS, Event, after
 from git_fleet.core.model import Claim, PlanState, State
+from git_fleet.core.progress import Stop
 from git_fleet.core.ready import INTEGRATES, claimable_state, first_obstacle, limit, out_of_attempts, reasons
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.wording import count
@@ -304,7 +304,7 @@ def _take(
 
 
 def place(
-    session: Session, claimed: Claimed, stop: threading.Event | None = None, *, sparse: bool = False
+    session: Session, claimed: Claimed, stop: Stop | None = None, *, sparse: bool = False
 ) -> placing.Placed:
     """The worktree of a claim just made. When its names were taken at the last moment the claim is given
     back, and Held is raised: the next one gets other names. Raises as `placing.place` else."""

@@ -14,7 +14,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -27,6 +26,7 @@ from msgspec import Struct
 
 from git_fleet.app.remains import Remains
 from git_fleet.core.config import Command
+from git_fleet.core.progress import Stop
 from git_fleet.core.trailers import clean
 from git_fleet.errors import GitFailed
 from git_fleet.git import tracing
@@ -99,7 +99,7 @@ def run(
     timeout_seconds: float,
     stdin: bytes = b"",
     keep_out: bool = False,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
     pass_fds: Sequence[int] = (),
     grace_seconds: float = GRACE_SECONDS,
 ) -> Ran:
@@ -107,7 +107,7 @@ def run(
 
     A string goes to /bin/sh, a list is executed as it is. It reads `stdin`, as much of it as it likes.
     With `keep_out` its standard output comes back in `out`; the log has both streams either way. Out of
-    time, or as soon as `stop` is set: TERM to all of it, KILL after `grace_seconds`. Whatever is still
+    time, or as soon as `stop` is (asked often): TERM to all of it, KILL after `grace_seconds`. Whatever is still
     running at its end is ended in the same way, a background process and one in another session
     included. `pass_fds` are inherited by it. Raises GitFailed when the log cannot be written.
     """
@@ -194,7 +194,7 @@ class _Streams:
             for pipe in self._pipes:
                 pipe.close()
 
-    def follow(self, deadline: float, stop: threading.Event | None) -> End:
+    def follow(self, deadline: float, stop: Stop | None) -> End:
         """Serve the pipes until the command has ended, or must be by `deadline` (monotonic) or `stop`.
 
         The end of its output says little: a process left in the background may hold it open, and the

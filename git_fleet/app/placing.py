@@ -3,7 +3,6 @@ of an earlier attempt kept before anybody else may have the task."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.launch import profile_of
 from git_fleet.core.model import Claim, State
+from git_fleet.core.progress import Stop
 from git_fleet.core.recalling import Hit
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.sparse import Sparse
@@ -228,9 +228,7 @@ def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | 
     return head
 
 
-def place(
-    session: Session, record: TaskRecord, stop: threading.Event | None = None, *, sparse: bool = False
-) -> Placed:
+def place(session: Session, record: TaskRecord, stop: Stop | None = None, *, sparse: bool = False) -> Placed:
     """Make (or finish, or find) the worktree of a claim this actor holds, with all that belongs to it. `stop` ends
     its setup. `sparse`: what is made now holds a part of the files, as if fleet.toml said so.
 

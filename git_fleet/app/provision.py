@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from git_fleet.app.session import Session
 from git_fleet.core import allowlist
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Task
+from git_fleet.core.progress import Stop
 from git_fleet.git import contents, flocks, worktrees
 from git_fleet.git.repository import Repository
 from git_fleet.store import worktree
@@ -59,7 +59,7 @@ class Told(NamedTuple):
     note: str = ""
 
 
-def set_up(session: Session, task: Task, made: Prepared, stop: threading.Event | None = None) -> Told:
+def set_up(session: Session, task: Task, made: Prepared, stop: Stop | None = None) -> Told:
     """Run the setup of a worktree just prepared, unless it has run. As soon as `stop` is set it is ended, and has
     failed.
 
@@ -133,7 +133,7 @@ def _run(
     log: Path,
     seconds: float,
     lock: int | None,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
 ) -> str:
     """Run it in the environment of the worker, but for what no command of ours gets to see: what is wrong."""
     from git_fleet.app import commands  # a claim without a setup need not load it
@@ -153,7 +153,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _alone(git_dir: Path, seconds: float, stop: threading.Event | None) -> Iterator[int | None]:
+def _alone(git_dir: Path, seconds: float, stop: Stop | None) -> Iterator[int | None]:
     """Hold the lock of this worktree's setup: its descriptor, None when others hold it for so long."""
     fd = flocks.opened(git_dir / _LOCK)
     ended = stop.is_set if stop is not None else lambda: False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Progress(NamedTuple):
@@ -15,6 +15,13 @@ class Progress(NamedTuple):
     stage: str
     done: int
     total: int
+
+
+class Stop(Protocol):
+    """Says when nobody wants to know any more what comes of a step: a threading.Event, say."""
+
+    def is_set(self) -> bool:
+        """Whether it is to end. It is asked often, from any thread."""
 
 
 Watch = Callable[[Progress], None]

@@ -698,16 +698,17 @@ def test_what_others_write_into_its_folder_changes_nothing(
 def test_an_order_is_there_until_it_is_cleared(staff: Crew) -> None:
     agent = staff.start("exit 0")
     assert agent.order() is None
-    agents.leave_order(staff.folder, "kill", by="ann", at=START)
-    agents.leave_order(staff.folder, "fresh", by="bob", at=START)
+    agents.leave_order(staff.folder, "kill", by="ann", at=START, fence="of another claim")
+    assert agent.order() is None
+    agents.leave_order(staff.folder, "fresh", by="bob", at=START, fence=agent.fence)
     found = agent.order()
     assert found is not None
     assert (found.order, found.by, found.at) == ("fresh", "bob", START)
     agents.clear_order(staff.folder)
     agents.clear_order(staff.folder)
-    assert agents.read_order(staff.folder) is None
+    assert agents.read_order(staff.folder, agent.fence) is None
     with pytest.raises(InvalidInput) as refused:
-        agents.leave_order(staff.folder, "dance", by="ann", at=START)
+        agents.leave_order(staff.folder, "dance", by="ann", at=START, fence=agent.fence)
     assert "kill, restart, fresh" in refused.value.hint
     ended(agent)
 

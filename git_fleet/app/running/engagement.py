@@ -13,23 +13,20 @@ is deleted here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import agents, claim, handin, outputs, placing, prompt, waiting, work
+from git_fleet.app import agents, claim, handin, placing, waiting, work
 from git_fleet.app.agents import Agent
-from git_fleet.app.running import fresh, mending, turns
+from git_fleet.app.running import fresh, mending, starting, turns
 from git_fleet.app.running.account import Account
-from git_fleet.app.running.desk import Desk, Seat, environment
+from git_fleet.app.running.desk import Desk, Seat
 from git_fleet.app.running.following import GRACE_SECONDS, follow
-from git_fleet.app.running.holding import Holding, Over
+from git_fleet.app.running.holding import Holding, Over, Stopping
 from git_fleet.app.running.patience import FAILED, HINDERED, HINDERED_TRIES, LIMITED, backoff
 from git_fleet.app.session import Session
-from git_fleet.core import launch, quoting
 from git_fleet.core.model import Output, State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.supervision import Advice, Outcome, Tries, how_it_ended, limits_of, outcome
@@ -42,10 +39,8 @@ from git_fleet.errors import (
     NeedsPerson,
     NothingChanged,
 )
-from git_fleet.git import contents
 
 _REASON_LINES = 20
-_REFUSAL_BYTES = 4_000
 _ENDED = "the run was ended"
 _GONE = "its worktree was deleted"
 
@@ -182,11 +177,10 @@ class Engagement:
 
     def _obey(self) -> Ended | bool | None:
         """Do what a person ordered meanwhile: True when another agent is to be started, None without an order."""
-        folder = agents.folder_of(self._desk.fleet, self._held.task)
-        order = agents.read_order(folder)
+        order = self._held.order()
         if order is None:
             return None
-        agents.clear_order(folder)
+        agents.clear_order(self._held.folder)
         if order.order == "kill":
             return self._release(f"{order.by} killed it", How.KILLED)
         if order.order == "fresh":
@@ -199,72 +193,28 @@ class Engagement:
     # --- the agent -------------------------------------------------------------------------------
 
     def _begin(self) -> Agent | Ended:
-        """The worktree, made or found or made again; then the agent in it."""
-        self._seat.now("worktree")
-        if self._placed:
-            placed = placing.place(self._session, self._held.record, self._desk.ending)
-        else:
-            agents.clear_order(agents.folder_of(self._desk.fleet, self._held.task))  # of an earlier claim
-            placed = claim.place(self._session, claim.Claimed(self._held.record), self._desk.ending)
-            self._placed = True
+        """The worktree, made or found or made again, as often as a person orders; then the agent in it."""
+        placed = self._place()
+        while ordered := self._obey():
+            if isinstance(ordered, Ended):
+                return ordered
+            placed = self._place()
         if placed.trouble and not self._desk.ending.is_set():
             return self._block("setup", placed.trouble, "")
         waited = self._rest(0.0, "")  # while others were told to come later nobody begins
         if waited is not None:
             return waited
         self._number += 1
-        return self._started(self._launch(placed))
+        return starting.start(self._held, placed, self._number, self._refusal)
 
-    def _started(self, found: launch.Launch) -> Agent:
-        record = self._held.record
-        claimed, attempt = record.state.claim, record.state.attempt
-        start: Callable[..., Agent] = agents.start
-        if self._desk.options.tmux:
-            from git_fleet.app import panes
-
-            socket = panes.socket_for(self._desk.fleet, self._session.around.env)
-            start = partial(panes.start, socket=socket)
-        if self._number == 1:
-            self._held.say(f"{self._seat.worker} is at work (attempt {attempt})")
-        return start(
-            agents.folder_of(self._desk.fleet, record.id),
-            found,
-            env=environment(self._session.around.env, found.env),
-            task=record.id,
-            fence=str(claimed.fence) if claimed else "",
-            worker=claimed.holder if claimed else self._seat.worker,
-            number=self._number,
-            log=outputs.log_of(self._desk.fleet, record.id, attempt, self._number),
-            now=self._session.now(),
-            before=record.state.usage,
-        )
-
-    def _launch(self, placed: placing.Placed) -> launch.Launch:
-        """How it is started, with a prompt that knows what was found and what siblings met until now."""
-        record, options = self._held.record, self._desk.options
-        claimed = record.state.claim
-        if placed.path is None or claimed is None:
-            raise AssertionError("a claim of a run has a worktree")
-        text = prompt.of(self._session, self._session.snapshot(), record).text
-        place = launch.Place(
-            worktree=str(placed.path),
-            git_dir=str(contents.git_dir_of(placed.path)),
-            branch=claimed.branch,
-            slot=int(placed.env.get("FLEET_SLOT", "0")),
-            env=tuple(placed.env.items()),
-            claim=self._desk.describe(placed),
-        )
-        config = self._session.config_of(record.id)
-        told = text + self._refused_before()
-        return launch.command_for(config, record.task, place, told, options.command, options.agent)
-
-    def _refused_before(self) -> str:
-        """What an agent is told that is to put right what another one left."""
-        if not self._refusal:
-            return ""
-        mark = quoting.mark_for([self._refusal])
-        said = quoting.quote(self._refusal, "git-fleet", mark, most=_REFUSAL_BYTES)
-        return f"\n\nWhat is in this worktree was to be handed in, and that was refused. Put it right:\n\n{said}\n"
+    def _place(self) -> placing.Placed:
+        self._seat.now("worktree")
+        stop = Stopping(self._held)
+        if self._placed:
+            return placing.place(self._session, self._held.record, stop)
+        placed = claim.place(self._session, claim.Claimed(self._held.record), stop)
+        self._placed = True
+        return placed
 
     # --- waiting ---------------------------------------------------------------------------------
 
@@ -361,9 +311,8 @@ class Engagement:
         """The claim has ended without us."""
         self._end_agent()
         mine, now = self._held.mine, self._session.reread(self._held.record)
-        folder = agents.folder_of(self._desk.fleet, now.id)
-        order = agents.read_order(folder)
-        agents.clear_order(folder)
+        order = self._held.order()
+        agents.clear_order(self._held.folder)
         if order is not None and order.order == "kill":
             return Ended(now, How.KILLED, f"{order.by} killed it")
         state, claimed = now.state.state, now.state.claim

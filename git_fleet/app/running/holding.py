@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 from msgspec import Struct
 
-from git_fleet.app import work
+from git_fleet.app import agents, work
+from git_fleet.app.agents import Order
 from git_fleet.app.running.account import Account, settle
 from git_fleet.app.running.desk import Desk, Seat, held_by
 from git_fleet.app.session import Session
@@ -43,6 +45,20 @@ class Holding(Struct, dict=True):
     def task(self) -> TaskId:
         """The task."""
         return self.record.id
+
+    @property
+    def fence(self) -> str:
+        """What tells the claim from all others."""
+        return str(self.mine.fence) if self.mine is not None else ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its agent is on record, and what a person orders about it."""
+        return agents.folder_of(self.desk.fleet, self.task)
+
+    def order(self) -> Order | None:
+        """What a person has ordered about it, and nobody has obeyed yet."""
+        return agents.read_order(self.folder, self.fence)
 
     def say(self, text: str) -> None:
         """A line about it."""
@@ -119,3 +135,13 @@ class Holding(Struct, dict=True):
             return ""
         self._said_at = now
         return words
+
+
+class Stopping(Struct):
+    """Whether what is done for a claim, by no agent yet, is to stop: its run ends, or a person has ordered something."""
+
+    held: Holding
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self.held.desk.ending.is_set() or self.held.order() is not None

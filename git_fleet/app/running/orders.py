@@ -1,8 +1,9 @@
 """One branch of a run, killed or started again by another command on this machine (DESIGN section 12).
 
 What is ordered stands in the folder of the task's agent (app/agents.py), and the agent is ended; the run, which sees
-that end, does the rest. Where no run is there any more, the command does it itself. A task that was killed is not
-claimed again by the run that was at it, until it is started again.
+that end, does the rest, and takes the order away. So does one whose setup has no agent yet. Where no run is there any
+more, the command does it itself. A task that was killed is not claimed again by the run that was at it, until it is
+started again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import select
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ _BELL = "bell"
 _KILLED = "killed"
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
+_OBEYED_SECONDS = 0.1
 
 
 class Obeyed(NamedTuple):
@@ -64,47 +66,45 @@ def forget(folder: Path) -> None:
 
 
 def kill(session: Session, name: str) -> Obeyed:
-    """End the agent of a task, save what it did, give the task back. The others do not notice.
+    """End the agent of a task, or its setup, save what it did, give the task back. The others do not notice.
 
-    Raises AnswerIsNo when no agent of a run works on it on this machine.
+    Raises AnswerIsNo when no run, and no agent of one, works on it on this machine.
     """
     record, agent = _at_work(session, name)
     folder = folder_of(session, record.id.plan)
-    (agent.folder / _KILLED).touch()
-    agents.leave_order(agent.folder, "kill", by=session.person(), at=session.now())
-    _ring(folder)
-    agent.end(GRACE_SECONDS)
-    if not recovery.is_running(folder) or not _comes_back(session, record):
+    place = _leave(session, record, "kill")
+    (place / _KILLED).touch()
+    _end(folder, agent)
+    runs = recovery.is_running(folder)
+    now = _over(session, record) if runs else None
+    if now is None and runs and agent is None:
+        return Obeyed(record, "its worktree is being made still, and the run gives it back after that")
+    if now is None:
         with suppress(LostRace):  # a run has done it at this moment
             work.release(held_by(session, record), str(record.id), f"{session.person()} killed it")
-        agents.clear_order(agent.folder)
-    now = session.reread(record)
-    given_back = now.state.state in (State.PENDING, State.REWORK)
-    return Obeyed(
-        now, "its agent was ended, and what it did is saved" if given_back else "its agent had ended already"
-    )
+        agents.clear_order(place)
+        now = session.reread(record)
+    if now.state.state not in (State.PENDING, State.REWORK):
+        return Obeyed(now, "its agent had ended already" if agent else "its setup had ended already")
+    return Obeyed(now, "its agent was ended, and what it did is saved" if agent else "its setup was ended")
 
 
 def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
     """Start the agent of a task again, in the worktree as it is; with `fresh` as the claim found it, all else saved.
 
     A task that was killed, or is blocked, may be claimed by the run again. Raises AnswerIsNo when no run works
-    on its plan on this machine, and for what `fresh` cannot be had.
+    on its plan on this machine, when it is handed in meanwhile, and for what `fresh` cannot be had.
     """
     record = session.record(session.snapshot(), name)
     folder = folder_of(session, record.id.plan)
-    if not recovery.is_running(folder):
-        raise AnswerIsNo(
-            f"no run works on plan {record.id.plan} on this machine", hint=f"git fleet run {record.id.plan}"
-        )
+    _require_run(session, record)
     place = folder / record.id.task
     if record.state.state is State.CLAIMED:
         record, agent = _at_work(session, name)
-        agents.leave_order(place, "fresh" if fresh else "restart", by=session.person(), at=session.now())
+        _leave(session, record, "fresh" if fresh else "restart")
         (place / _KILLED).unlink(missing_ok=True)
-        _ring(folder)
-        agent.end(GRACE_SECONDS)
-        return Obeyed(record, "its agent was ended, and the run starts another")
+        _end(folder, agent)
+        return _started_again(session, record, agent)
     if fresh:
         raise AnswerIsNo(
             f"{record.id} is {record.state.state.phrase}: --fresh is for a task that an agent works on",
@@ -123,9 +123,51 @@ def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
     return Obeyed(record, "the run may claim it again")
 
 
+def _started_again(session: Session, record: TaskRecord, agent: Agent | None) -> Obeyed:
+    """What becomes of the order to start `agent` again, or the setup that has none yet."""
+    place = folder_of(session, record.id.plan) / record.id.task
+    now = _over(session, record, lambda: agents.read_order(place, _fence(record)) is None)
+    if now is not None and _goes_on(record, now):
+        return Obeyed(
+            now,
+            "its agent was ended, and the run starts another"
+            if agent
+            else "its setup was ended, and begins again",
+        )
+    if now is not None:
+        agents.clear_order(place)
+        raise AnswerIsNo(
+            f"{record.id} is {now.state.state.phrase} by now, and nothing is started again",
+            hint=f"git fleet explain {record.id}",
+        )
+    _require_run(session, record)
+    if agent is None:
+        return Obeyed(record, "its worktree is being made still, and its setup begins again after that")
+    ended = agent.exit()
+    return Obeyed(
+        record,
+        "its work is being handed in, and the run starts another agent only where that is refused"
+        if ended is not None and ended.code == 0
+        else "its agent was ended, and the run has yet to start another",
+    )
+
+
+def _require_run(session: Session, record: TaskRecord) -> None:
+    if not recovery.is_running(folder_of(session, record.id.plan)):
+        raise AnswerIsNo(
+            f"no run works on plan {record.id.plan} on this machine", hint=f"git fleet run {record.id.plan}"
+        )
+
+
 def agent_of(session: Session, name: str) -> Agent:
     """The agent of a run that works on the task on this machine. Raises AnswerIsNo."""
-    return _at_work(session, name)[1]
+    record, agent = _at_work(session, name)
+    if agent is None:
+        raise AnswerIsNo(
+            f"{record.id} has no agent yet: its worktree is being made, and set up",
+            hint=f"git fleet status {record.id}",
+        )
+    return agent
 
 
 def ended(agent: Agent) -> str:
@@ -152,40 +194,62 @@ def follow(agent: Agent) -> Iterator[str]:
                     yield new
 
 
-def _at_work(session: Session, name: str) -> tuple[TaskRecord, Agent]:
+def _at_work(session: Session, name: str) -> tuple[TaskRecord, Agent | None]:
+    """The task and its agent; None while a run here still makes it a worktree. Raises AnswerIsNo."""
     record = session.record(session.snapshot(), name)
-    agent = agents.find(folder_of(session, record.id.plan) / record.id.task)
+    folder = folder_of(session, record.id.plan)
+    agent = agents.find(folder / record.id.task)
+    if record.state.state is State.CLAIMED:
+        if agent is not None and agent.fence == _fence(record):
+            return record, agent
+        if recovery.holds(session, folder, record):
+            return record, None
+    raise AnswerIsNo(
+        f"no agent of a run works on {record.id} on this machine ({record.state.state.phrase})",
+        hint=f"git fleet log {record.id} --output shows what agents printed",
+    )
+
+
+def _fence(record: TaskRecord) -> str:
     claim = record.state.claim
-    if (
-        agent is None
-        or record.state.state is not State.CLAIMED
-        or claim is None
-        or str(claim.fence) != agent.fence
-    ):
-        raise AnswerIsNo(
-            f"no agent of a run works on {record.id} on this machine ({record.state.state.phrase})",
-            hint=f"git fleet log {record.id} --output shows what agents printed",
-        )
-    return record, agent
+    return str(claim.fence) if claim is not None else ""
 
 
-def _comes_back(session: Session, record: TaskRecord) -> bool:
-    """Whether the run gives the task back within a while."""
+def _leave(session: Session, record: TaskRecord, order: str) -> Path:
+    """Leave an order about the task's claim: in which folder."""
+    place = folder_of(session, record.id.plan) / record.id.task
+    place.mkdir(parents=True, exist_ok=True)  # without an agent there was no need of one
+    agents.leave_order(place, order, by=session.person(), at=session.now(), fence=_fence(record))
+    return place
+
+
+def _end(folder: Path, agent: Agent | None) -> None:
+    """Have the run look for orders, and end the agent whether there is a run or not."""
+    _ring(folder)
+    if agent is not None:
+        agent.end(GRACE_SECONDS)
+
+
+def _goes_on(record: TaskRecord, now: TaskRecord) -> bool:
+    """Whether the task is claimed as it was."""
+    return now.state.state is State.CLAIMED and _fence(now) == _fence(record)
+
+
+def _over(
+    session: Session, record: TaskRecord, obeyed: Callable[[], bool] = lambda: False
+) -> TaskRecord | None:
+    """The task as it is once its claim has ended, or the run has `obeyed`; None when neither comes within a while."""
     until = time.monotonic() + _WAIT_SECONDS
-    mine = record.state.claim
     with RefWatch(session.repo, session.store.refs.places(names.task_log(record.id))) as refs:
         while True:
-            now = session.reread(record).state
-            if (
-                now.state is not State.CLAIMED
-                or now.claim is None
-                or mine is None
-                or now.claim.fence != mine.fence
-            ):
-                return True
+            enough = obeyed()  # first: what has ended the claim takes away the order, too
+            now = session.reread(record)
+            if enough or not _goes_on(record, now):
+                return now
             left = until - time.monotonic()
-            if left <= 0 or not refs.wait(left):
-                return False
+            if left <= 0:
+                return None
+            refs.wait(min(left, _OBEYED_SECONDS))
 
 
 # --- the bell ------------------------------------------------------------------------------------

@@ -57,11 +57,21 @@ def is_running(folder: Path) -> bool:
 
 def workers(folder: Path, now: Sequence[str]) -> list[str]:
     """The names of the workers that runs of this plan have had here, those of `now` among them from now on."""
-    path = folder / _WORKERS
-    known = (minding.read_json(path) or {}).get("workers")
-    names = list(dict.fromkeys([*map(str, known if isinstance(known, list) else ()), *now]))
-    worktree.replace_file(path, json.dumps({"v": 1, "workers": names}).encode(), mode=0o600)
+    names = list(dict.fromkeys([*_known(folder), *now]))
+    worktree.replace_file(folder / _WORKERS, json.dumps({"v": 1, "workers": names}).encode(), mode=0o600)
     return names
+
+
+def _known(folder: Path) -> list[str]:
+    known = (minding.read_json(folder / _WORKERS) or {}).get("workers")
+    return [str(name) for name in known] if isinstance(known, list) else []
+
+
+def holds(session: Session, folder: Path, record: TaskRecord) -> bool:
+    """Whether a run that goes on here holds the task, for one of its workers."""
+    claim = record.state.claim
+    ours = claim is not None and bool(claim.worktree) and claim.holder in _known(folder)
+    return ours and _held_here(session, record) and is_running(folder)
 
 
 def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) -> list[Left]:

@@ -8,9 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from git_fleet.app import agents
 from git_fleet.app.orders import leave_order
+from git_fleet.app.running import orders
 from tests.support.clock import START
 from tests.support.documents import validate
 from tests.support.fleet import task
@@ -125,18 +128,71 @@ def test_kill_ends_an_agent_whose_run_was_killed(crew: Crew) -> None:
     crew.sound()
 
 
-def leave(crew: Crew, name: str, order: str) -> None:
+def test_kill_and_restart_end_a_setup(repo: Repo, tmp_path: Path) -> None:
+    begun = tmp_path / "set-up"
+    crew = Crew(repo, tmp_path, worker=f'setup = "echo $$ >> {begun}; exec sleep 1000"')
+    crew.plan(task("a"))
+
+    def setups() -> list[int]:
+        return [int(pid) for pid in begun.read_text().split()] if begun.exists() else []
+
+    with crew.running() as process:
+        crew.until(lambda: len(setups()) == 1)
+        assert crew.fleet("attach", "a", code=1) == ""
+        assert "its setup was ended, and begins again" in crew.fleet("restart", "a")
+        crew.until(lambda: len(setups()) == 2)
+        assert "its setup was ended" in crew.fleet("kill", "a")
+        assert crew.states() == {"a": "pending"}
+        said = lines(process)
+    assert process.returncode == 1
+    assert any("p/a: killed: Test Person killed it" in each for each in said), said
+    assert not any(psutil.pid_exists(pid) for pid in setups())
+    assert (crew.starts(), len(setups())) == ([], 2)
+    crew.sound()
+
+
+def test_what_is_handed_in_is_not_started_again(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand-in that takes its time, since a filter does."""
+    begun, go = crew.box / "filtering", crew.box / "filtered"
+    waits = f"touch {begun}; while [ ! -e {go} ]; do sleep 0.02; done; cat"
+    crew.repo.run_git("config", "filter.slow.clean", f"sh -c '{waits}'")
+    (crew.repo.path / ".git/info").mkdir(exist_ok=True)
+    (crew.repo.path / ".git/info/attributes").write_text("a/new filter=slow\n")
+    crew.plan(task("a"))
+    with crew.running() as process:
+        crew.until(begun.exists)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(orders, "_WAIT_SECONDS", 0.1)
+            assert "its work is being handed in" in crew.fleet("restart", "a")
+        folder = crew.repo.path / ".git/fleet/run/p/a"
+        agents.clear_order(folder)
+        with subprocess.Popen(
+            [*FLEET, "restart", "a"], cwd=crew.repo.path, env=crew.env, stderr=subprocess.PIPE, text=True
+        ) as restart:
+            crew.until((folder / "order").exists)
+            go.touch()
+            _, said = restart.communicate()
+        heard = lines(process)
+    assert restart.returncode == 1, heard
+    assert "p/a is " in said
+    assert "nothing is started again" in said
+    assert (crew.states(), len(crew.starts())) == ({"a": "integrated"}, 1)
+
+
+def leave(crew: Crew, name: str, order: str, fence: str = "of an earlier claim") -> None:
     """An order of a command that died before it did anything else."""
     folder = crew.repo.path / ".git/fleet/run/p" / name
     folder.mkdir(parents=True, exist_ok=True)
-    leave_order(folder, order, by="ann", at=START)
+    leave_order(folder, order, by="ann", at=START, fence=fence)
 
 
 def test_an_order_is_carried_out_though_its_command_died(crew: Crew) -> None:
     crew.plan(task("a"), agents={"a": AGAIN})
     with crew.running() as process:
         crew.begun("a")
-        leave(crew, "a", "restart")
+        agent = agents.find(crew.repo.path / ".git/fleet/run/p/a")
+        assert agent is not None
+        leave(crew, "a", "restart", agent.fence)
         (crew.box / "a.again").touch()
         (crew.repo.path / ".git/fleet/run/p/bell").write_bytes(b"!")
         lines(process)
