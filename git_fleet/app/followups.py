@@ -19,8 +19,8 @@ from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Busy, InvalidInput, LostRace
 from git_fleet.store import logs
 
-_TELLING = frozenset({"verdict", "refute", "reject"})
-"""Events by which somebody who has looked at a proposal says what was found."""
+_TELLING = frozenset({"done", "verdict", "refute", "reject"})
+"""Events by which whoever has made a proposal, or looked at it, says what was found."""
 
 _TRIES = 20
 

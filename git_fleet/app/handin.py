@@ -20,9 +20,10 @@ from git_fleet.app import plan as planning
 from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
 from git_fleet.core import spelling, trailers
+from git_fleet.core.followups import Found, beyond
 from git_fleet.core.ids import Oid, TaskId, slugify
 from git_fleet.core.lifecycle import cut
-from git_fleet.core.model import Output, Proposal, State, Usage
+from git_fleet.core.model import Finding, Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
 from git_fleet.core.snapshot import Snapshot, TaskRecord
@@ -94,10 +95,10 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
         )
     _refuse_markers(session, record, fork, commit)
     waiting.require_turn(session, record, commit)
-    beyond = _outside(session, record, fork, commit)
-    if beyond and session.config_of(record.id).lead_commits:
+    strays = _outside(session, record, fork, commit)
+    if strays and session.config_of(record.id).lead_commits:
         raise Denied(
-            f"changed, but not {record.id}'s: {contents.listing(beyond)}",
+            f"changed, but not {record.id}'s: {contents.listing(strays)}",
             hint="put these back as they were, then git fleet done; if the task cannot do without: "
             f'git fleet block {record.id} --code scope "…"',
         )
@@ -105,11 +106,13 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     fields: dict[str, Any] = {"proposal": proposal, "summary": handin.result or handin.message}
     if handin.usage:
         fields["usage"] = handin.usage
+    if handin.follow_ups:
+        fields["findings"] = _noticed(proposal.worker, handin.follow_ups)
     now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
-    drafted, notes = _follow_ups(session, record.id, handin.follow_ups)
+    drafted, notes = _follow_ups(session, record, fields.get("findings", ()))
     if unchanged:
         notes = ("the base has all of it already: nothing is changed in what was handed in", *notes)
-    return HandedIn(now, proposal, beyond, drafted, notes)
+    return HandedIn(now, proposal, strays, drafted, notes)
 
 
 def _changes_nothing(session: Session, commit: Oid | None, fork: Oid | None) -> bool:
@@ -351,26 +354,36 @@ def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid
     )
 
 
+def _noticed(worker: str, follow_ups: Sequence[str]) -> tuple[Finding, ...]:
+    """What the worker noticed and left alone, as the task's log keeps it. So it is not lost where the plan's text may
+    not be changed by a worker, and `plan add --from-findings` finds it."""
+    return tuple(Finding(title, f"worker:{worker}", outside=True) for title in follow_ups)
+
+
 def _follow_ups(
-    session: Session, task: TaskId, titles: Sequence[str]
+    session: Session, record: TaskRecord, noticed: Sequence[Finding]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Draft a task in the plan's text for each thing the worker noticed and left alone: the drafts, and
     what is to be said of those that could not be made. The task is handed in by now, so nothing is raised."""
     drafted, notes = [], []
-    for title in titles:
+    for found in beyond(record.task, noticed):
         try:
-            drafted.append(_draft(session, task, title))
+            drafted.append(_draft(session, found))
         except FleetError as error:
-            notes.append(f"the follow-up {title!r} is not drafted: {error.message}")
+            notes.append(
+                f"the follow-up {found.text!r} is in the log of {record.id}, but not drafted: {error.message}"
+                f" (git fleet plan add --from-findings {record.id} drafts it)"
+            )
     return tuple(drafted), tuple(notes)
 
 
-def _draft(session: Session, task: TaskId, title: str) -> str:
+def _draft(session: Session, found: Found) -> str:
     """One follow-up as a draft task: its id. Raises what stands against changing the plan's text."""
-    short = log.one_line(title, _MAX_TITLE)
+    task, short = found.task, log.one_line(found.text, _MAX_TITLE)
     for _ in range(_TRIES):
         number = _free_id(session, session.snapshot(), task)
-        fields = {"id": number, "title": short, "prompt": f"Noticed while working on {task}: {title}"}
+        said = f"Noticed while working on {task}: {found.text}"
+        fields = {"id": number, "title": short, "prompt": said, "remarks": f"finding {found.mark}"}
         with suppress(LostRace):  # somebody edited the plan at this moment
             planning.add_task(session, task.plan, fields)
             return f"{task.plan}/{number}"

@@ -127,7 +127,12 @@ def _done(fields: Fields) -> str:
     proposal = fields["proposal"]
     what = f"commit {proposal.commit[:_SHORT]}" if proposal.commit else "a report"
     said = fields.get("summary") or proposal.message
-    return f"proposal {proposal.number}, {what}" + (f": {said}" if said else "")
+    left = _reason({"findings": fields.get("findings", ())})
+    return (
+        f"proposal {proposal.number}, {what}"
+        + (f": {said}" if said else "")
+        + (f"; left alone: {left}" if left else "")
+    )
 
 
 def _block(fields: Fields) -> str:

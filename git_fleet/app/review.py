@@ -109,7 +109,11 @@ def _undrafted(session: Session, record: PlanRecord, tasks: Iterable[TaskReview]
     """How many findings outside of their tasks no task was drafted for yet."""
     found = set[str]()
     for task in tasks:
-        said = (*task.findings, *(each for refused in task.refusals for each in refused.findings))
+        said = (
+            *task.findings,
+            *task.noticed,
+            *(each for refused in task.refusals for each in refused.findings),
+        )
         found |= {one.mark for one in followups.beyond(task.record.task, said, config.generated_paths)}
     try:
         drafted = planning.newest_of(session, record).plan.tasks if found else ()
@@ -240,6 +244,7 @@ def _task(
         refusals=tuple(_refusals(entries)),
         state_since=entered.event.at if entered else None,
         why=str(entered.event.fields.get("reason") or "") if entered else "",
+        noticed=tuple(one for entry in entries if entry.event.name == "done" for one in _findings(entry)),
     )
 
 

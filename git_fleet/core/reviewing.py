@@ -66,7 +66,8 @@ class TaskReview(Struct, frozen=True):
 
     `did` is what its worker says was done. `base` and `commit` are the ends of its changes (None: a report,
     or nothing handed in yet), `landed` the commit that the base branch has. `state_since` is when it came
-    into its state, `why` the reason that was given for that. `refusals` are about all its proposals.
+    into its state, `why` the reason that was given for that. `refusals` are about all its proposals, `noticed` is
+    what its workers saw and left alone.
     """
 
     record: TaskRecord
@@ -82,6 +83,7 @@ class TaskReview(Struct, frozen=True):
     refusals: tuple[Refused, ...] = ()
     state_since: datetime | None = None
     why: str = ""
+    noticed: tuple[Finding, ...] = ()
 
     @property
     def id(self) -> TaskId:

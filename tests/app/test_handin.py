@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.app import claim as claiming
-from git_fleet.app import handin, install, placing, plan, work
+from git_fleet.app import followups, handin, history, install, placing, plan, work
 from git_fleet.app.handin import HandedIn, Handin
 from git_fleet.app.session import Session
 from git_fleet.core.model import State, Usage
@@ -474,6 +474,7 @@ def test_what_a_worker_noticed_becomes_a_draft_task_each(session: Session) -> No
         ("a-follow-up-2", "Test the rest"),
     ]
     assert newest.tasks[1].files is None
+    assert followups.from_findings(session, ()).tasks == ()  # each of them is drafted
 
 
 @pytest.mark.parametrize("title", ["", "two\nlines", "\x1b[31mred"])
@@ -502,7 +503,15 @@ def test_a_hand_in_stands_whatever_becomes_of_its_follow_ups(
     def refuse(*_: object) -> None:
         raise InvalidInput("the plan's text is broken")
 
-    monkeypatch.setattr(plan, "add_task", refuse)
-    found = done(session, follow_ups=("Rename the flag",))
+    with monkeypatch.context() as refusing:
+        refusing.setattr(plan, "add_task", refuse)
+        found = done(session, follow_ups=("Rename the flag",))
     assert found.record.state.state is State.PROPOSED
-    assert found.notes == ("the follow-up 'Rename the flag' is not drafted: the plan's text is broken",)
+    (note,) = found.notes
+    assert note.startswith(
+        "the follow-up 'Rename the flag' is in the log of p/a, but not drafted: the plan's"
+    )
+    assert note.endswith(" text is broken (git fleet plan add --from-findings p/a drafts it)")
+    assert history.history(session, "a").events[-1].summary.endswith("; left alone: Rename the flag")
+    (draft,) = followups.from_findings(session, ("a",)).tasks
+    assert (draft.title, draft.needs) == ("Rename the flag", ("a",))

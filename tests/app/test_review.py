@@ -215,6 +215,21 @@ def test_findings_outside_of_a_task_are_offered_as_tasks(session: Session) -> No
     assert after.recommendations[0].commands[-1] == "git fleet plan approve p"
 
 
+def test_what_a_worker_left_alone_and_no_task_was_drafted_for_is_offered(session: Session) -> None:
+    approved(session, task("a"))
+    claimed(session, "a")
+    aside = Finding("Rename the flag", "worker:w1", outside=True)
+    proposed(session, "a", findings=(aside,))
+    on_task(session, "reject", "a", reason="rejected", findings=(Finding("Bad.", "person:ann"),))
+    claimed(session, "a")
+    proposed(session, "a")  # by another worker, who has not seen it
+    found = review(session, "p")
+    (offered,) = [each for each in found.recommendations if each.code == "outside"]
+    assert offered.text.startswith("1 finding outside of its task")
+    followups.from_findings(session, ["p"])
+    assert "outside" not in codes(review(session, "p"))
+
+
 def test_the_queue_has_what_waits_for_somebody_the_longest_first(session: Session, clock: FakeClock) -> None:
     approved(session, *(task(name) for name in "abcdef"), task("held", hold=True))
     for name in "abcde":

@@ -192,8 +192,11 @@ def _who(role: str) -> pygit2.Signature:
     return pygit2.Signature(name, email, int(date.split()[0]), 0)
 
 
-def proposed(session: Session, name: str, files: Mapping[str, str | bytes] | None = None) -> TaskRecord:
-    """Hand in a claimed task: a commit of `files` (default: one in its folder) on top of its base."""
+def proposed(
+    session: Session, name: str, files: Mapping[str, str | bytes] | None = None, **fields: Any
+) -> TaskRecord:
+    """Hand in a claimed task: a commit of `files` (default: one in its folder) on top of its base. `fields` are more
+    of the event's."""
     record = session.record(session.snapshot(), name)
     claim = record.state.claim
     assert claim is not None
@@ -212,7 +215,7 @@ def proposed(session: Session, name: str, files: Mapping[str, str | bytes] | Non
     session.store.refs.transact([Update(names.proposal(record.id, number), ABSENT, oid)])
     tree = session.store.objects.read_commit(commit).tree
     proposal = Proposal(number, oid, session.actor, commit, tree, base)
-    return _then(session, record, "done", proposal=proposal)
+    return _then(session, record, "done", proposal=proposal, **fields)
 
 
 def handed_in(
