@@ -17,6 +17,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from git_fleet.git.undisturbed import later
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 30.0
 ECHO_SECONDS = 0.2
@@ -77,8 +79,8 @@ class Interrupts:
         """What an interrupted command ends with."""
         return 128 + (self._first or signal.SIGINT)
 
-    def _arrived(self, number: int, _: FrameType | None) -> None:
-        if self._echoes.has(number):
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        if later(lambda: self._arrived(number, frame)) or self._echoes.has(number):
             return
         now = time.monotonic()
         if number == signal.SIGHUP:

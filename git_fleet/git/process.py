@@ -18,6 +18,7 @@ from typing import IO, NamedTuple, cast
 
 from git_fleet.errors import FREE_SPACE, GitFailed, InvalidInput
 from git_fleet.git import tracing
+from git_fleet.git.undisturbed import Undisturbed
 
 MINIMUM_VERSION = (2, 39)
 
@@ -124,7 +125,7 @@ class Git:
         """
         directory = cwd or self.directory
         code = None
-        with tracing.of_git(_named(args), args, directory) as traced:
+        with tracing.of_git(_named(args), args, directory) as traced, Undisturbed() as starting:
             try:
                 process = subprocess.Popen(
                     self._command(args),
@@ -140,6 +141,7 @@ class Git:
                 raise _cannot_start(directory, error) from error
             with process:
                 try:
+                    starting.over()
                     out, err = process.communicate(input, seconds)
                 except subprocess.TimeoutExpired:
                     code, out, err = TIMED_OUT, b"", f"error: no answer within {seconds:g} seconds".encode()

@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from git_fleet.cli.interrupts import Interrupts
+from git_fleet.git.process import Git
 from git_fleet.store import lead
 from tests.support.fleet import approved, claimed, open_fleet, proposed, task
 from tests.support.repo import Repo
@@ -145,6 +147,31 @@ def test_a_terminal_that_is_closed_ends_the_run_that_was_started_there(hanging: 
         assert process.wait(timeout=PATIENCE_SECONDS) == 128 + signal.SIGHUP
     assert not any(map(alive, gates.known))
     assert nobody_leads(hanging)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_git_that_is_being_started_is_ended(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The signal comes when the process is there, and Python knows nothing of it yet."""
+    started: list[int] = []
+
+    def fork(*args: Any) -> int:
+        started.append(real(*args))
+        signal.raise_signal(number)
+        return started[0]
+
+    real = subprocess._fork_exec  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "_fork_exec", fork)
+        with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+            Git(repo.path).run("-c", "alias.sleeps=!exec sleep 1000", "sleeps")
+    assert interrupts.exit_code == 128 + number
+    with pytest.raises(ChildProcessError):  # it has ended, and was waited for
+        os.waitpid(started[0], os.WNOHANG)
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)  # at once, as ever
+    assert Git(repo.path).run("version").code == 0
 
 
 def test_what_was_ignored_stays_ignored() -> None:
