@@ -21,7 +21,7 @@ anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -45,7 +45,7 @@ from git_fleet.errors import (
     disk_error,
 )
 from git_fleet.git import moves, worktrees
-from git_fleet.git.along import Along, meanwhile
+from git_fleet.git.along import Along
 from git_fleet.git.refs import Refs, Update
 from git_fleet.store import lead as log
 from git_fleet.store import names
@@ -172,7 +172,7 @@ class _Move(Struct):
 
     def _arrive(self) -> None:
         """Bring the worktree along, and write the evidence while git is at it."""
-        meanwhile(self._follow, self._note)
+        self._follow(self._note)
 
     def _note(self) -> None:
         """Write the evidence. It comes later where a lock is in the way: none that a killed git left can be cleared
@@ -181,14 +181,16 @@ class _Move(Struct):
             settling.note(self.leading.work, self.landings)
             self.noted = True
 
-    def _follow(self) -> None:
-        """Bring the worktree along. What keeps it is told when the tasks' events are written."""
+    def _follow(self, beside: Callable[[], None] = lambda: None) -> None:
+        """Bring the worktree along, and do `beside` once git is at it. What keeps it is told when the tasks' events are
+        written."""
         if self.way is None or self.intent is None:
+            beside()
             return
         try:
             self.unclear = not _is_there(self.leading.work, self.intent)
             if not self.unclear:
-                self.way.follow()
+                self.way.follow(beside)
                 homing.arrived(self.leading.work)
         except Busy:
             self.unclear = True  # see `_note`

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,18 +56,35 @@ class Way(NamedTuple):
     new: Oid
     changes: tuple[_Change, ...]
 
-    def follow(self) -> None:
-        """Bring index and work tree along, right after the ref has moved: one process.
+    def follow(self, beside: Callable[[], None] = lambda: None) -> None:
+        """Bring index and work tree along, right after the ref has moved: one process. `beside` is done while it works,
+        and that is over whatever `beside` raises.
 
         What came in the way since is never overwritten. Raises as `finish_move`.
         """
+        blocked = _blocking(self.worktree, self.changes)
+        command = (*_READ_TREE, self.old, self.new)
+        going = None if blocked else Running(Git(self.worktree), *command, input=b"")
         try:
-            if not _blocking(self.worktree, self.changes):
+            beside()
+        finally:
+            if going is None or not self._has_followed(going):
+                finish_move(self.worktree, self.old, self.new)
+
+    def _has_followed(self, going: Running) -> bool:
+        """Whether git has done it; it is given time while somebody else's has the index. Why not, and whether it has
+        begun, is seen from the files."""
+        try:
+            with going:
+                going.answer()
+        except GitFailed as error:
+            if _INDEX_LOCKED not in error.message:
+                return False
+            try:
                 _patiently(Git(self.worktree), *_READ_TREE, self.old, self.new)
-                return
-        except (GitFailed, Busy):
-            pass  # why, and whether it has begun, is seen from the files
-        finish_move(self.worktree, self.old, self.new)
+            except (GitFailed, Busy):
+                return False
+        return True
 
 
 def plan_move(worktree: Path, old: Oid, new: Oid) -> Way:

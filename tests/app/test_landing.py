@@ -148,7 +148,7 @@ def test_a_lock_that_a_git_killed_at_that_moment_left_in_the_worktree_is_cleared
 def test_a_disk_that_is_full_as_the_worktree_follows_is_told_with_where_main_is(
     session: Session, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: moves.Way) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(repo.path))
 
     with monkeypatch.context() as patch:
