@@ -1,11 +1,13 @@
-"""`plan add --from-findings`: what was found outside of the tasks it was found in, as draft tasks.
+"""What was found outside of the tasks it was found in, as draft tasks: by `plan add --from-findings`, and what a worker
+left alone when it hands in (`done --follow-up`).
 
-Findings are read from the whole logs of the tasks: a state has only the latest, and a hand-in takes them away.
+For the former findings are read from the whole logs of the tasks: a state has only the latest, and a hand-in takes them away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -14,15 +16,18 @@ from git_fleet.app.session import Session
 from git_fleet.core import followups
 from git_fleet.core.followups import Found
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import Plan, PlanState, Task
+from git_fleet.core.model import Finding, Plan, PlanState, Task
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Busy, InvalidInput, LostRace
+from git_fleet.errors import Busy, FleetError, InvalidInput, LostRace
 from git_fleet.store import logs
+from git_fleet.store.log import one_line
 
 _TELLING = frozenset({"done", "verdict", "refute", "reject"})
 """Events by which whoever has made a proposal, or looked at it, says what was found."""
 
 _TRIES = 20
+_MAX_TITLE = 200
+_MAX_STEM = 80  # of a follow-up's id, which has 100 characters
 
 
 class Drafted(Struct, frozen=True):
@@ -90,3 +95,51 @@ def _found(session: Session, records: Collection[TaskRecord]) -> Iterator[Found]
         for entry in histories[tip]:
             if entry.event.name in _TELLING:
                 yield from followups.beyond(record.task, entry.event.fields.get("findings", ()), generated)
+
+
+def noticed(worker: str, texts: Sequence[str]) -> tuple[Finding, ...]:
+    """What a worker noticed and left alone, as the task's log keeps it. So it is not lost where the plan's text may
+    not be changed by a worker, and `from_findings` finds it."""
+    return tuple(Finding(text, f"worker:{worker}", outside=True) for text in texts)
+
+
+def from_handin(
+    session: Session, record: TaskRecord, left: Sequence[Finding]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draft a task in the plan's text for each thing the worker left alone: the ids of the drafts, and what is to be
+    said of those that could not be made. What was drafted at an earlier hand-in is not drafted again. The task is
+    handed in by now, so nothing is raised."""
+    drafted, notes = [], []
+    for found in followups.beyond(record.task, left):
+        try:
+            drafted += _draft(session, found)
+        except FleetError as error:
+            notes.append(
+                f"the follow-up {found.text!r} is in the log of {record.id}, but not drafted: {error.message}"
+                f" (git fleet plan add --from-findings {record.id} drafts it)"
+            )
+    return tuple(drafted), tuple(notes)
+
+
+def _draft(session: Session, found: Found) -> list[str]:
+    """The id of the draft made for a finding, if there was none. Raises what stands against changing the plan's text."""
+    task, short = found.task, one_line(found.text, _MAX_TITLE)
+    for _ in range(_TRIES):
+        tasks = planning.newest(session, session.snapshot(), task.plan).plan.tasks
+        if found.mark in followups.marks(tasks):
+            return []
+        number = _free_id(tasks, task)
+        said = f"Noticed while working on {task}: {found.text}"
+        fields = {"id": number, "title": short, "prompt": said, "remarks": f"finding {found.mark}"}
+        with suppress(LostRace):  # somebody edited the plan at this moment
+            planning.add_task(session, task.plan, fields)
+            return [f"{task.plan}/{number}"]
+    raise Busy(f"the plan {task.plan} is being edited again and again")
+
+
+def _free_id(tasks: Sequence[Task], task: TaskId) -> str:
+    used = {entry.id.task for entry in tasks}
+    stem, count = task.task[:_MAX_STEM], 1
+    while f"{stem}-follow-up-{count}" in used:
+        count += 1
+    return f"{stem}-follow-up-{count}"

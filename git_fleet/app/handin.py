@@ -8,36 +8,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from git_fleet.app import includes, placing, waiting
-from git_fleet.app import plan as planning
+from git_fleet.app import followups, includes, placing, waiting
 from git_fleet.app.acting import act, holder_fence, not_held
 from git_fleet.app.session import Session
 from git_fleet.core import spelling, trailers
-from git_fleet.core.followups import Found, beyond
-from git_fleet.core.ids import Oid, TaskId, slugify
+from git_fleet.core.ids import Oid, slugify
 from git_fleet.core.lifecycle import cut
-from git_fleet.core.model import Finding, Output, Proposal, State, Usage
+from git_fleet.core.model import Output, Proposal, State, Usage
 from git_fleet.core.patterns import Matcher, parse
 from git_fleet.core.scope import outside
-from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Busy, Denied, FleetError, InvalidInput, LostRace, NothingChanged
+from git_fleet.core.snapshot import TaskRecord
+from git_fleet.errors import Denied, InvalidInput, NothingChanged
 from git_fleet.git import contents, merging
 from git_fleet.git.objects import Signature
 from git_fleet.git.process import Git
-from git_fleet.store import log, names, proposals
+from git_fleet.store import names, proposals
 
 MAX_ARTIFACT_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 64 * 1024
-_MAX_TITLE = 200
-_MAX_STEM = 80  # of a follow-up's id, which has 100 characters
-_TRIES = 20
 
 
 class Handin(Struct, frozen=True):
@@ -107,9 +101,9 @@ def done(session: Session, name: str | None, handin: Handin) -> HandedIn:
     if handin.usage:
         fields["usage"] = handin.usage
     if handin.follow_ups:
-        fields["findings"] = _noticed(proposal.worker, handin.follow_ups)
+        fields["findings"] = followups.noticed(proposal.worker, handin.follow_ups)
     now = act(session, record, "done", lambda r: fields | {"fence": holder_fence(session, r)})
-    drafted, notes = _follow_ups(session, record, fields.get("findings", ()))
+    drafted, notes = followups.from_handin(session, record, fields.get("findings", ()))
     if unchanged:
         notes = ("the base has all of it already: nothing is changed in what was handed in", *notes)
     return HandedIn(now, proposal, strays, drafted, notes)
@@ -352,47 +346,3 @@ def _outside(session: Session, record: TaskRecord, fork: Oid | None, commit: Oid
         generated=config.generated_paths,
         protected=config.protected,
     )
-
-
-def _noticed(worker: str, follow_ups: Sequence[str]) -> tuple[Finding, ...]:
-    """What the worker noticed and left alone, as the task's log keeps it. So it is not lost where the plan's text may
-    not be changed by a worker, and `plan add --from-findings` finds it."""
-    return tuple(Finding(title, f"worker:{worker}", outside=True) for title in follow_ups)
-
-
-def _follow_ups(
-    session: Session, record: TaskRecord, noticed: Sequence[Finding]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Draft a task in the plan's text for each thing the worker noticed and left alone: the drafts, and
-    what is to be said of those that could not be made. The task is handed in by now, so nothing is raised."""
-    drafted, notes = [], []
-    for found in beyond(record.task, noticed):
-        try:
-            drafted.append(_draft(session, found))
-        except FleetError as error:
-            notes.append(
-                f"the follow-up {found.text!r} is in the log of {record.id}, but not drafted: {error.message}"
-                f" (git fleet plan add --from-findings {record.id} drafts it)"
-            )
-    return tuple(drafted), tuple(notes)
-
-
-def _draft(session: Session, found: Found) -> str:
-    """One follow-up as a draft task: its id. Raises what stands against changing the plan's text."""
-    task, short = found.task, log.one_line(found.text, _MAX_TITLE)
-    for _ in range(_TRIES):
-        number = _free_id(session, session.snapshot(), task)
-        said = f"Noticed while working on {task}: {found.text}"
-        fields = {"id": number, "title": short, "prompt": said, "remarks": f"finding {found.mark}"}
-        with suppress(LostRace):  # somebody edited the plan at this moment
-            planning.add_task(session, task.plan, fields)
-            return f"{task.plan}/{number}"
-    raise Busy(f"the plan {task.plan} is being edited again and again")
-
-
-def _free_id(session: Session, snapshot: Snapshot, task: TaskId) -> str:
-    used = {entry.id.task for entry in planning.newest(session, snapshot, task.plan).plan.tasks}
-    stem, count = task.task[:_MAX_STEM], 1
-    while f"{stem}-follow-up-{count}" in used:
-        count += 1
-    return f"{stem}-follow-up-{count}"

@@ -477,6 +477,17 @@ def test_what_a_worker_noticed_becomes_a_draft_task_each(session: Session) -> No
     assert followups.from_findings(session, ()).tasks == ()  # each of them is drafted
 
 
+def test_a_follow_up_that_is_said_again_after_rework_is_drafted_once(session: Session) -> None:
+    tree = a_worktree(session)
+    tree.commit("Work", {"a/x": "1"})
+    assert done(session, follow_ups=("Rename the flag",)).follow_ups == ("p/a-follow-up-1",)
+    work.reject(session, "a", ("no",))
+    claimed(session, "a", worktree=True)
+    tree.commit("Better", {"a/x": "2"})
+    found = done(session, follow_ups=("Rename the flag", "Test the rest"))
+    assert (found.follow_ups, found.notes) == (("p/a-follow-up-2",), ())
+
+
 @pytest.mark.parametrize("title", ["", "two\nlines", "\x1b[31mred"])
 def test_a_follow_up_that_is_no_title_is_refused_before_anything_is_handed_in(
     session: Session, title: str
