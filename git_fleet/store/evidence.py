@@ -47,8 +47,11 @@ def read(store: Store, commit: Oid) -> str | None:
     return data.decode(errors="replace") if data is not None else None
 
 
-def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> None:
-    """Put the notes on their commits, all in one revision of the notes ref.
+def add(
+    store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime, where_none: bool = False
+) -> None:
+    """Put the notes on their commits, all in one revision of the notes ref; with `where_none` only on those that have
+    none when it is written: whoever integrates may be about to, and knows more.
 
     Somebody else's note written meanwhile is kept: it is read again and ours are put on top. Raises Held or Stale when
     that happens again and again, Busy when a lock stays.
@@ -58,7 +61,12 @@ def add(store: Store, texts: Mapping[Oid, str], *, actor: str, at: datetime) -> 
         before = tip(store.refs.get(names.EVIDENCE))
         data = {commit: content.encode() for commit, content in texts.items()}
         if before is not None:
-            data = {c: text for c, text in data.items() if notes.read_note(store.objects, before, c) != text}
+            there = {commit: notes.read_note(store.objects, before, commit) for commit in data}
+            data = {
+                commit: text
+                for commit, text in data.items()
+                if (there[commit] is None if where_none else there[commit] != text)
+            }
         if not data:
             return
         after = notes.with_notes(store.objects, before, data, author=who, message="evidence\n")

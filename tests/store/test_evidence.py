@@ -54,6 +54,14 @@ def test_somebody_elses_notes_are_kept(store: Store, repo: Repo) -> None:
     assert (evidence.read(store, mine), evidence.read(store, theirs)) == ("mine\n", "theirs\n")
 
 
+def test_what_is_rebuilt_never_replaces_a_note_that_came_meanwhile(store: Store, repo: Repo) -> None:
+    there, bare = repo.rev("HEAD"), repo.commit("more")
+    add(store, **{there: "whole\n"})
+    rebuilt = {Oid(there): "less\n", Oid(bare): "less\n"}
+    evidence.add(store, rebuilt, actor="ann", at=START, where_none=True)
+    assert (evidence.read(store, there), evidence.read(store, bare)) == ("whole\n", "less\n")
+
+
 def test_no_note_on_nothing(store: Store) -> None:
     add(store)
     assert store.refs.read("refs/notes/") == {}

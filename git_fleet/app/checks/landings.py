@@ -173,7 +173,7 @@ def _without_evidence(session: Session, places: dict[Oid, TaskRecord]) -> Iterat
 
 def _write_evidence(session: Session, bare: dict[Oid, TaskRecord]) -> None:
     texts = {commit: evidence.text(_evidence(session, record)) for commit, record in bare.items()}
-    evidence.add(session.store, texts, actor=session.actor, at=session.now())
+    evidence.add(session.store, texts, actor=session.actor, at=session.now(), where_none=True)
 
 
 def _evidence(session: Session, record: TaskRecord) -> dict[str, Any]:
