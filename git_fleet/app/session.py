@@ -21,7 +21,7 @@ from git_fleet.core.config import Config
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
 from git_fleet.core.ready import Index, claimable_state
 from git_fleet.core.snapshot import Snapshot, TaskRecord
-from git_fleet.errors import Denied, InvalidInput, StaleClaim
+from git_fleet.errors import Denied, InvalidInput, StaleClaim, Unreachable
 from git_fleet.git.objects import open_objects
 from git_fleet.git.refnames import is_ref_name
 from git_fleet.git.refs import Refs
@@ -62,6 +62,8 @@ class Session(Struct, weakref=True):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not (self.reading or isinstance(error, Unreachable)):
+            sharing.tell_trouble(self.store, self.around.warn)
         self.store.refs.close()
         self.store.objects.close()
 

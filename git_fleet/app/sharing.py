@@ -69,21 +69,28 @@ def remote_of(repo: Repository, text: Callable[[], bytes], parsed: Callable[[], 
 def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], object] = str) -> None:
     """Read anew what others may have changed (see `SharedRefs.refresh`); hooks learn which plans are open.
 
-    `warn` is told when it is old because the remote cannot be reached.
+    `warn` is told when it may be old, and is, because the remote cannot be reached. Who has claimed offline goes on
+    with what is old, too: that is told at the end (`tell_trouble`), where it was not the error.
     """
     refs = store.refs
     if not isinstance(refs, SharedRefs):
         return
     try:
         refs.refresh(max_age_seconds)
+        tell_trouble(store, warn)
     except Unreachable as error:
         if not refs.read(names.OFFLINE):
             raise
-        refs.reload()  # who has claimed offline goes on; what is not offline is refused when it is pushed
+        refs.reload()  # what is not offline is refused when it is pushed
         refs.trouble = error
-    if refs.trouble is not None:
-        warn(f"{refs.trouble.message}; what is shown is {_ago(refs.mirror.age_seconds())} old")
     _tell_hooks(store)
+
+
+def tell_trouble(store: Store, warn: Callable[[str], object]) -> None:
+    """Say why what was read last is old, and how old it is; nothing where it is not."""
+    refs = store.refs
+    if isinstance(refs, SharedRefs) and refs.trouble is not None:
+        warn(f"{refs.trouble.message}; what is shown is {_ago(refs.mirror.age_seconds())} old")
 
 
 def _tell_hooks(store: Store) -> None:

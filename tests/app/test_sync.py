@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from git_fleet.app import claim as claiming
 from git_fleet.app import doctor, handin, integrate, placing, sharing, work
@@ -381,3 +382,22 @@ def test_what_a_server_lacks_is_found_out_on_refs_of_its_own(world: World) -> No
     (world.server / "hooks/pre-receive").unlink()
     servers.cut_off(world.one)
     assert _probed(world) == ["remote-unreachable"]
+
+
+def test_that_the_server_is_away_is_said_once(world: World) -> None:
+    servers.cut_off(world.one)
+    world.claim_offline("c")
+    told: list[str] = []
+
+    def here() -> Session:
+        session = world.here
+        session.around = replace(session.around, warn=told.append)
+        return session
+
+    with here() as session:
+        work.progress(session, "p/c", "going on")
+    (said,) = told
+    assert "cannot be reached" in said
+    with pytest.raises(Unreachable, match="cannot be reached"), here() as session:
+        integrate.integrate(session, integrate.Order(), told.append)
+    assert told == [said]
