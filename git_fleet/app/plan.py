@@ -45,10 +45,20 @@ def import_plan(
     `name` is the file's, for messages and for the id of a plan that has none. Raises InvalidInput
     for anything wrong in it; then nothing is stored.
     """
+    plan, toml = read(session, text, name=name, format_name=format_name, plan_id=plan_id)
+    return _store(session, plan, toml, f"import {plan.id} from {name}")
+
+
+def read(
+    session: Session, text: bytes, *, name: str, format_name: str | None, plan_id: str | None
+) -> tuple[Plan, str]:
+    """What `import_plan` would store of `text`: the plan, and its text as TOML. Raises as that."""
     plan, toml = documents.load_plan(
         text, name=name, format=format_name, plan_id=plan_id, default_base=session.main
     )
-    return _store(session, plan, toml, f"import {plan.id} from {name}")
+    refuse_closed(plan.id, _state(session, plan.id))
+    _base_commit(session, plan)
+    return plan, toml
 
 
 def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -> Imported:
@@ -59,9 +69,7 @@ def save_text(session: Session, plan_id: str, toml: str, expected: Oid | None) -
 
 def _load(session: Session, plan_id: str, toml: str) -> tuple[Plan, str]:
     text = toml.encode("utf-8", "surrogatepass")  # what is no text then is refused as no UTF-8
-    return documents.load_plan(
-        text, name=f"plan {plan_id}", format="toml", plan_id=plan_id, default_base=session.main
-    )
+    return read(session, text, name=f"plan {plan_id}", format_name="toml", plan_id=plan_id)
 
 
 def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
@@ -101,7 +109,6 @@ def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid 
     before = tip(store.refs.get(names.plan_note(plan.id)))
     if expected is not None:
         before = expected
-    refuse_closed(plan.id, _state(session, plan.id))
     base_commit = plans.text(store, before)[0] if before else _base_commit(session, plan)
     note = plans.save_text(
         store,

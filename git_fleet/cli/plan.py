@@ -98,14 +98,10 @@ def import_(call: Call, file: str, plan_id: str | None, format_: str | None, dry
 
     Nothing runs by it: an edited plan changes nothing until it is approved again.
     """
-    from git_fleet.app import documents
-
     text, name = _read(call, file)
     with call.session() as session:
         if dry_run:
-            read, _ = documents.load_plan(
-                text, name=name, format=format_, plan_id=plan_id, default_base=session.main
-            )
+            read, _ = planning.read(session, text, name=name, format_name=format_, plan_id=plan_id)
             created = read.id not in session.snapshot().plans
             _show_read(call, read, created=created)
             return

@@ -91,6 +91,16 @@ def test_importing_again_makes_a_revision_and_changes_nothing_that_runs(session:
     assert "other/**" in plan.text_of(session, "p")[1]
 
 
+def test_a_later_revision_onto_an_unknown_branch_is_refused_as_the_first_is(session: Session) -> None:
+    before = imported(session, task("a"))
+    with pytest.raises(InvalidInput, match="base 'nowhere': there is no such branch"):
+        imported(session, task("a"), base="nowhere")
+    toml = plan.text_of(session, "p")[1].replace('"main"', '"nowhere"')
+    with pytest.raises(InvalidInput, match="no such branch"):
+        plan.save_text(session, "p", toml, before.note)
+    assert session.snapshot().plans["p"].note == before.note
+
+
 def test_an_import_under_another_id(session: Session) -> None:
     text = plan_toml(task("a")).encode()
     found = plan.import_plan(session, text, name="plan.toml", format_name=None, plan_id="Second")
