@@ -25,8 +25,8 @@ from git_fleet.store.worktree import Placement
 NEW_PLAN = "git fleet plan import FILE, or git fleet plan new NAME"
 """How a plan begins."""
 
-Approvable = Callable[[PlanRecord], bool]
-"""Whether the plan's newest text could be approved as it is."""
+Unfit = Callable[[PlanRecord], str]
+"""Why the plan's newest text cannot be approved as it is; "" when it can."""
 
 
 _MOST = 5
@@ -46,7 +46,7 @@ def steps(
     config: Config,
     *,
     ready: bool,
-    approvable: Approvable,
+    unfit: Unfit,
     placement: Placement | None = None,
 ) -> tuple[Step, ...]:
     """What to do next, one at least; `ready` says that a task can be claimed. In a task's worktree
@@ -54,7 +54,7 @@ def steps(
     if placement is not None:
         return (_for_worker(snapshot, placement),)
     found: dict[str, Step] = {}
-    for step in _for_person(snapshot, config, approvable, ready=ready):
+    for step in _for_person(snapshot, config, unfit, ready=ready):
         found.setdefault(step.command, step)
     return tuple(islice(found.values(), _MOST)) or (Step(NEW_PLAN),)
 
@@ -93,7 +93,7 @@ def _for_worker(snapshot: Snapshot, placement: Placement) -> Step:
     return Step(f"git fleet explain {record.id}", f"it is {record.state.state.phrase}")
 
 
-def _for_person(snapshot: Snapshot, config: Config, approvable: Approvable, *, ready: bool) -> Iterator[Step]:
+def _for_person(snapshot: Snapshot, config: Config, unfit: Unfit, *, ready: bool) -> Iterator[Step]:
     """What moves something; else what shows why nothing moves."""
     moving = [
         *_unfinished_business(snapshot),
@@ -101,7 +101,7 @@ def _for_person(snapshot: Snapshot, config: Config, approvable: Approvable, *, r
         *_blocked(snapshot),
         *_plans(snapshot, "git fleet plan resume {}", "is paused", PlanState.PAUSED),
         *([Step("git fleet claim", "there is a task to claim")] if ready else []),
-        *_unapproved(snapshot, approvable),
+        *_unapproved(snapshot, unfit),
         *_each(_those(snapshot, _on_hold), "git fleet accept {}", "is on hold", "are on hold"),
     ]
     yield from moving or _waiting(snapshot)
@@ -185,13 +185,14 @@ def _plans(snapshot: Snapshot, command: str, how: str, state: PlanState) -> Iter
             yield Step(command.format(plan.id), f"plan {plan.id} {how}")
 
 
-def _unapproved(snapshot: Snapshot, approvable: Approvable) -> Iterator[Step]:
+def _unapproved(snapshot: Snapshot, unfit: Unfit) -> Iterator[Step]:
     """Drafts, then plans that were edited since they were approved: the edit changes nothing yet."""
     plans: Iterable[PlanRecord] = snapshot.plans.values()
     edited = [plan for plan in plans if plan.state is PlanState.OPEN and plan.note != plan.log.revision]
     for plan in (*(plan for plan in plans if plan.state is PlanState.DRAFT), *edited):
         what = "what was changed in plan" if plan in edited else "plan"
-        if approvable(plan):
-            yield Step(f"git fleet plan approve {plan.id}", f"{what} {plan.id} is not approved")
+        if why := unfit(plan):
+            text = f"{what} {plan.id} cannot be approved as it is: {why}"
+            yield Step(f"git fleet plan edit {plan.id}", text)
         else:
-            yield Step(f"git fleet plan edit {plan.id}", f"{what} {plan.id} cannot be approved as it is")
+            yield Step(f"git fleet plan approve {plan.id}", f"{what} {plan.id} is not approved")

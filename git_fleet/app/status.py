@@ -90,7 +90,7 @@ def standing(
             snapshot,
             config,
             ready=ready_at_all,
-            approvable=partial(_approvable, session),
+            unfit=partial(_unfit, session),
             placement=session.placement,
         ),
         closed=len(snapshot.plans) - len(going),
@@ -107,15 +107,20 @@ def _set_up(session: Session) -> bool:
     return all(problem.code != "hooks-missing" for problem in install.inspect(session.repo))
 
 
-def _approvable(session: Session, record: PlanRecord) -> bool:
-    """Whether the plan's newest text leaves nothing open; not so when it cannot even be read."""
+def _unfit(session: Session, record: PlanRecord) -> str:
+    """Why the plan's newest text cannot be approved as it is; "" when it can."""
     from git_fleet.core import plandoc  # slow to import, and only drafts need it
 
     try:
         plan = _draft(session, record)
     except FleetError:
-        return False
-    return plan is not None and not plandoc.approval_problems(plan)
+        plan = None
+    if plan is None:
+        return "it cannot be read"
+    if problems := plandoc.approval_problems(plan):
+        return problems[0].partition(";")[0]
+    there = session.store.objects.read_ref(names.branch(plan.base))
+    return "" if there else f"there is no branch {plan.base}"
 
 
 def _index_of_the_unended(snapshot: Snapshot, config: Config) -> Index:

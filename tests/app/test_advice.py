@@ -75,6 +75,17 @@ def test_a_draft_that_names_no_files_is_edited_before_it_is_approved(repo: Repo)
     assert advised(session) == "git fleet plan approve p"
 
 
+def test_a_draft_onto_a_branch_that_is_gone_is_edited_before_it_is_approved(repo: Repo) -> None:
+    session = open_fleet(repo)
+    repo.branch("next")
+    saved(session, task("a"), base="next")
+    assert advised(session) == "git fleet plan approve p"
+    repo.run_git("branch", "-D", "next")
+    (step,) = status.status(session).steps
+    assert step.command == "git fleet plan edit p"
+    assert step.why.endswith("there is no branch next")
+
+
 def test_a_plan_broken_by_hand_is_edited(repo: Repo) -> None:
     session = open_fleet(repo)
     approved(session, task("a"))
