@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId, parse_task_id
-from git_fleet.core.model import TaskState
+from git_fleet.core.model import State, TaskState
 from git_fleet.core.snapshot import Snapshot
-from git_fleet.errors import FleetError, InvalidInput
+from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
 from git_fleet.git import worktrees
 from git_fleet.git.worktrees import Worktree
 from git_fleet.store import archive, tasks, worktree
@@ -64,6 +64,29 @@ def _locked_for(tree: Worktree) -> TaskId | None:
         return parse_task_id(tree.lock_reason.partition(": ")[2])
     except InvalidInput:
         return None
+
+
+def path_of(session: Session, name: str) -> Path:
+    """Where the task is worked on. Raises AnswerIsNo when that is not a folder of this machine."""
+    record = session.record(session.snapshot(), name)
+    claim, state = record.state.claim, record.state.state
+    hint = f"git fleet claim {record.id} makes one"
+    if state not in (State.PENDING, State.REWORK):
+        hint = f"git fleet explain {record.id} says how it stands"
+    if claim is None or not claim.worktree:
+        if claim is not None and state is State.CLAIMED:
+            hint = f"git fleet done {record.id} --commit REV --worker {claim.holder} hands in what was made elsewhere"
+        raise AnswerIsNo(f"{record.id} has no worktree", hint=hint)
+    if claim.host != session.around.host:
+        raise AnswerIsNo(
+            f"{record.id} is worked on at {claim.worktree} on {claim.host}, this is {session.around.host}"
+        )
+    path = Path(claim.worktree)
+    if not path.is_dir():
+        if state is State.CLAIMED:
+            hint = f"git fleet claim --resume {record.id} --worker {claim.holder} makes it again"
+        raise AnswerIsNo(f"the worktree {path} of {record.id} is gone", hint=hint)
+    return path
 
 
 def state_of(session: Session, snapshot: Snapshot, task: TaskId) -> TaskState | None:

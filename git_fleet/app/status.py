@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -33,7 +32,7 @@ from git_fleet.core.results import (
 )
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
 from git_fleet.core.wording import first_line
-from git_fleet.errors import AnswerIsNo, FleetError, InvalidInput
+from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.store import names, plans
 
 if TYPE_CHECKING:
@@ -355,25 +354,6 @@ def _sibling(record: TaskRecord) -> Sibling:
     state = record.state
     holder = state.claim.holder if state.claim and state.state in AT_WORK else ""
     return Sibling(record.id, state.state, state.summary, holder, state.code, state.reason)
-
-
-def path_of(session: Session, name: str) -> Path:
-    """Where the task is worked on. Raises AnswerIsNo when that is not a folder of this machine."""
-    record = session.record(session.snapshot(), name)
-    claim = record.state.claim
-    if claim is None or not claim.worktree:
-        raise AnswerIsNo(f"{record.id} has no worktree", hint=f"git fleet claim {record.id} makes one")
-    if claim.host != session.around.host:
-        raise AnswerIsNo(
-            f"{record.id} is worked on at {claim.worktree} on {claim.host}, this is {session.around.host}"
-        )
-    path = Path(claim.worktree)
-    if not path.is_dir():
-        raise AnswerIsNo(
-            f"the worktree {path} of {record.id} is gone",
-            hint=f"git fleet claim --resume --worker {claim.holder} makes it again",
-        )
-    return path
 
 
 def list_worktrees(session: Session) -> tuple[WorktreeRow, ...]:

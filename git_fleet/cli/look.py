@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from git_fleet.app import sharing
+from git_fleet.app import places, sharing
 from git_fleet.app import status as looking
 from git_fleet.app.session import Session
 from git_fleet.cli.across import show_all, workspace_option
@@ -214,7 +214,7 @@ def prompt(call: Call, task: str | None) -> None:
 def path(call: Call, task: str) -> None:
     """Where a task is worked on."""
     with call.session(reading=True) as session:
-        found = looking.path_of(session, task)
+        found = places.path_of(session, task)
     if call.as_json:
         call.show(lambda: machine.path(found), str)
     else:

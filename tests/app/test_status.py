@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from git_fleet.app import status
+from git_fleet.app import places, status
 from git_fleet.app.session import Session
 from git_fleet.core.model import Finding, PlanState, State
 from git_fleet.core.results import TaskRow
@@ -266,19 +266,40 @@ def test_path_says_where_a_task_is_worked_on_or_why_not(repo: Repo, tmp_path: Pa
     session = open_fleet(repo)
     approved(session, task("a"), task("b"), task("c"))
     path = working_on(session, "a")
-    assert status.path_of(session, "a") == path
+    assert places.path_of(session, "a") == path
     with pytest.raises(AnswerIsNo, match="no worktree"):
-        status.path_of(session, "b")
+        places.path_of(session, "b")
     with pytest.raises(AnswerIsNo, match="on elsewhere"):
         _claim_on_another_machine(repo, "c", session)
     path.rename(tmp_path / "moved")
-    with pytest.raises(AnswerIsNo, match="is gone"):
-        status.path_of(session, "a")
+    with pytest.raises(AnswerIsNo, match="is gone") as gone:
+        places.path_of(session, "a")
+    assert gone.value.hint.startswith("git fleet claim --resume p/a --worker w1")
+    on_task(session, "block", "a", code="stuck")
+    with pytest.raises(AnswerIsNo, match="is gone") as gone:
+        places.path_of(session, "a")
+    assert gone.value.hint.startswith("git fleet explain p/a")
+
+
+def test_of_a_claim_without_a_worktree_path_names_what_is_possible_then(repo: Repo) -> None:
+    session = open_fleet(repo)
+    approved(session, task("a"))
+    with pytest.raises(AnswerIsNo) as none:
+        places.path_of(session, "a")
+    assert none.value.hint.startswith("git fleet claim p/a")
+    claimed(session, "a")
+    with pytest.raises(AnswerIsNo, match="no worktree") as none:
+        places.path_of(session, "a")
+    assert none.value.hint.startswith("git fleet done p/a --commit REV --worker w1")
+    proposed(session, "a")
+    with pytest.raises(AnswerIsNo, match="no worktree") as none:
+        places.path_of(session, "a")
+    assert none.value.hint.startswith("git fleet explain p/a")
 
 
 def _claim_on_another_machine(repo: Repo, name: str, session: Session) -> None:
     claimed(open_fleet(repo, "far", host="elsewhere"), name, worktree=True)
-    status.path_of(session, name)
+    places.path_of(session, name)
 
 
 def test_the_worktrees_of_earlier_claims_are_listed_as_such(repo: Repo, clock: FakeClock) -> None:
