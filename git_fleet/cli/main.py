@@ -173,8 +173,7 @@ def run(argv: Sequence[str]) -> int:
         say("")
         return _INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads any more; the interpreter's own flush at exit must not complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return _BROKEN_PIPE
     except OSError as error:
         return refuse(disk_error(error) or bug(error), as_json=as_json)
@@ -189,18 +188,22 @@ def wants_json(argv: Sequence[str]) -> bool:
 
 
 def refuse(error: FleetError, *, as_json: bool) -> int:
-    """Say what went wrong and what to do next: text on standard error, JSON on standard output."""
-    if as_json:
-        about = {
-            "code": error.code,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        write_json({"error": about})
-    else:
-        say(as_text(error, look(sys.stderr)))
+    """Say what went wrong and what to do next: text on standard error; JSON on standard output, while that is read
+    and has room."""
+    about = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+    try:
+        if as_json:
+            write_json({"error": about})
+            return error.exit_code
+    except OSError:
+        _let_go_of_output()
+    say(as_text(error, look(sys.stderr)))
     return error.exit_code
+
+
+def _let_go_of_output() -> None:
+    """Nobody takes it any more; the interpreter's own flush at exit must not complain about it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_text(error: FleetError, how: Look) -> str:

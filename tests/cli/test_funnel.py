@@ -142,6 +142,18 @@ def test_a_reader_that_has_gone_is_no_error(approved: Fleet) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
+@pytest.mark.parametrize(("command", "code"), [("status", 5), ("explain nothing", 2)])
+def test_an_answer_in_json_that_nobody_can_take_is_said_in_words(
+    approved: Fleet, command: str, code: int
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        arguments = [*SELF, *command.split(), "--json"]
+        done = subprocess.run(arguments, cwd=approved.path, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(b"git-fleet: ")
+
+
 def test_the_real_program_answers_from_any_folder_of_the_repository(approved: Fleet) -> None:
     folder = approved.path / "sub"
     folder.mkdir()
