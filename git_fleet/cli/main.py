@@ -135,7 +135,12 @@ def cli(
     Without a command: how the fleet stands, in a few lines, and the one thing to do next.
     """
     traced(trace)
-    context.obj = Call(Path.cwd() / directory, as_json, worker)
+    try:
+        context.obj = Call(directory.absolute(), as_json, worker)
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            "the folder that this is run in is gone", hint="cd to one that is there, or git fleet -C DIR"
+        ) from error
     if context.invoked_subcommand is None:
         from git_fleet.cli.look import overview
 

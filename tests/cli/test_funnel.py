@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_a_folder_outside_a_repository_is_said_so(fleet: Fleet, tmp_path: Path) 
     answer = fleet("status", cwd=tmp_path)
     assert answer.code == 2
     assert answer.err.startswith(f"git-fleet: {tmp_path} is not in a git repository\nhint: git init")
+
+
+def test_a_folder_that_is_gone_by_now_is_said_so(fleet: Fleet, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {shlex.quote(str(gone))} && rmdir ../gone && exec {shlex.join(SELF)} status"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the folder that this is run in is gone" in done.stderr
+    assert fleet("-C", str(fleet.path), "status").code == 0
 
 
 def test_a_folder_that_does_not_exist_is_a_usage_error(fleet: Fleet) -> None:
