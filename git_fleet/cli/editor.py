@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ def edit(text: str, *, name: str, stores: str = "git fleet plan import") -> tupl
     chosen = next((value for variable in _VARIABLES if (value := os.environ.get(variable))), "vi")
     folder = Path(tempfile.mkdtemp(prefix="git-fleet-"))
     path = folder / name
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     try:
         done = subprocess.run([*shlex.split(chosen), os.fspath(path)], check=False)
     except (OSError, ValueError) as error:
@@ -34,9 +35,15 @@ def edit(text: str, *, name: str, stores: str = "git fleet plan import") -> tupl
     if done.returncode:
         raise InvalidInput(
             f"the editor {chosen!r} ended with {done.returncode}; nothing is stored",
-            hint=f"the text is in {path}; {stores} {path} stores it",
+            hint=f"the text is in {path}; {stores} {shlex.quote(str(path))} stores it",
         )
-    return path.read_text(encoding="utf-8", errors="surrogateescape"), path
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape"), path
+    except OSError as error:
+        raise InvalidInput(
+            f"the editor {chosen!r} left no text: {path}: {error.strerror}; nothing is stored",
+            hint=f"write a file, and then: {stores} FILE",
+        ) from error
 
 
 def kept(error: FleetError, path: Path, stores: str = "git fleet plan import") -> FleetError:
@@ -48,9 +55,7 @@ def kept(error: FleetError, path: Path, stores: str = "git fleet plan import") -
 
 def forget(path: Path) -> None:
     """The text is stored: its file may go (an editor may have left a backup beside it, which goes too)."""
-    for left in path.parent.iterdir():
-        left.unlink(missing_ok=True)
-    path.parent.rmdir()
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def on_terminal(call: Call) -> bool:

@@ -48,6 +48,25 @@ def test_a_text_that_cannot_be_stored_is_kept(fleet: Fleet, monkeypatch: pytest.
     assert "colour = 1" in kept.read_text(encoding="utf-8")
 
 
+def test_an_editor_may_take_the_file_away_or_leave_more_beside_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor(monkeypatch, "path.unlink()")
+    gone = fleet("plan", "new", "app")
+    assert (gone.code, "left no text" in gone.err) == (2, True)
+    editor(monkeypatch, "path.write_text(path.read_text() + '# more\\n'); (path.parent / '.d').mkdir()")
+    assert fleet("plan", "new", "app").code == 0
+
+
+def test_a_plan_with_carriage_returns_that_is_left_as_it_is_is_no_new_revision(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fleet.path / "plan.toml").write_bytes(PLAN.replace("\n", "\r\n").encode())
+    assert fleet("plan", "import", "plan.toml").code == 0
+    monkeypatch.setenv("GIT_EDITOR", "true")
+    assert "left as it is" in fleet("plan", "edit", "app").err
+
+
 def test_an_editor_that_fails_stores_nothing(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_EDITOR", "false")
     answer = fleet("plan", "new", "first")
