@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from git_fleet.app.exporters.written import Standing, Written
+from git_fleet.app.exporters.written import NOT_ALONE, Standing, Written
 from git_fleet.app.importers import beads, extra
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Plan, Schedule, State, Task
@@ -43,6 +43,7 @@ def write(plan: Plan, standings: Mapping[TaskId, Standing]) -> Written:
     left_out = ["schedule"] if plan.schedule is not Schedule.READY else []
     if any(task.extra and json.loads(task.extra).keys() - {"beads", "beads-json"} for task in plan.tasks):
         left_out.append("extra")
+    left_out += [name for name in NOT_ALONE if any(getattr(task, name) for task in plan.tasks)]
     return Written("".join(f"{line}\n" for line in lines), tuple(left_out))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from git_fleet.app.exporters.written import Standing, Written
+from git_fleet.app.exporters.written import NOT_ALONE, Standing, Written
 from git_fleet.app.importers import cells
 from git_fleet.app.importers.markdown import HEADER
 from git_fleet.core.ids import TaskId, slugify
@@ -20,7 +20,7 @@ from git_fleet.errors import InvalidInput
 
 _DASHES = "|-------|--------|----------|-------------|------------|--------|"
 _NO_COLUMN = ("reads", "labels", "worker", "prompt", "accept", "estimate_minutes", "priority", "hold", "joint",
-              "overlap", "params", "extra")  # fmt: skip
+              "overlap", "params", "extra", *NOT_ALONE)  # fmt: skip
 
 T = TypeVar("T")
 

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from git_fleet.core.model import State
 
+NOT_ALONE = ("needs_elsewhere", "follows_elsewhere", "changeset")
+"""Fields of a task that mean something in a workspace alone; formats of other tools have no place for them."""
+
 
 class Standing(NamedTuple):
     """Where a task stands, and since when, if anything has happened to it."""

@@ -246,3 +246,11 @@ def test_whatever_a_plan_says_comes_back_from_its_issues(document: dict[str, Any
 
 def bare(task: Task) -> Task:
     return replace(task, extra="")
+
+
+@pytest.mark.parametrize("form", ["beads", "markdown"])
+def test_what_a_task_needs_in_other_repositories_is_left_out_and_named(form: str) -> None:
+    table = {"id": "a", "files": ["a"], "needs_elsewhere": ["api/b"], "changeset": "both"}
+    document = {"version": 1, "plan": "p", "workspace": "shop", "task": [table]}
+    found = exporters.write(parse_plan(document, source="test"), {}, form)
+    assert found.left_out == ("needs_elsewhere", "changeset")
