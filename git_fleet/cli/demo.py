@@ -93,7 +93,7 @@ class Stage(Struct):
         """Run `git fleet` as a person would, and show what it prints (at most `lines`)."""
         if show:
             click.secho(f"\n$ git fleet {' '.join(args)}", bold=True)
-        out = self._run([sys.executable, "-m", "git_fleet", *args], ok=ok)
+        out = self._run([sys.executable, "-P", "-m", "git_fleet", *args], ok=ok)
         if show:
             shown = out.rstrip().splitlines()
             for line in shown[: lines or None]:
@@ -117,7 +117,7 @@ class Stage(Struct):
         killed (kill -9) once so many agents are at work."""
         click.secho(f"\n$ git fleet run {' '.join(args)}", bold=True)
         told, began, at_work, pipe = Told(), time.monotonic(), 0, subprocess.PIPE
-        command = [sys.executable, "-m", "git_fleet", "run", *args]
+        command = [sys.executable, "-P", "-m", "git_fleet", "run", *args]
         with _ended(
             subprocess.Popen(command, cwd=self.repo, env=self.env, stdout=pipe, stderr=pipe, text=True)
         ) as process:
@@ -216,7 +216,7 @@ def set_stage(folder: Path) -> Stage:
         place.mkdir(parents=True)
         (place / "values.yaml").write_text(VALUES.format(cluster=cluster))
     (repo / "README.md").write_text("# Clusters\n")
-    agent = (sys.executable, "-m", "git_fleet.cli.demo_worker", SPOILED)
+    agent = (sys.executable, "-P", "-m", "git_fleet.cli.demo_worker", SPOILED)
     (repo / "fleet.toml").write_text(CONFIG.replace("AGENT", ", ".join(map(json.dumps, agent))))
     stage.git("add", "--all")
     stage.git("commit", "--quiet", "-m", "Eight clusters on cnpg 1.23")

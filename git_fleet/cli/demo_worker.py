@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FLEET = (sys.executable, "-m", "git_fleet")
+FLEET = (sys.executable, "-P", "-m", "git_fleet")
 TOKENS, DOLLARS = 12_000, 0.03
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from git_fleet.cli.live import Screen
     from git_fleet.core.launch import Agent
 
-PROGRAM = (sys.executable, "-m", "git_fleet")
+PROGRAM = (sys.executable, "-P", "-m", "git_fleet")  # -P: no module of the folder it is run in
+"""How this program is started by itself."""
 _MOST_WORKERS, _MOST_JOBS = 256, 64
 COMMAND = "git_fleet.command"
 

@@ -161,4 +161,4 @@ def hook(name: str, arguments: tuple[str, ...]) -> None:
     """
     sys.stdout.flush()
     start = "from git_fleet.hook import entry; entry()"
-    os.execv(sys.executable, [sys.executable, "-c", start, name, *arguments])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [sys.executable, "-P", "-c", start, name, *arguments])  # noqa: S606 - no shell wanted

@@ -100,6 +100,13 @@ def test_where_nobody_can_be_asked_the_command_that_asks_nothing_is_named(crew: 
     assert plan.is_file()
 
 
+def test_modules_of_the_repository_are_not_taken_for_those_of_python(crew: Crew, plan: Path) -> None:
+    stray = dict.fromkeys(("heapq.py", "queue.py", "random.py", "select.py"), "raise SystemExit('not me')\n")
+    crew.repo.commit("modules of its own", stray)
+    crew.run("--yes", plan.name)
+    assert crew.states() == {"a": "integrated"}
+
+
 def test_a_file_is_run_again_without_being_approved_again(crew: Crew, plan: Path) -> None:
     crew.act("a", "crash")
     crew.run("--yes", plan.name, code=1)

@@ -33,7 +33,7 @@ from tests.support.fleet import Table, plan_toml
 from tests.support.repo import Repo, make_repo
 from tests.support.worlds import assert_reachable
 
-FLEET = (sys.executable, "-m", "git_fleet")
+FLEET = (sys.executable, "-P", "-m", "git_fleet")
 CONFIG = """\
 version = 1
 {more}

@@ -129,7 +129,7 @@ def address(session: Session, given: str) -> str:
 
 def program(remote: str) -> tuple[str, ...]:
     """How git-fleet is started: as here, where workers share this machine's files; else as PATH has it there."""
-    return ("git-fleet",) if remote else (sys.executable, "-m", "git_fleet")
+    return ("git-fleet",) if remote else (sys.executable, "-P", "-m", "git_fleet")
 
 
 def worker_words(asked: Asked, remote: str) -> list[str]:
