@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PROGRAM = (sys.executable, "-P", "-m", "git_fleet")  # -P: no module of the folder it is run in
 """How this program is started by itself."""
 _MOST_WORKERS, _MOST_JOBS = 256, 64
-COMMAND = "git_fleet.command"
+COMMAND, OPTIONS = "git_fleet.command", "git_fleet.options"
 
 
 class RunCommand(click.Command):
@@ -48,7 +48,7 @@ class RunCommand(click.Command):
         own, dashes, behind = _split(args)
         if dashes and not behind:
             raise click.UsageError("a command is missing behind --", ctx)
-        ctx.meta[COMMAND] = tuple(behind)
+        ctx.meta[COMMAND], ctx.meta[OPTIONS] = tuple(behind), tuple(own)
         try:
             return super().parse_args(ctx, own)
         except click.UsageError as error:
@@ -188,14 +188,14 @@ def _plan(
             hint=f"git fleet plan approve {found.plan} --dry-run",
         )
     agent, commands = opening.require(session, found.text, given, _ask if _can_ask(call) else None)
-    approve(call, session, found.plan, yes=yes, again=_again(target, given), agents=commands)
+    approve(call, session, found.plan, yes=yes, again=_again(given), agents=commands)
     return found.plan, agent
 
 
-def _again(target: str | None, given: Sequence[str]) -> str:
-    """The same command for where nobody can be asked."""
-    behind = ["--", *given] if given else []
-    return f"git fleet run --yes {shlex.join([*([target] if target else []), *behind])}".rstrip()
+def _again(given: Sequence[str]) -> str:
+    """The same command for where nobody can be asked, with all its limits."""
+    own = [word for word in click.get_current_context().meta[OPTIONS] if word != "--json"]
+    return shlex.join(["git", "fleet", "run", "--yes", *own, *(["--", *given] if given else [])])
 
 
 def _foretell(call: Call, session: Session, options: Options) -> int:

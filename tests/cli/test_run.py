@@ -94,9 +94,11 @@ def test_a_file_is_imported_shown_and_asked_about(crew: Crew, plan: Path, answer
 
 
 def test_where_nobody_can_be_asked_the_command_that_asks_nothing_is_named(crew: Crew, plan: Path) -> None:
-    said, hint = refused(crew, "p.toml", "--", "sh", "-c", "exit 0", code=2)
+    said, hint = refused(
+        crew, "p.toml", "--max-cost", "2", "--no-integrate", "--", "sh", "-c", "exit 0", code=2
+    )
     assert said == "approving asks a person, and this is no terminal"
-    assert hint == "git fleet run --yes p.toml -- sh -c 'exit 0'"
+    assert hint == "git fleet run --yes p.toml --max-cost 2 --no-integrate -- sh -c 'exit 0'"
     assert plan.is_file()
 
 
