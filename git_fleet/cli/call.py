@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -206,6 +207,17 @@ def read_file(call: Call, file: str) -> tuple[bytes, str]:
         raise InvalidInput(
             f"cannot read {file}: {error.strerror}", hint="name a file, or - for standard input"
         ) from error
+
+
+class Amount(click.FloatRange):
+    """A number within a range. `nan` and `inf`, which Python takes for some, are none: nothing compares with them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Fails for anything else."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no amount.", param, ctx)
+        return found
 
 
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen, and do nothing.")

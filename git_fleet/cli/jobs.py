@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, say
+from git_fleet.cli.call import Amount, Call, Group, command, dry_run_option, examples, say
 from git_fleet.cli.run import COMMAND, RunCommand
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--wait-minutes",
-                type=click.FloatRange(min=0),
+                type=Amount(min=0),
                 metavar="N",
                 help="A worker waits so long for a task to become ready.",
             ),
@@ -129,13 +129,13 @@ def _given() -> tuple[str, ...]:
 )
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="N",
     help="End all of it after so many minutes.",
 )
 @click.option(
     "--keep-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="N",
     help="Remove the job so many minutes after its end.",
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from git_fleet.cli.across import workspace_option
-from git_fleet.cli.call import Call, command, dry_run_option, examples, say
+from git_fleet.cli.call import Amount, Call, command, dry_run_option, examples, say
 from git_fleet.cli.interrupts import Echoes, silence, terminals
 from git_fleet.cli.named import PLAN_OR_FILE, TASK
 from git_fleet.errors import AnswerIsNo, InvalidInput
@@ -86,13 +86,13 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
 )
 @click.option(
     "--max-cost",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="USD",
     help="End when the agents have reported so many US dollars.",
 )
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     metavar="N",
     help="End after so many minutes.",
 )

@@ -10,7 +10,7 @@ import click
 
 from git_fleet.app import work
 from git_fleet.app.session import Session
-from git_fleet.cli.call import Call, command, examples
+from git_fleet.cli.call import Amount, Call, command, examples
 from git_fleet.cli.named import TASK
 from git_fleet.core.model import Usage
 from git_fleet.errors import InvalidInput
@@ -30,9 +30,9 @@ def show_acted(call: Call, session: Session, acted: work.Acted) -> None:
 def usage_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """What the work cost, as the agent counts it."""
     for name, kind, what in (
-        ("--cost-usd", click.FloatRange(min=0), "Money spent since the last report."),
-        ("--output-tokens", click.IntRange(min=0), "Tokens written since the last report."),
-        ("--input-tokens", click.IntRange(min=0), "Tokens read since the last report."),
+        ("--cost-usd", Amount(0, 1e9), "Money spent since the last report."),
+        ("--output-tokens", click.IntRange(0, 10**15), "Tokens written since the last report."),
+        ("--input-tokens", click.IntRange(0, 10**15), "Tokens read since the last report."),
     ):
         function = click.option(name, type=kind, default=0, metavar="N", help=what)(function)
     return function

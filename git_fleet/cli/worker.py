@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from git_fleet.cli.call import Call, command, examples, surroundings
+from git_fleet.cli.call import Amount, Call, command, examples, surroundings
 from git_fleet.cli.run import COMMAND, PROGRAM, ExitOn, RunCommand, as_claimed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _FAILED = ("trouble", "unreachable")
 @click.option("--most", type=click.IntRange(min=1), metavar="N", help="Work so many tasks at the most.")
 @click.option(
     "--wait-minutes",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     default=_DEFAULT_MINUTES,
     metavar="N",
     help=f"Wait so long for a task to become ready (default {_DEFAULT_MINUTES:g}).",

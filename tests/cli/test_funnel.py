@@ -72,6 +72,9 @@ def test_a_folder_that_does_not_exist_is_a_usage_error(fleet: Fleet) -> None:
         (["plan"], "git fleet plan needs one of: add, approve, "),
         (["claim", "--resume", "--no-worktree"], "--resume"),
         (["plan", "check", "--workers", "0"], "--workers"),
+        (["progress", "43", "--cost-usd", "nan", "red"], "'nan' is no amount"),
+        (["done", "43", "--cost-usd", "inf"], "--cost-usd"),
+        (["worker", "--plan", "app", "--wait-minutes", "nan"], "'nan' is no amount"),
     ],
 )
 def test_a_usage_error_is_one_line_and_where_the_help_is(
