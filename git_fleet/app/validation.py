@@ -28,15 +28,28 @@ _TYPES = {
 def check_schema(document: Mapping[str, Any], schema: str, problems: Problems, lines: Lines) -> None:
     """Adds what `schemas/<schema>.schema.json` finds wrong with a decoded document, by line."""
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number})
+    validator: Any = extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
     told: list[tuple[int, str, str, str]] = []
-    for error in Draft202012Validator(resources.schema(schema)).iter_errors(document):
+    for error in validator(resources.schema(schema)).iter_errors(document):
         path: Path = tuple(error.absolute_path)
         for key, text in _explain(error):
             at = (*path, key) if key else path
             told.append((line_of(lines, at), *_name(document, at), text))
     for line, where, field, text in sorted(told, key=itemgetter(0)):
         problems.add(text, where=where, field=field, line=line)
+
+
+def _is_integer(_: Any, value: Any) -> bool:
+    """For JSON Schema 3.0 is a whole number; for whoever counts with it, it is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_: Any, value: Any) -> bool:
+    """TOML has nan, which is within all bounds and is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def _name(document: Mapping[str, Any], path: Path) -> tuple[str, str]:

@@ -265,6 +265,8 @@ BROKEN_CONFIG = {
         "fleet.toml:2: idle_minutes: found 1e+300",
         "; at most 525600",
     ],
+    "refresh_seconds = nan\n": ["fleet.toml:1: refresh_seconds: found nan; allowed: a number"],
+    "ports_per_task = 10.0\n": ["fleet.toml:1: ports_per_task: found 10.0; allowed: a whole number"],
     "[planner]\ntimeout_seconds = 60\n": ["fleet.toml:1: planner.run: it is missing"],
     '[planner]\nrun = "x"\ntimeout = 60\n': [
         "fleet.toml:3: planner.timeout: unknown key",
