@@ -107,13 +107,18 @@ def _page(found: Report) -> str:
 
 
 def _write(path: Path, page: str) -> int:
-    """Put the page there, whole or not at all; its size. Raises InvalidInput where that cannot be."""
+    """Put the page there, into a file whole or not at all; its size. Raises InvalidInput where that cannot be."""
     data = page.encode("utf-8")
     hint = "git fleet report --html FILE"
     if path.is_dir():
         raise InvalidInput(f"{line(path)} cannot be written: it is a folder", hint=hint)
+    special = path.exists() and not path.is_file()  # a pipe, a device: something reads there, and it stays
+    path = path if special else path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if special:
+            path.write_bytes(data)
+            return len(data)
         beside.write_bytes(data)
         beside.replace(path)
     except OSError as error:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from tests.cli.conftest import Fleet
@@ -15,6 +18,21 @@ def test_a_report_as_markdown_as_a_page_and_as_json(approved: Fleet) -> None:
     found = approved.json("report", "report", "app", "--html", ".git/app.html")
     assert (found["file"], found["timeline"][0]["worker"]) == (".git/app.html", "ann")
     assert [path.name for path in (approved.path / ".git").glob(".app.html*")] == []
+
+
+def test_what_stands_where_the_page_is_to_go_stays_what_it_is(approved: Fleet) -> None:
+    """A pipe is written into, through a link goes the file that it names."""
+    pipe, page, link = (approved.path / ".git" / name for name in ("pipe", "page.html", "link.html"))
+    os.mkfifo(pipe)
+    page.touch()
+    link.symlink_to(page)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        approved.ok("report", "app", "--html", str(pipe))
+        assert reader.communicate(timeout=30)[0].startswith(b"<!doctype html>")
+    approved.ok("report", "app", "--html", str(link))
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
