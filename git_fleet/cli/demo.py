@@ -163,7 +163,12 @@ def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
 @click.command(
     epilog=examples("git fleet demo", "git fleet demo --keep /tmp/fleet-demo   look around afterwards")
 )
-@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Leave the repository in DIR.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Leave the repository in DIR.",
+)
 def demo(keep: Path | None) -> None:
     """The whole story on a scratch repository: plan, collisions, a run with agents, hooks, gates, main.
 
