@@ -107,9 +107,7 @@ def rank(
     ]
     found += _neighbours(owned, imports)
     found += (
-        Candidate(
-            one.path, Reason.HISTORY, f"{one.share:.0%} of {count(one.commits, 'commit')} with {one.of}"
-        )
+        Candidate(one.path, Reason.HISTORY, f"{count(one.commits, 'commit')} with {one.of} ({one.share:.0%})")
         for one in partners(commits, owned)
     )
     return [*_once(found)]

@@ -111,7 +111,7 @@ def _interfaces(value: PlanCheck, look: Look) -> list[str]:
 def _coupling(value: PlanCheck, look: Look) -> list[str]:
     table = Table(("TASK", "FILE", "CHANGES WITH", "OF TASK", "HOW OFTEN"), whole=frozenset({0, 3}))
     for found in value.coupling[:_MOST]:
-        often = f"{found.share:.0%} of {count(found.support, 'commit')}"
+        often = f"{count(found.support, 'commit')} ({found.share:.0%})"
         table.add(str(found.a), *found.paths, str(found.b), often)
     title = "Hidden coupling (files that history shows changing together, split between two tasks)"
     return _section(title, _table(table, len(value.coupling) - _MOST, look), look)

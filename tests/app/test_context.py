@@ -61,7 +61,7 @@ def test_what_it_owns_and_reads_comes_before_imports_and_history(session: Sessio
     about = {each.file.path: each.file.about for each in found.files}
     assert about["lib/used.py"] == "by a/one.py"
     assert about["cli.py"] == "of a/one.py and 1 more"
-    assert about["docs/guide.md"] == "100% of 3 commits with a/one.py"
+    assert about["docs/guide.md"] == "3 commits with a/one.py (100%)"
 
 
 def test_what_changes_most_often_comes_first(session: Session, repo: Repo) -> None:

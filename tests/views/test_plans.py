@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from git_fleet.core.check import PlanCheck, check_plan
 from git_fleet.core.config import Config, Gate
+from git_fleet.core.coupling import Coupling
 from git_fleet.core.doubts import Doubt
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import Overlap, Plan, PlanLog, PlanState, Task
@@ -87,6 +88,15 @@ def test_names_that_collide_only_by_their_depth_are_shown_with_what_to_write() -
         "  app/2  app/3  b/x       in order: needs\n"
         "  a bare name is owned in every folder; if only the root's is meant, write /a/, /b/\n"
     ) in plans.check(value, PLAIN)
+
+
+def test_hidden_coupling_says_in_how_many_commits() -> None:
+    """The share is of those that changed either, of which there are more."""
+    value = checked(task("1", "a"), task("2", "b"))
+    found = Coupling(TaskId("app", "1"), TaskId("app", "2"), ("a/x", "b/y"), 0.75, 3)
+    assert "app/1  a/x   b/y           app/2    3 commits (75%)\n" in plans.check(
+        replace(value, coupling=(found,)), PLAIN
+    )
 
 
 def test_many_doubts_of_a_kind_are_one_line() -> None:
