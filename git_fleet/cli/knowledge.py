@@ -17,7 +17,7 @@ from git_fleet.cli import editor
 from git_fleet.cli.call import Call, Group, command, dry_run_option, examples, look, say
 from git_fleet.cli.named import LEARNING, PLAN, TASK
 from git_fleet.core.learnings import Kind, Known, Learned, Standing
-from git_fleet.errors import InvalidInput
+from git_fleet.errors import FleetError, InvalidInput
 from git_fleet.views import knowledge as view
 
 _STATES = [str(state) for state in Standing]
@@ -191,13 +191,7 @@ def knowledge_review(
         session.require_person("knowledge")
         if approve or retire or edit:
             words = None if file is None else _read(file)
-            edits, files = _edited(session, edit, words)
-            try:
-                found = learning.decide(session, approve=approve, retire=retire, edits=edits)
-            except InvalidInput as error:
-                raise (editor.kept(error, files[0], _stores(edit[0])) if files else error) from error
-            for path in files:
-                editor.forget(path)
+            found = _decide(session, approve, retire, *_edited(session, edit, words))
         else:
             if not editor.on_terminal(call):
                 raise InvalidInput(
@@ -236,6 +230,23 @@ def _edited(session: Session, names: Sequence[str], words: str | None) -> tuple[
     return edits, files
 
 
+def _decide(
+    session: Session,
+    approve: Sequence[str],
+    retire: Sequence[str],
+    edits: Sequence[Edit],
+    files: Sequence[Path],
+) -> Learned:
+    """Store the decisions. Whatever stands against that, the words from an editor are kept until they are stored."""
+    try:
+        found = learning.decide(session, approve=approve, retire=retire, edits=edits)
+    except FleetError as error:
+        raise (editor.kept(error, files[0], _stores(edits[0].name)) if files else error) from error
+    for path in files:
+        editor.forget(path)
+    return found
+
+
 def _one_by_one(session: Session) -> Learned:
     """Ask about each that nobody has looked at. Each decision is stored at once, so that leaving loses none."""
     decided: list[Known] = []
@@ -253,15 +264,12 @@ def _one_by_one(session: Session) -> Learned:
             break
         if answer == "s":
             continue
-        edits, files = _edited(session, [one.id] if answer == "e" else [], None)
-        done = learning.decide(
+        done = _decide(
             session,
-            approve=[one.id] if answer == "a" else [],
-            retire=[one.id] if answer == "r" else [],
-            edits=edits,
+            [one.id] if answer == "a" else [],
+            [one.id] if answer == "r" else [],
+            *_edited(session, [one.id] if answer == "e" else [], None),
         )
-        for path in files:
-            editor.forget(path)
         decided += done.known
         told = told and done.told
     return Learned(tuple(decided), told=told)

@@ -140,3 +140,14 @@ def test_text_that_an_editor_left_and_that_is_refused_is_kept(
     assert answer.code == 2
     assert "your text is kept in" in answer.err
     assert f"git fleet knowledge review --edit {row['id']} --file " in answer.err
+
+
+def test_one_after_the_other_no_words_are_lost_either(approved: Fleet, repo: Repo) -> None:
+    approved.ok("learn", "Short")
+    env = {**os.environ, "GIT_EDITOR": f"cp {repo.write('.git/long', 'x' * 5000)}"}
+    command = [sys.executable, "-m", "git_fleet", "knowledge", "review"]
+    with Terminal(command, cwd=repo.path, env=env, columns=200) as terminal:
+        terminal.until("1 of 1")
+        terminal.type("e\n")
+        assert terminal.end() == 2
+    assert "your text is kept in" in terminal.text
