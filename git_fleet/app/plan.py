@@ -148,8 +148,13 @@ def _state(session: Session, plan_id: str) -> PlanState:
 
 
 def template(session: Session, plan_id: str) -> str:
-    """A commented plan to begin with."""
-    return _TEMPLATE.format(plan=check_id(plan_id, "plan id"), base=session.main)
+    """A commented plan to begin with. Raises InvalidInput where there is a plan of that id: it would be replaced."""
+    name = check_id(plan_id, "plan id")
+    if tip(session.store.refs.get(names.plan_note(name))) is not None:
+        raise InvalidInput(
+            f"there is a plan {name} already", hint=f"git fleet plan edit {name}, or another name"
+        )
+    return _TEMPLATE.format(plan=name, base=session.main)
 
 
 _TEMPLATE = """\

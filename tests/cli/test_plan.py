@@ -40,6 +40,12 @@ def test_a_template_left_as_it_is_stores_nothing(fleet: Fleet, monkeypatch: pyte
     assert fleet.json("plan-list", "plan", "list")["plans"] == []
 
 
+def test_a_plan_that_is_there_is_not_begun_anew(planned: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor(monkeypatch, "raise SystemExit('it was opened')")
+    answer = planned("plan", "new", "APP")
+    assert (answer.code, answer.err.splitlines()[1]) == (2, "hint: git fleet plan edit app, or another name")
+
+
 def test_a_text_that_cannot_be_stored_is_kept(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     editor(monkeypatch, "path.write_text(path.read_text() + 'colour = 1\\n')")
     answer = fleet("plan", "new", "first")
