@@ -195,7 +195,7 @@ def _plan(
 def _again(given: Sequence[str]) -> str:
     """The same command for where nobody can be asked, with all its limits."""
     own = [word for word in click.get_current_context().meta[OPTIONS] if word != "--json"]
-    return shlex.join(["git", "fleet", "run", "--yes", *own, *(["--", *given] if given else [])])
+    return f"git fleet run --yes {shlex.join([*own, *(['--', *given] if given else [])])}".rstrip()
 
 
 def _foretell(call: Call, session: Session, options: Options) -> int:
