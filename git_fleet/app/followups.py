@@ -132,7 +132,7 @@ def _draft(session: Session, found: Found) -> list[str]:
         said = f"Noticed while working on {task}: {found.text}"
         fields = {"id": number, "title": short, "prompt": said, "remarks": f"finding {found.mark}"}
         with suppress(LostRace):  # somebody edited the plan at this moment
-            planning.add_task(session, task.plan, fields)
+            planning.add_task_once(session, task.plan, fields)
             return [f"{task.plan}/{number}"]
     raise Busy(f"the plan {task.plan} is being edited again and again")
 

@@ -21,12 +21,13 @@ from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import Plan, PlanState
 from git_fleet.core.results import PlanRow
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.errors import FleetError, IllegalEvent, InvalidInput, Stale
+from git_fleet.errors import Busy, FleetError, Held, IllegalEvent, InvalidInput, Stale
 from git_fleet.store import archive, log, names, past, plans
 from git_fleet.store.base import tip
 from git_fleet.store.plans import Revision
 
 _NAMED = 5  # tasks in one sentence
+_TRIES = 20
 
 
 class Imported(Struct, frozen=True):
@@ -73,7 +74,16 @@ def _load(session: Session, plan_id: str, toml: str) -> tuple[Plan, str]:
 
 
 def add_task(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
-    """Add one task (keys as in a plan file) to the plan's newest text."""
+    """Add one task (keys as in a plan file) to the plan's newest text, whatever others add at the same time. Raises
+    Busy when they keep editing it."""
+    for _ in range(_TRIES):
+        with suppress(Stale):
+            return add_task_once(session, plan_id, fields)
+    raise Busy(f"the plan {plan_id} is being edited again and again", hint=f"git fleet plan show {plan_id}")
+
+
+def add_task_once(session: Session, plan_id: str, fields: Mapping[str, Any]) -> Imported:
+    """The same. Raises Stale when somebody edits the plan at this moment."""
     note, toml = text_of(session, plan_id)
     return save_text(session, plan_id, _with_task(toml, fields), note)
 
@@ -110,16 +120,22 @@ def _store(session: Session, plan: Plan, toml: str, subject: str, expected: Oid 
     if expected is not None:
         before = expected
     base_commit = plans.text(store, before)[0] if before else _base_commit(session, plan)
-    note = plans.save_text(
-        store,
-        plan,
-        toml,
-        expected=before,
-        base_commit=base_commit,
-        actor=session.person(),
-        at=session.now(),
-        subject=subject,
-    )
+    try:
+        note = plans.save_text(
+            store,
+            plan,
+            toml,
+            expected=before,
+            base_commit=base_commit,
+            actor=session.person(),
+            at=session.now(),
+            subject=subject,
+        )
+    except (Stale, Held) as faster:
+        raise Stale(
+            f"plan {plan.id} was changed by somebody else meanwhile; nothing is stored",
+            hint=f"git fleet plan show {plan.id}",
+        ) from faster
     return Imported(plan, note, before is None)
 
 

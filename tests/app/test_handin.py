@@ -515,7 +515,7 @@ def test_a_hand_in_stands_whatever_becomes_of_its_follow_ups(
         raise InvalidInput("the plan's text is broken")
 
     with monkeypatch.context() as refusing:
-        refusing.setattr(plan, "add_task", refuse)
+        refusing.setattr(plan, "add_task_once", refuse)
         found = done(session, follow_ups=("Rename the flag",))
     assert found.record.state.state is State.PROPOSED
     (note,) = found.notes

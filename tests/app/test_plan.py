@@ -32,6 +32,7 @@ from tests.support.fleet import (
     task,
     task_id,
 )
+from tests.support.race import race, values
 from tests.support.repo import Repo
 
 
@@ -112,9 +113,21 @@ def test_of_two_edits_of_the_same_text_the_later_one_is_told(session: Session) -
     imported(session, task("a"))
     note, toml = plan.text_of(session, "p")
     plan.save_text(session, "p", toml.replace("Do a", "Do it"), note)
-    with pytest.raises(LostRace):
+    with pytest.raises(LostRace, match="plan p was changed by somebody else"):
         plan.save_text(session, "p", toml.replace("Do a", "Do this"), note)
     assert "Do it" in plan.text_of(session, "p")[1]
+
+
+def test_tasks_that_are_added_at_the_same_moment_are_all_there(session: Session, repo: Repo) -> None:
+    imported(session, task("a"))
+    values(race(4, _add, repo))
+    (row,) = plan.list_plans(session)
+    assert row.tasks == 5
+
+
+def _add(index: int, repo: Repo) -> None:
+    with open_fleet(repo) as session:
+        plan.add_task(session, "p", task(f"n{index}"))
 
 
 def test_comments_survive_an_added_task(session: Session) -> None:
