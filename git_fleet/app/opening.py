@@ -44,9 +44,9 @@ def meant(session: Session, target: str | None, folder: Path, *, store: bool = T
     if target is None:
         return _named(session, known[_only(session)])
     path = folder / target
-    if target in known:
-        also = (f"plan {target} is meant; the file of that name is ./{target}",) if path.is_file() else ()
-        return _named(session, known[target], also)
+    if (name := target.strip().lower()) in known and (name == target or not path.is_file()):
+        also = (f"plan {name} is meant; the file of that name is ./{target}",) if path.is_file() else ()
+        return _named(session, known[name], also)
     return _in_file(session, target, path, store=store) if path.is_file() else Meant(target)
 
 

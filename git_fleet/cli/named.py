@@ -32,6 +32,10 @@ class Named(Word):
     ) -> None:
         self._tasks, self._plans, self._files, self._learnings = tasks, plans, files, learnings
 
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
+        """The word; where it names a task or a plan, as ids are spelled: which it is is found out by looking."""
+        return value.strip().lower() if self._tasks and self._plans else value
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from git_fleet.cli.call import Call, command, dry_run_option, examples, say
+from git_fleet.cli.named import TASK_OR_PLAN
 from git_fleet.views.look import line
 
 
@@ -16,7 +17,7 @@ from git_fleet.views.look import line
         "git fleet pr --sync --rework     and those with red checks go back to rework",
     )
 )
-@click.argument("targets", nargs=-1, metavar="[PLAN|TASK]…")
+@click.argument("targets", type=TASK_OR_PLAN, nargs=-1, metavar="[PLAN|TASK]…")
 @click.option("--draft", is_flag=True, help="Open them as drafts.")
 @click.option("--sync", "looks", is_flag=True, help="See what became of them, and record what was merged.")
 @click.option(

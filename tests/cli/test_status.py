@@ -165,3 +165,13 @@ def test_the_program_takes_the_short_way(approved: Fleet) -> None:
         [sys.executable, "-c", PROBE], cwd=approved.path, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("app 0/3\n", "[]\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["integrate APP --dry-run", "log App", "siblings APP", "plan add --from-findings APP -n", "run APP -n"],
+)
+def test_a_plan_may_be_named_in_capitals_wherever_a_task_may_be_named(approved: Fleet, command: str) -> None:
+    spoken = approved(*command.split())
+    assert "no task" not in spoken.err
+    assert "no plan" not in spoken.err
