@@ -24,6 +24,7 @@ from git_fleet.core.model import State
 from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
 from git_fleet.errors import FleetError, GitFailed, Held
+from git_fleet.git.process import last_words
 from git_fleet.git.tracing import VARIABLE
 from git_fleet.store import names
 
@@ -156,7 +157,7 @@ class Clerk(threading.Thread):
         killed, which leaves nothing that the next one does not finish."""
         killed = 0
         for _ in range(_HELD_TRIES):  # then a person is told
-            code, document = self._once(tasks)
+            code, document, last = self._once(tasks)
             error = document.get("error", {})
             killed += code < 0
             if self._over or (code != _HELD and not (code < 0 and killed <= _KILLED_TRIES)):
@@ -166,17 +167,21 @@ class Clerk(threading.Thread):
         said = error.get("message", "")
         hint = error.get("hint", "")
         trouble = f"{self._what}: {said} ({hint})" if said and hint else said
-        if not trouble and code not in (0, _EJECTED) and not self._over:
-            trouble = f"git fleet {self._what} ended with exit code {code}"
+        answered = code == 0 or (
+            code == _EJECTED and document
+        )  # Python ends with 1, too, where it cannot even begin
+        if not (trouble or answered or self._over):
+            trouble = f"git fleet {self._what} ended with exit code {code}" + (f": {last}" if last else "")
         return Done(self._what, document, trouble)
 
-    def _once(self, tasks: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    def _once(self, tasks: Sequence[str]) -> tuple[int, dict[str, Any], str]:
+        """One call to its end: its exit code, its answer, the last line that it said to people."""
         known = self._desk.around.env.items()
         env = {name: value for name, value in known if not name.startswith("FLEET_") or name == VARIABLE}
         command = [*self._desk.options.program, self._what, *self._arguments, "--json", *tasks]
         with self._asked:
             if self._over:
-                return 0, {}
+                return 0, {}, ""
             self._process = subprocess.Popen(
                 command,
                 cwd=self._desk.root,
@@ -188,11 +193,11 @@ class Clerk(threading.Thread):
             )
         process = self._process
         try:
-            out, _ = process.communicate()
+            out, err = process.communicate()
         finally:
             with self._asked:
                 self._process = None
-        return process.returncode, _document(out)
+        return process.returncode, _document(out), last_words(err.decode(errors="replace"))
 
 
 def _document(out: bytes) -> dict[str, Any]:

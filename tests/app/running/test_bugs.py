@@ -85,3 +85,16 @@ def test_a_claim_whose_command_failed_after_it_was_made_is_worked_on(
         found = running.run(session, ready, heard.append, lambda _: "{}")
     assert found.complete, heard
     assert [end.attempts for end in found.tasks] == [1]
+
+
+def test_an_integration_that_cannot_even_begin_is_told_of(repo: Repo, tmp_path: Path) -> None:
+    crew = Crew(repo, tmp_path)
+    crew.plan(task("a"))
+    broken = (*FLEET[:1], "-c", "raise SystemExit('no module of that name')")
+    heard: list[str] = []
+    with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
+        found = running.run(
+            session, running.prepare(session, Options("p", 1, broken)), heard.append, lambda _: "{}"
+        )
+    assert not found.complete
+    assert "git fleet integrate ended with exit code 1: no module of that name" in found.troubles, heard
