@@ -339,6 +339,9 @@ class SharedRefs(Refs):
             for each in batch
         ]
         asked = [each for each in asked if each.changes or each.old is not ABSENT]
+        if not asked:  # all of it is here alone, and goes: git, told to push nothing, pushes branches
+            self._drop_own(batch)
+            return
         for attempt in range(1, _TRIES + 1):
             self.pushes.add(each.ref for each in asked if each.changes)
             said = self.remote.push(asked)

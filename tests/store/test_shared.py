@@ -244,6 +244,23 @@ def long_ago(clone: Repo, ref: str) -> None:
     file.write_text("".join(" ".join(words) + "\n" for words in moved))
 
 
+def test_what_the_remote_need_not_be_told_pushes_nothing_at_all(world: tuple[Path, Repo, Repo]) -> None:
+    """git that is told to push nothing pushes what it is configured to: main, say."""
+    server, one, _ = world
+    first, main = event(one, "first"), one.rev("main")
+    one.commit("Mine, and not the lead's", {"mine": "1"})
+    one.run_git("update-ref", LOG, first)
+    with shared(one) as mine:
+        mine.tell()
+        assert Repo(server).rev("main") == main
+        assert mine.get(LOG) == first
+        mine.transact([Update(LOG, first, ABSENT)])  # a log that the remote has folded, say
+        assert Repo(server).rev("main") == main
+        assert mine.get(LOG) is ABSENT
+        assert mine.pushes.total() == 0
+    assert one.refs(LOG) == {}
+
+
 def test_progress_that_comes_too_late_is_kept_apart(world: tuple[Path, Repo, Repo]) -> None:
     _, one, other = world
     first = event(one, "claim")
