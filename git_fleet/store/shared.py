@@ -327,11 +327,10 @@ class SharedRefs(Refs):
     def _require(self, updates: Iterable[Update]) -> None:
         view = self._view()
         for update in updates:
-            if view.get(update.ref, self._fallback(update.ref)) != update.old:
-                raise lost_race(update, view.get(update.ref, ABSENT))
-
-    def _fallback(self, ref: str) -> Value:
-        return super().read(ref).get(ref, ABSENT) if ref in self.mirror.bases else ABSENT
+            known = update.ref in view or update.ref not in self.mirror.bases
+            at = view.get(update.ref, ABSENT) if known else self.get(update.ref)
+            if at != update.old:
+                raise lost_race(update, at)
 
     def _push(self, batch: Sequence[Update]) -> None:
         asked = [
@@ -370,10 +369,10 @@ class SharedRefs(Refs):
         self.pushes.accepted(update.ref for update in moved)
         self._drop_own(asked)
 
-    def _drop_own(self, asked: Sequence[Update]) -> None:
-        for update in asked:
-            own = self._here.pop(update.ref, None)
-            if own is not None and update.changes:
+    def _drop_own(self, told: Sequence[Update]) -> None:
+        for update in told:
+            own = self._here.pop(update.ref, None) if update.changes else None
+            if own is not None:
                 with suppress(LostRace):
                     super().transact([Update(update.ref, own, ABSENT)], message="the remote has it")
 

@@ -261,6 +261,18 @@ def test_what_the_remote_need_not_be_told_pushes_nothing_at_all(world: tuple[Pat
     assert one.refs(LOG) == {}
 
 
+def test_what_rides_is_still_read_where_a_push_only_compares_its_log(world: tuple[Path, Repo, Repo]) -> None:
+    _, one, _ = world
+    first = event(one, "first")
+    second = event(one, "second", first)
+    with shared(one) as mine:
+        mine.transact([Update(LOG, ABSENT, first)])
+        mine.transact_soon(Update(LOG, first, second))
+        mine.transact([Update(LOG, second, second), Update(OTHER, ABSENT, event(one, "other"))])
+        assert mine.get(LOG) == second
+        assert mine.waiting() == {LOG: second}
+
+
 def test_progress_that_comes_too_late_is_kept_apart(world: tuple[Path, Repo, Repo]) -> None:
     _, one, other = world
     first = event(one, "claim")
