@@ -225,7 +225,7 @@ class Push:
         before = knowledge.listing(objects, move.old) if move.old else {}
         coming = {path for path, oid in knowledge.listing(objects, new).items() if before.get(path) != oid}
         pushed = f"{move.old}..{new}" if move.old else new
-        writers = set(self._git.text("log", "--no-show-signature", "--format=%an", pushed).splitlines())
+        writers = set(self._git.text("log", "--format=%an", pushed).splitlines())
         content = knowledge.files(objects, [new])
         for path in sorted(coming):
             try:

@@ -14,6 +14,7 @@ import pytest
 
 from git_fleet.errors import GitFailed, InvalidInput
 from git_fleet.git.process import Child, Git, failure, git_version, last_words
+from tests.support import keys
 from tests.support.race import until
 from tests.support.repo import Repo, make_repo
 
@@ -77,6 +78,17 @@ def test_durable_makes_git_flush_objects_and_references(repo: Repo) -> None:
 def test_an_editor_is_never_opened(repo: Repo) -> None:
     with pytest.raises(GitFailed, match="editor"):
         Git(repo.path).run("commit", "--allow-empty")
+
+
+def test_a_log_holds_what_was_asked_for_whatever_the_user_wants_to_see(repo: Repo, tmp_path: Path) -> None:
+    key = keys.new_key(tmp_path, "ann")
+    keys.allow(tmp_path / "allowed", key, "ann")
+    keys.sign_with(repo, key)
+    repo.run_git("config", "gpg.ssh.allowedSignersFile", str(tmp_path / "allowed"))
+    repo.run_git("commit", "--quiet", "--allow-empty", "-S", "-m", "é")
+    repo.run_git("config", "log.showSignature", "true")
+    repo.run_git("config", "i18n.logOutputEncoding", "latin1")
+    assert Git(repo.path).text("log", "-1", "--format=%H %s") == f"{repo.rev('HEAD')} é"
 
 
 def test_status_does_not_refresh_the_index(repo: Repo) -> None:
