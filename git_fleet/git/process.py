@@ -49,8 +49,11 @@ _FIXED = {
     "GIT_NO_REPLACE_OBJECTS": "1",  # the objects themselves, the same through every engine
 }
 
-# What `git log --format` prints is read here, so nothing else is to be in it, and no other encoding.
-_PLAIN_LOG = ("-c", "log.showSignature=false", "-c", "i18n.logOutputEncoding=UTF-8")
+# What `git log --format` prints is read here, so nothing else is to be in it; and every message is in UTF-8.
+_PLAIN = (
+    *("-c", "log.showSignature=false", "-c", "i18n.logOutputEncoding=UTF-8"),
+    *("-c", "i18n.commitEncoding=UTF-8"),
+)
 _WITH_VALUE = frozenset({"-c", "-C", "--git-dir", "--work-tree", "--namespace", "--config-env"})
 # The second part: git ≥ 2.54 runs hooks from its configuration whatever core.hooksPath says, ours too.
 _NO_HOOKS = ["-c", "core.hooksPath=/dev/null"] + [
@@ -103,7 +106,7 @@ class Git:
         self._git_dir = git_dir
         self._holding = holding
         self._env = env
-        self._switches = [*_PLAIN_LOG]
+        self._switches = [*_PLAIN]
         if not hooks:
             self._switches += _NO_HOOKS
         if durable:

@@ -22,12 +22,6 @@ from git_fleet.git.objects import Objects
 from git_fleet.git.process import Git, failure
 
 _MERGE = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages")
-# As `-c` would: the user's setting would claim another encoding than the message has.
-_IN_UTF8 = {
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "i18n.commitEncoding",
-    "GIT_CONFIG_VALUE_0": "UTF-8",
-}
 _NOBODY = Signature("git-fleet", "", 0)
 
 
@@ -126,7 +120,7 @@ def _write_signed(
     git: Git, tree: Oid, parent: Oid, author: Signature, committer: Signature, message: str
 ) -> Oid:
     """Through `git commit-tree -S`, which knows keys and formats (and trims odd punctuation off names)."""
-    env = {**_identity("AUTHOR", author), **_identity("COMMITTER", committer), **_IN_UTF8}
+    env = {**_identity("AUTHOR", author), **_identity("COMMITTER", committer)}
     args = ("commit-tree", "-S", "-p", parent, "-F", "-", tree)
     return Oid(git.text(*args, input=message.encode("utf-8", "surrogateescape"), env=env))
 

@@ -96,9 +96,11 @@ def test_all_commits_what_is_the_tasks_own(session: Session) -> None:
     tree.write("a/x", "3")
     (tree.path / "a/gone").unlink()
     tree.run_git("rm", "--quiet", "a/staged-gone")
-    found = done(session, all_changes=True, message="All of it")
+    tree.run_git("config", "i18n.commitEncoding", "latin1")  # which the message is not in
+    found = done(session, all_changes=True, message="All of it, même")
     assert tree.status() == []
-    assert tree.run_git("log", "-1", "--format=%s") == "All of it"
+    tree.run_git("config", "--unset", "i18n.commitEncoding")
+    assert tree.run_git("log", "-1", "--format=%s") == "All of it, même"
     assert found.proposal.commit == tree.rev("HEAD")
     mine = {path for path in tree.files() if path.startswith("a/")}
     assert mine == {"a/x", "a/new file", "a/\udcff", "a/-n", "a/:(top)x"}
