@@ -24,7 +24,8 @@ _ANY = tuple(range(-64, 256))  # every way in which git may end
 # What people have configured for their own pushes and fetches is not for ours.
 _PLAIN = (
     *("-c", "push.followTags=false", "-c", "push.gpgSign=false", "-c", "push.recurseSubmodules=no"),
-    *("-c", "push.negotiate=false", "-c", "fetch.writeCommitGraph=false", "-c", "fetch.prune=false"),
+    *("-c", "push.negotiate=false", "-c", "push.pushOption="),
+    *("-c", "fetch.writeCommitGraph=false", "-c", "fetch.prune=false"),
     *("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.askPass="),
     *("-c", "http.lowSpeedLimit=100", "-c", f"http.lowSpeedTime={_CONNECT_SECONDS}"),
 )

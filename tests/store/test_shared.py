@@ -124,6 +124,21 @@ def test_a_server_that_does_not_want_it_is_no_lost_race(world: tuple[Path, Repo,
     assert Repo(server).rev("main") == main
 
 
+def test_what_people_ask_of_a_server_with_their_own_pushes_is_not_asked_with_ours(
+    world: tuple[Path, Repo, Repo],
+) -> None:
+    server, one, _ = world
+    one.run_git("config", "push.pushOption", "merge_request.create")
+    Repo(server).run_git("config", "receive.advertisePushOptions", "true")
+    hook = server / "hooks/pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\n[ "$GIT_PUSH_OPTION_COUNT" = 0 ]\n', encoding="utf-8")
+    hook.chmod(0o755)
+    with shared(one) as mine:
+        mine.transact([Update(LOG, ABSENT, event(one, "first"))])
+    assert LOG in Repo(server).refs("refs/fleet")
+
+
 def test_a_lock_that_a_killed_push_has_left_there_is_no_refusal_of_the_servers(
     world: tuple[Path, Repo, Repo],
 ) -> None:
