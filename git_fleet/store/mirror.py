@@ -53,9 +53,10 @@ class Mirror:
         self._refs.close()
 
     def age_seconds(self) -> float:
-        """How old the newest listing in the mirror is."""
+        """How old the newest listing in the mirror is; one from a time to come, by a clock that was wrong, is as old
+        as it is far off."""
         try:
-            return max(0.0, time.time() - self._seen.stat().st_mtime)
+            return abs(time.time() - self._seen.stat().st_mtime)
         except FileNotFoundError:
             return float("inf")
 

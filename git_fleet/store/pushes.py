@@ -90,9 +90,10 @@ class Pushes:
         return sum(_time_of(line) >= moment for line in self._read()[1])
 
     def seconds_since(self, ref: str) -> float:
-        """How long ago a push from here named this ref first or nearly so."""
+        """How long ago a push from here named this ref first or nearly so; how far off where that is to come, by a
+        clock that was wrong."""
         last = next((line for line in reversed(self._read()[1]) if ref in line.split(" ")), "")
-        return time.time() - _time_of(last)
+        return abs(time.time() - _time_of(last))
 
     def refused(self, refs: Iterable[str], words: str) -> None:
         """Remember that the server does not take pushes of these refs, and what it says."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,6 +199,11 @@ def test_reading_is_content_with_what_another_process_has_just_listed(world: tup
             pass
         mine.refresh(max_age_seconds=1000)
         assert mine.get(LOG) == first
+        theirs.transact([Update(OTHER, ABSENT, first)])
+        soon = time.time() + 9000  # the clock was wrong when it was listed
+        os.utime(one.path / ".git/fleet/remote", (soon, soon))
+        mine.refresh(max_age_seconds=1000)
+        assert mine.get(OTHER) == first
 
 
 def test_what_is_decided_on_is_what_was_listed_here_not_long_ago(world: tuple[Path, Repo, Repo]) -> None:
