@@ -331,16 +331,19 @@ def _codes(session: Session) -> set[str]:
     return {one.code for one in (*found.problems, *found.notes)} - {"hooks-missing"}
 
 
-def test_doctor_finds_a_server_that_was_brought_back_from_a_backup(world: World) -> None:
-    claim = claimed(world.here, "c")
+@pytest.mark.parametrize("ref", ["refs/fleet/plan/p", "refs/fleet/task/plan/p"])
+def test_doctor_finds_a_server_that_was_brought_back_from_a_backup(world: World, ref: str) -> None:
+    approved(world.there, task("p"), plan="plan")
+    claimed(world.here, "plan/p")
     assert "remote-went-back" not in _codes(world.here)
-    ref = names.task_log(claim.id)
-    Repo(world.server).run_git("update-ref", "-d", ref)
+    server = Repo(world.server)
+    at = server.refs(ref)
+    server.run_git("update-ref", "-d", ref)
     found = {one.code: one for one in doctor.doctor(world.here, fix=False).problems}
     told = found["remote-went-back"]
-    assert ref in told.text
+    assert told.text.startswith(f"{ref} of origin lacks ")
     world.one.run_git(*told.fix.split(" brings", maxsplit=1)[0].split()[1:])
-    assert Repo(world.server).refs(ref) == {ref: claim.tip}
+    assert server.refs(ref) == at
     assert "remote-went-back" not in _codes(world.here)
 
 

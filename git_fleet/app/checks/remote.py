@@ -16,7 +16,7 @@ from git_fleet.git import locks
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import discover
-from git_fleet.store import knowledge, log, names
+from git_fleet.store import knowledge, log, names, tasks
 from git_fleet.store.pushes import said_by_wall
 from git_fleet.store.shared import SharedRefs
 
@@ -63,7 +63,7 @@ def went_back(session: Session) -> Iterator[Finding]:
     if refs is None:
         return
     for ref, oid in refs.read(names.GONE).items():
-        log_ref = _log_of(ref)
+        log_ref = _log_of(session, ref, oid)
         now = refs.get(log_ref)
         lacks = now is ABSENT or (now != oid and session.store.objects.is_ancestor(Oid(str(now)), oid))
         if lacks and not _archived(session, log_ref):
@@ -80,11 +80,19 @@ def went_back(session: Session) -> Iterator[Finding]:
         yield Finding("lost-events", text, f"git log {ref}", note=True)
 
 
-def _log_of(ref: str) -> str:
-    """The log, or other ref, of which `ref` keeps what is gone: the inverse of `names.gone`."""
+def _log_of(session: Session, ref: str, tip: Oid) -> str:
+    """The log, or other ref, of which `ref` keeps what is gone: the inverse of `names.gone`, by which the log of a
+    plan `x` and that of a task `plan/x` look alike. Which one it is, the event at `tip` says."""
     rest = ref.removeprefix(names.GONE).rpartition("/")[0]
-    kinds = ("plan/", "proposal/", "lead", "guard")
-    return f"{names.FLEET if rest.startswith(kinds) and rest.count('/') != 1 else names.TASK_LOGS}{rest}"
+    if "/" not in rest:  # the guard, or the lead
+        return names.FLEET + rest
+    task = names.task_of_log(names.TASK_LOGS + rest)
+    data = session.store.objects.read(tip)[1]
+    if names.FLEET + rest == names.plan_log(task.task) and tasks.misplaced(
+        task, log.parse(tip, data).event, data
+    ):
+        return names.plan_log(task.task)
+    return names.task_log(task)
 
 
 def _archived(session: Session, ref: str) -> bool:
