@@ -25,8 +25,9 @@ _AT_ONCE = 500
 def fold(store: Store, plan_id: str, *, actor: str, at: datetime) -> int:
     """Put every task log of the closed plan under its archive ref, then remove the logs' refs.
 
-    Done again after a crash, or when a log reappeared, it adds what is left to what is there. How
-    many logs were folded. Raises Stale when a log moved meanwhile.
+    Done again after a crash, or when a log reappeared, it adds what is left to what is there: a log that has gone on
+    counts as it is now, any other that reappears counts for nobody (DESIGN section 3) and is kept. How many logs were
+    folded. Raises Stale when a log moved meanwhile.
     """
     prefix = f"{names.TASK_LOGS}{plan_id}/"
     found = store.refs.read(prefix)
@@ -34,7 +35,12 @@ def fold(store: Store, plan_id: str, *, actor: str, at: datetime) -> int:
         return 0
     before = tip(store.refs.get(names.archive(plan_id)))
     known = read(store, plan_id) if before else {}
-    logs = known | {str(names.task_of_log(ref)): oid for ref, oid in found.items()}
+    logs = dict(known)
+    for ref, oid in found.items():
+        task = str(names.task_of_log(ref))
+        there = known.get(task, oid)
+        if there == oid or store.objects.is_ancestor(there, oid):
+            logs[task] = oid
     new = _write(store, plan_id, before, logs, list(found.values()), Event("archive", at, actor))
     store.transact([Update(names.archive(plan_id), value(before), new)])
     rest = [Update(ref, oid, ABSENT) for ref, oid in found.items()]

@@ -61,13 +61,20 @@ def test_folding_again_after_a_crash_finishes(store: Store) -> None:
     assert archive.read(store, "p") == {f"p/{name}": tip for name, tip in tips.items()}
 
 
-def test_a_log_that_reappears_is_added_to_what_is_there(store: Store, repo: Repo) -> None:
-    before = a_log(store, "a")
+def test_a_log_that_reappears_counts_if_it_has_gone_on_and_is_kept_anyhow(store: Store, repo: Repo) -> None:
+    first = a_log(store, "a")
+    task = Task(TaskId("p", "a"), "a", "a")
+    second = tasks.append(store, tasks.reread(store, task), Event("reopen", START, "ann")).tip
+    assert second is not None
+    store.refs.transact([Update(names.task_log(task.id), second, first)])
     fold(store)
-    after = a_log(store, "a")
-    assert fold(store) == 1
-    assert archive.read(store, "p") == {"p/a": after}
-    for tip in (before, after):
+    assert archive.read(store, "p") == {"p/a": first}
+    store.refs.transact([Update(names.task_log(task.id), ABSENT, second)])  # it moved while it was folded
+    fold(store)
+    for tip in (a_log(store, "a"), first):  # of a clone that was away, say
+        store.refs.transact([Update(names.task_log(task.id), store.refs.get(names.task_log(task.id)), tip)])
+        assert fold(store) == 1
+        assert archive.read(store, "p") == {"p/a": second}
         repo.run_git("merge-base", "--is-ancestor", tip, names.archive("p"))
 
 
