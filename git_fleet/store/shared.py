@@ -338,9 +338,11 @@ class SharedRefs(Refs):
             for each in batch
         ]
         asked = [each for each in asked if each.changes or each.old is not ABSENT]
-        if not asked:  # all of it is here alone, and goes: git, told to push nothing, pushes branches
-            self._drop_own(batch)
-            return
+        if asked:  # else all of it is here alone, and goes: git, told to push nothing, pushes branches
+            self._send(asked)
+        self._drop_own(batch)
+
+    def _send(self, asked: Sequence[Update]) -> None:
         for attempt in range(1, _TRIES + 1):
             self.pushes.add(each.ref for each in asked if each.changes)
             said = self.remote.push(asked)
@@ -349,7 +351,6 @@ class SharedRefs(Refs):
                 return
             self.refresh()  # which raises where the server cannot be asked
             if self._came_through(asked, said):
-                self._drop_own(asked)
                 return
             time.sleep(os.urandom(1)[0] / 255 * _FIRST_PAUSE * 2**attempt)
         self.pushes.refused([each.ref for each in asked if each.changes], said)
@@ -367,7 +368,6 @@ class SharedRefs(Refs):
                 there.pop(update.ref, None)
         self.mirror.follow(moved)
         self.pushes.accepted(update.ref for update in moved)
-        self._drop_own(asked)
 
     def _drop_own(self, told: Sequence[Update]) -> None:
         for update in told:

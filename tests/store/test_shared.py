@@ -280,7 +280,12 @@ def test_what_the_remote_need_not_be_told_pushes_nothing_at_all(world: tuple[Pat
         assert Repo(server).rev("main") == main
         assert mine.get(LOG) is ABSENT
         assert mine.pushes.total() == 0
-    assert one.refs(LOG) == {}
+    one.run_git("update-ref", LOG, first)
+    with shared(one) as mine:
+        mine.transact([Update(OTHER, ABSENT, first)])
+        mine.transact([Update(LOG, first, ABSENT), Update(OTHER, first, ABSENT)])
+        assert mine.read("refs/fleet/task/") == {}
+    assert one.refs("refs/fleet/task") == Repo(server).refs("refs/fleet") == {}
 
 
 def test_what_rides_is_still_read_where_a_push_only_compares_its_log(world: tuple[Path, Repo, Repo]) -> None:
