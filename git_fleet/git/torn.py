@@ -23,15 +23,8 @@ def differing(git_dir: Path, worktree: Path, tree: Oid) -> set[str]:
 
     `git_dir` is the worktree's own; its folder's `.git` need not be written yet. Filters are applied.
     """
-    import shutil
-    import tempfile
-
     git = Git(worktree, git_dir=git_dir)
-    with tempfile.TemporaryDirectory(prefix="fleet-index-", dir=git_dir) as folder:
-        copy = Path(folder) / "index"
-        if (git_dir / "index").exists():
-            shutil.copyfile(git_dir / "index", copy)  # it knows which files have not changed
-        env = {"GIT_INDEX_FILE": str(copy)}
+    with contents.index_copy(git_dir) as env:  # the index knows which files have not changed
         git.run("read-tree", "--reset", tree, env=env)
         git.run("update-index", "-q", "--really-refresh", env=env, ok=(0, 1))
         return set(git.paths("diff-files", "-z", "--name-only", env=env))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from git_fleet.errors import GitFailed
-from git_fleet.git import contents
+from git_fleet.git import contents, torn
 from tests.support.repo import Entry, Repo, make_repo
 
 ODD = os.fsdecode(b'a "b"\n\xff \t-c')
@@ -123,8 +123,10 @@ def test_a_snapshot_sees_what_changed_within_the_tick_in_which_it_was_staged(lin
     os.utime(linked.write("a", "one"), long_ago)
     linked.run_git("add", "a")
     os.utime(contents.git_dir_of(linked.path) / "index", long_ago)
+    git_dir, tree = contents.git_dir_of(linked.path), contents.index_tree(linked.path)
     os.utime(linked.write("a", "two"), long_ago)
     assert linked.files(contents.snapshot_tree(linked.path))["a"].content == b"two"
+    assert torn.differing(git_dir, linked.path, tree) == {"a"}
 
 
 def test_a_snapshot_minds_neither_line_ends_nor_a_split_index(linked: Repo) -> None:
