@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +14,7 @@ from git_fleet.core.model import State
 from git_fleet.core.results import Sharing
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import FleetError, InvalidInput, Unreachable
+from git_fleet.git import whole
 from git_fleet.git.refs import Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import Repository
@@ -105,9 +105,7 @@ def _tell_hooks(store: Store) -> None:
         FleetError, OSError
     ):  # a plan that cannot be read, say: whoever reads the fleet next says so
         plans.refresh_open_file(store)
-        writing = made_for.with_suffix(f".{os.getpid()}")
-        writing.write_text(logs, encoding="utf-8")
-        writing.replace(made_for)
+        whole.write(made_for, logs)
 
 
 def pushed(store: Store) -> int:

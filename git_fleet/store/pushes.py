@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -98,16 +98,17 @@ class Pushes:
     def refused(self, refs: Iterable[str], words: str) -> None:
         """Remember that the server does not take pushes of these refs, and what it says."""
         known = self.refusals() | {ref: " ".join(words.split()) for ref in refs}
-        self._refusals.write_text("".join(f"{ref} {said}\n" for ref, said in known.items()), encoding="utf-8")
+        self._keep(known)
 
     def accepted(self, refs: Iterable[str]) -> None:
         """It does take these."""
         known = self.refusals()
         left = {ref: said for ref, said in known.items() if ref not in set(refs)}
         if left != known:
-            self._refusals.write_text(
-                "".join(f"{ref} {said}\n" for ref, said in left.items()), encoding="utf-8"
-            )
+            self._keep(left)
+
+    def _keep(self, refusals: Mapping[str, str]) -> None:
+        whole.write(self._refusals, "".join(f"{ref} {said}\n" for ref, said in refusals.items()))
 
     def refusals(self) -> dict[str, str]:
         """Refs that the server did not take when they were pushed last, and its words."""
