@@ -12,7 +12,7 @@ from pathlib import Path
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import InvalidInput, Unreachable
-from git_fleet.git.process import Git, last_words
+from git_fleet.git.process import last_words
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.repository import Repository
 
@@ -48,7 +48,7 @@ class Remote:
                 + ("; if this is its server, work and look in a clone" if repo.bare else ""),
             )
         self.name, self.url = name, url
-        self._git = Git(repo.common_dir, git_dir=repo.common_dir)
+        self._git = repo.git(repo.main_worktree() if _is_relative(url) else None)
         self._seconds = seconds
         self._env = _without_prompts(found.get("core.sshcommand", ""))
 
@@ -101,6 +101,11 @@ class Remote:
         if done.code:
             raise unreachable(self.name, _why(done.err) or f"exit code {done.code}")
         return done.out
+
+
+def _is_relative(url: str) -> bool:
+    """Whether git takes it for a path from the folder it runs in: from the root of a worktree, as people write it."""
+    return not url.startswith("/") and ":" not in url.partition("/")[0]
 
 
 def unreachable(name: str, words: str) -> Unreachable:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from git_fleet.core.ids import Oid, oid
 from git_fleet.errors import GitFailed
-from git_fleet.git.process import last_words
+from git_fleet.git.process import Git, last_words
 from git_fleet.git.refs import ABSENT, Value
 from git_fleet.git.repository import Repository
 
@@ -45,7 +45,7 @@ def tips(repo: Repository, remote: str, branches: Iterable[str]) -> dict[str, Oi
     refs = [f"{_HEADS}{branch}" for branch in branches]
     found: dict[str, Oid] = {}
     for start in range(0, len(refs), _AT_ONCE):
-        printed = repo.git().text("ls-remote", "--", remote, *refs[start : start + _AT_ONCE])
+        printed = _git(repo).text("ls-remote", "--", remote, *refs[start : start + _AT_ONCE])
         rows = (line.split("\t", 1) for line in printed.splitlines())
         found |= {
             ref.removeprefix(_HEADS): oid(at) for at, ref in rows if ref in refs
@@ -63,7 +63,7 @@ def push(repo: Repository, remote: str, pushes: Sequence[Push]) -> dict[str, str
             f"--force-with-lease={_HEADS}{it.branch}:{'' if it.old is ABSENT else it.old}" for it in some
         ]
         options = ("--quiet", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
-        done = repo.git().run(
+        done = _git(repo).run(
             "push",
             *options,
             *leases,
@@ -83,7 +83,7 @@ def fetch(repo: Repository, remote: str, ref: str) -> bool:
     """Have the objects of a ref there, and git's own tracking branch of it where one is configured. False when it is not
     there."""
     try:
-        repo.git().run(
+        _git(repo).run(
             "fetch",
             "--quiet",
             "--no-tags",
@@ -96,3 +96,8 @@ def fetch(repo: Repository, remote: str, ref: str) -> bool:
     except GitFailed:
         return False
     return True
+
+
+def _git(repo: Repository) -> Git:
+    """git where a remote's address that is a relative path is seen from, if there is such a place."""
+    return repo.git(repo.main_worktree())

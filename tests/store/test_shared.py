@@ -12,6 +12,7 @@ import pytest
 
 from git_fleet.core.ids import Oid
 from git_fleet.errors import Held, InvalidInput, Refused, Stale, Unreachable
+from git_fleet.git import upstream
 from git_fleet.git.refs import ABSENT, Update
 from git_fleet.git.remote import Remote
 from git_fleet.git.repository import discover
@@ -163,6 +164,19 @@ def test_a_lock_that_a_killed_push_has_left_there_is_no_refusal_of_the_servers(
 def test_a_remote_that_is_not_there_is_a_mistake_in_the_configuration(repo: Repo) -> None:
     with pytest.raises(InvalidInput, match="no such remote"):
         Remote(discover(repo.path), "origin")
+
+
+def test_a_path_is_seen_from_the_main_worktree_as_git_does(world: tuple[Path, Repo, Repo]) -> None:
+    server, one, _ = world
+    one.run_git("config", "remote.origin.url", "../../server.git")
+    one.run_git("worktree", "add", "--quiet", "--detach", "../elsewhere/linked")
+    first = event(one, "first")
+    for place in (one, Repo(one.path.parent / "elsewhere/linked"), Repo(one.path / ".git")):
+        with shared(place) as mine:
+            mine.transact([Update(LOG, mine.get(LOG), first)])
+            first = event(one, "more", first)
+    assert upstream.tips(discover(one.path), "origin", ["main"]) == {"main": one.rev("main")}
+    assert LOG in Repo(server).refs("refs/fleet")
 
 
 def test_cut_off_nothing_is_written_and_what_was_known_can_be_read(world: tuple[Path, Repo, Repo]) -> None:
