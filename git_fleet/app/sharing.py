@@ -24,6 +24,8 @@ from git_fleet.store.mirror import REMOTE_FILE
 from git_fleet.store.shared import SharedRefs
 
 _HOUR = 3600.0  # seconds
+_IN_VAIN = 30.0
+"""So many seconds after a server did not answer, whoever has claimed offline goes on without asking it again."""
 _OPEN_FOR = "open-for"
 """In `<common dir>/fleet/`: the plans' logs that the file `open` was made for."""
 _MAY_NAME_ONE = re.compile(rb"^[ \t]*[\"']?(remote|main)\b", re.MULTILINE)
@@ -74,6 +76,9 @@ def refresh(store: Store, max_age_seconds: float = 0.0, warn: Callable[[str], ob
     """
     refs = store.refs
     if not isinstance(refs, SharedRefs):
+        return
+    if time.monotonic() - refs.mirror.asked_in_vain < _IN_VAIN and refs.read(names.OFFLINE):
+        refs.reload()  # as below; each time could last until a time-out
         return
     try:
         refs.refresh(max_age_seconds)

@@ -11,6 +11,7 @@ No value of a log ever comes back, so what is the same twice was the same in bet
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +48,7 @@ class Mirror:
         self._git = repo.git()
         self._refs = Refs(repo, persistent=persistent)  # a cache: it need not be on the disk
         self._seen = repo.fleet_dir / REMOTE_FILE
+        self.asked_in_vain = -math.inf  # when it did not answer (time.monotonic)
 
     def close(self) -> None:
         """End the kept git."""
@@ -109,7 +111,11 @@ class Mirror:
 
     def _list(self) -> Listing:
         patterns = (f"{names.FLEET}*", f"{names.NOTES}*", *sorted(self.bases))
-        listed = self.remote.list_refs(*patterns)
+        try:
+            listed = self.remote.list_refs(*patterns)
+        except Unreachable:
+            self.asked_in_vain = time.monotonic()
+            raise
         return {ref: oid for ref, oid in listed.items() if self._shared(ref)}
 
     def _take(self, kept: Listing, there: Listing) -> bool:

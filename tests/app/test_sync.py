@@ -362,8 +362,10 @@ def test_doctor_names_what_the_server_refused_and_locks_that_were_left_there(wor
 
 
 def test_doctor_says_so_when_the_server_cannot_be_reached(world: World) -> None:
-    servers.cut_off(world.one)
-    assert "remote-unreachable" in _codes(world.here)
+    world.claim_offline("c")
+    asked = servers.stand_in(world.one, "uploadpack", 'echo >>"$0.asked"; exit 1\n')
+    assert {"remote-unreachable", "offline-claim"} <= _codes(world.here)
+    assert asked.with_name(f"{asked.name}.asked").read_text() == "\n"  # each time could last for minutes
 
 
 def _probed(world: World) -> list[str]:
