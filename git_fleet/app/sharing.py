@@ -50,8 +50,10 @@ def share(store: Store, remote: str, *, base: str, persistent: bool) -> Store:
         shared = replace(store, refs=refs)
         if refs.mirror.age_seconds() == float("inf"):
             refresh(shared)
-    except FleetError:
+    except FleetError as error:
         store.objects.close()
+        if isinstance(error, Unreachable):  # so there is nothing to show, and `status` does not help
+            raise Unreachable(error.message, hint=f"git ls-remote {remote} has to work here") from error
         raise
     return shared
 

@@ -308,6 +308,16 @@ def test_a_branch_that_knows_more_of_main_than_main_here_is_published(
     assert [pull.fate for pull in found.pulls] == [Fate.TO_OPEN], found
 
 
+def test_a_clone_that_has_never_reached_its_server_is_not_sent_to_the_status(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    _, (one, _) = make_clones(tmp_path)
+    servers.cut_off(one)
+    with pytest.raises(Unreachable, match="cannot be reached") as told:
+        open_fleet(one, "w1", clock)
+    assert told.value.hint == "git ls-remote origin has to work here"
+
+
 def test_cut_off_reading_says_how_old_it_is_and_nothing_is_decided(
     world: tuple[Repo, Session, Session], clock: FakeClock
 ) -> None:
