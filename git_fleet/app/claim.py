@@ -194,7 +194,7 @@ def _attempt(
             return None
         snapshot = again
     try:
-        if _renewed_by_commits(session, record, config):
+        if _renewed_by_signs(session, record, config):
             return None
         if out_of_attempts(record, config):
             _block_exhausted(session, record)
@@ -343,16 +343,17 @@ def _give_back(session: Session, taken: TaskRecord, reason: str) -> None:
         tasks.append(session.store, taken, Event("release", session.now(), session.actor, fields))
 
 
-def _renewed_by_commits(session: Session, record: TaskRecord, config: Config) -> bool:
-    """Whether the holder of an expired lease has committed within the last lease: then the lease is
-    renewed for it, as if it had said so."""
-    claim_, committed = record.state.claim, placing.last_commit(session, record)
-    if claim_ is None or committed is None or record.state.state is not State.CLAIMED:
+def _renewed_by_signs(session: Session, record: TaskRecord, config: Config) -> bool:
+    """Whether the holder of an expired lease has committed, or its agent has called a hook, within the last
+    lease: then the lease is renewed for it, as if it had said so."""
+    claim_ = record.state.claim
+    if claim_ is None or record.state.state is not State.CLAIMED:
         return False
     now = session.now().timestamp()
-    if not now - config.lease_seconds < committed <= now:
+    recent = [at for at in placing.signs(session, record) if now - config.lease_seconds < at <= now]
+    if not recent:
         return False
-    until = lease.expiry(datetime.fromtimestamp(committed, UTC), config.lease_seconds)
+    until = lease.expiry(datetime.fromtimestamp(max(recent), UTC), config.lease_seconds)
     fields = {"fence": claim_.fence, "expires_at": until, "status": record.state.summary}
     tasks.append(session.store, record, Event("renew", session.now(), session.actor, fields))
     return True

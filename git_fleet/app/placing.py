@@ -3,7 +3,7 @@ of an earlier attempt kept before anybody else may have the task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +201,21 @@ def base_commit(session: Session, snapshot: Snapshot, task: TaskId) -> Oid:
     return found
 
 
-def last_commit(session: Session, record: TaskRecord) -> int | None:
-    """When the last commit on the branch of the task's claim was made, if there is one of its worker's
-    in this repository: Unix seconds by the clock of who made it, which may be any number."""
+def signs(session: Session, record: TaskRecord) -> Iterator[float]:
+    """When whoever holds the task's claim was seen at work, its log apart: by the last commit on its branch in this
+    repository, and by the last hook of its agent in its worktree on this machine (DESIGN section 6, Lease). Unix seconds
+    by the clock of who left the sign, which may be any number."""
     claim = record.state.claim
-    found = session.store.objects.read_ref(names.branch(claim.branch)) if claim and claim.branch else None
-    if claim is None or found is None or found[0] == claim.start:
-        return None
-    return parse_commit(*found).committer.seconds
+    if claim is None:
+        return
+    found = session.store.objects.read_ref(names.branch(claim.branch)) if claim.branch else None
+    if found is not None and found[0] != claim.start:
+        yield parse_commit(*found).committer.seconds
+    here = claim.worktree and claim.host == session.around.host
+    git_dir = worktrees.git_dir_for(session.repo, Path(claim.worktree)) if here else None
+    sign = worktree.last_sign(git_dir) if git_dir else None
+    if sign is not None and sign.at > claim.acquired_at.timestamp():  # else it is of an earlier claim
+        yield sign.at
 
 
 def _reusable(session: Session, record: TaskRecord, config: Config, kept: Oid | None) -> Oid | None:

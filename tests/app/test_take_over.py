@@ -71,6 +71,29 @@ def test_who_has_committed_within_the_lease_keeps_the_task_on_its_last_attempt_t
     assert state.claim.expires_at.timestamp() == START.timestamp() + LEASE - 100 + LEASE
 
 
+def test_who_has_called_a_hook_within_the_lease_keeps_the_task(
+    session: Session, successor: Session, repo: Repo, clock: FakeClock
+) -> None:
+    repo.commit("Set up", {"fleet.toml": CONFIG})
+    approved(session, task("a"))
+    git_dir = worktrees.git_dir_for(session.repo, working_on(session, "a"))
+    assert git_dir is not None
+    sign = git_dir / store_worktree.SIGN_FILE
+    sign.write_text("pre-tool-use\n")
+    seen = START.timestamp() + LEASE - 100
+    os.utime(sign, (seen, seen))
+    clock.advance(LEASE + 100)
+    assert isinstance(claiming.claim(successor, Request()), NothingReady)
+    claim = session.record(session.snapshot(), "a").state.claim
+    assert claim is not None
+    assert claim.expires_at.timestamp() == seen + LEASE
+    clock.advance(LEASE)
+    claiming.claim(successor, Request())
+    assert (
+        session.record(session.snapshot(), "a").state.state is State.BLOCKED
+    )  # silent since: its one attempt
+
+
 @pytest.mark.parametrize("seconds", [999_999_999_999_999, -999_999_999_999])
 def test_a_commit_of_an_impossible_date_does_not_renew_and_does_not_hinder(
     session: Session, successor: Session, clock: FakeClock, seconds: int
