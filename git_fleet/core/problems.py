@@ -81,7 +81,13 @@ class Problems(Struct):
 
     def _line(self, problem: Problem) -> str:
         place = at(self.source, problem.line)
-        return ": ".join(filter(None, (place, problem.where, problem.field, problem.text)))
+        named = (_on_one_line(name) for name in (problem.where, problem.field))
+        return ": ".join(filter(None, (place, *named, problem.text)))
+
+
+def _on_one_line(name: str) -> str:
+    """A place in a document; a key of it may be any text, and must not look like another problem."""
+    return name if name.isprintable() else repr(name)[1:-1]
 
 
 def found(value: Any, allowed: str) -> str:

@@ -399,6 +399,11 @@ FIELDS = sorted(
 )
 
 
+def test_a_key_with_line_breaks_stays_on_the_line_of_its_problem() -> None:
+    (line,) = problems_of(entry("bump", matrix={"a\nplan.toml: task b": ["1"]})).splitlines()
+    assert line.startswith("plan.toml: task bump: matrix.a\\nplan.toml: task b: a key is a word")
+
+
 @given(
     st.dictionaries(st.sampled_from(FIELDS), JSON), st.dictionaries(st.sampled_from(["plan", "base"]), JSON)
 )
