@@ -53,9 +53,13 @@ class NothingChanged(InvalidInput):
 
 
 class UnknownFormat(InvalidInput):
-    """A stored document of a format version this program does not know."""
+    """A stored document that this program cannot read."""
 
     code = "unknown-format"
+
+
+class UnknownVersion(UnknownFormat):
+    """A stored document of a format version this program does not know: another git-fleet wrote it."""
 
 
 class LostRace(FleetError):

@@ -17,7 +17,7 @@ from git_fleet.core.matrix import placeholders
 from git_fleet.core.model import Plan
 from git_fleet.core.plandoc import VERSION, parse_plan
 from git_fleet.core.problems import Path, Problems, at, found, line_of, show
-from git_fleet.errors import InvalidInput, UnknownFormat
+from git_fleet.errors import InvalidInput, UnknownVersion
 
 _PATTERNS = ("protected", "park", "disposable")
 _TEMPLATE_KEYS = ("id", "slug", "repo", "plan")
@@ -113,7 +113,7 @@ def decode(text: bytes, name: str) -> str:
 
 
 def check_shape(data: Mapping[str, Any], name: str) -> None:
-    """Raises InvalidInput for a document nested too deeply, UnknownFormat for one of another version."""
+    """Raises InvalidInput for a document nested too deeply, UnknownVersion for one of another version."""
     _check_depth(data, name)
     _check_version(data, name)
 
@@ -137,7 +137,7 @@ def _check_version(data: Mapping[str, Any], name: str) -> None:
     """Before anything else: a later version may have keys that this one would call unknown."""
     version = data.get("version", VERSION)
     if isinstance(version, int) and version != VERSION:
-        raise UnknownFormat(
+        raise UnknownVersion(
             f"{name}: version: {found(version, str(VERSION))}", hint="a newer git-fleet may know it"
         )
 

@@ -34,7 +34,7 @@ from git_fleet.core.model import (
     Usage,
     Verdict,
 )
-from git_fleet.errors import UnknownFormat
+from git_fleet.errors import UnknownFormat, UnknownVersion
 
 VERSION = 1
 _SOME = 64  # of what many events in a row have in common
@@ -227,14 +227,14 @@ def _field(key: str, value: object) -> Any:
 
 
 def parse_document(line: bytes | str, where: str) -> dict[str, Any]:
-    """A stored JSON document of our format version. Raises UnknownFormat."""
+    """A stored JSON document of our format version. Raises UnknownFormat, UnknownVersion."""
     try:
         document = json.loads(line)
         version = document["v"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # the last: brackets, a thousand deep
         raise UnknownFormat(f"{where} is not a document of git-fleet", hint="git fleet doctor") from error
     if version != VERSION:
-        raise UnknownFormat(
+        raise UnknownVersion(
             f"{where} has format version {version}; this program knows {VERSION}", hint="git fleet doctor"
         )
     return document  # type: ignore[no-any-return]

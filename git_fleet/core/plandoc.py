@@ -21,7 +21,7 @@ from git_fleet.core.matrix import MAX_TASKS, combinations, fill, placeholders
 from git_fleet.core.model import Output, Overlap, Plan, Schedule, Task
 from git_fleet.core.needs import Draft, resolve_needs
 from git_fleet.core.problems import Lines, Problems, found, line_of
-from git_fleet.errors import InvalidInput, UnknownFormat
+from git_fleet.errors import InvalidInput, UnknownVersion
 
 VERSION = 1
 _DEFAULT = Task(TaskId("", ""), "", "")
@@ -43,11 +43,11 @@ def parse_plan(
 
     `plan_id` overrides the document's `plan`; `default_base` stands in for a missing `base`.
     `source` and `lines` are for messages. Raises InvalidInput that names up to twenty problems,
-    UnknownFormat for another version.
+    UnknownVersion for another version.
     """
     version = document.get("version")
     if isinstance(version, int) and version != VERSION:
-        raise UnknownFormat(f"{source}: version: {found(version, str(VERSION))}", hint="git fleet doctor")
+        raise UnknownVersion(f"{source}: version: {found(version, str(VERSION))}", hint="git fleet doctor")
     problems = Problems(source)
     head = _Head(document, problems, lines or {})
     plan = Plan(

@@ -175,12 +175,15 @@ def test_an_event_that_the_table_does_not_allow_is_found(session: Session) -> No
     assert "uphold is not possible while the task is pending" in ill(session, "log").text
 
 
-def test_a_log_of_another_format_version_is_refused_with_its_version(session: Session, repo: Repo) -> None:
+def test_a_log_of_another_format_version_is_refused_with_its_version_and_what_to_do(
+    session: Session, repo: Repo
+) -> None:
     commit = repo.run_git("commit-tree", repo.run_git("write-tree"), "-m", 'claim\n\n{"v":2,"event":"claim"}')
     session.store.refs.transact([Update("refs/fleet/task/p/c", ABSENT, Oid(commit))])
     found = doctor(session, fix=True)
     assert not found.ok
     assert "format version 2" in found.problems[0].text
+    assert found.problems[0].fix.startswith("a newer git-fleet wrote it: install that one")
 
 
 def test_a_damaged_lead_log_guard_and_plan_log_are_found(session: Session, repo: Repo) -> None:

@@ -13,7 +13,7 @@ from git_fleet.core import codec
 from git_fleet.core.ids import Oid
 from git_fleet.core.lifecycle import Event, after, after_plan
 from git_fleet.core.model import PENDING, PlanLog, TaskState
-from git_fleet.errors import FleetError, UnknownFormat
+from git_fleet.errors import FleetError, UnknownFormat, UnknownVersion
 from git_fleet.git.formats import Object, parse_commit
 from git_fleet.store import archive, guard, log, names, plans
 from git_fleet.store.base import Store
@@ -22,15 +22,24 @@ from git_fleet.store.log import Entry
 _RESTORE = (
     "nothing repairs this by itself: bring the ref back from a clone or a backup, or keep it for inspection"
 )
+_UPGRADE = (
+    "a newer git-fleet wrote it: install that one on this machine; this one cannot work with it until then"
+)
 BROKEN = (KeyError, TypeError, ValueError, AttributeError)
 """What reading a document that is no document of ours raises."""
 
 
 class Chain(Struct):
-    """A log as far as it can be read, newest first; `damage` says why not further."""
+    """A log as far as it can be read, newest first; `damage` says why not further, `fix` what to do about it."""
 
     entries: list[Entry] = field(default_factory=list)
     damage: str = ""
+    fix: str = _RESTORE
+
+
+def _fix(error: Exception) -> str:
+    """What a person can do about a document that cannot be read."""
+    return _UPGRADE if isinstance(error, UnknownVersion) else _RESTORE
 
 
 def task_logs(session: Session) -> Iterator[Finding]:
@@ -55,7 +64,7 @@ def _revisions(session: Session, plan_id: str, newest: Entry) -> Iterator[Findin
             plans.revision(session.store, plan_id, note)
         except (FleetError, *BROKEN) as error:
             yield Finding(
-                "plan-text", f"plan {plan_id}: revision {note[:12]} cannot be read: {error}", _RESTORE
+                "plan-text", f"plan {plan_id}: revision {note[:12]} cannot be read: {error}", _fix(error)
             )
 
 
@@ -75,7 +84,7 @@ def other_documents(session: Session) -> Iterator[Finding]:
         try:
             read(oid)
         except (FleetError, *BROKEN) as error:
-            yield Finding("format", f"{ref} cannot be read: {error}", _RESTORE)
+            yield Finding("format", f"{ref} cannot be read: {error}", _fix(error))
 
 
 def read_guard(store: Store, oid: Oid) -> None:
@@ -107,7 +116,7 @@ def chains(store: Store, tips: Mapping[str, Oid], *, above: Collection[Oid] = ()
             try:
                 entry = _event(oid, stored)
             except FleetError as error:
-                chain.damage = error.message
+                chain.damage, chain.fix = error.message, _fix(error)
                 continue
             chain.entries.append(entry)
             if entry.parent is not None and entry.parent not in above:
@@ -129,7 +138,7 @@ Fold = Callable[[Sequence[Entry]], Iterator[str]]
 
 def _judge(name: str, chain: Chain, fold: Fold) -> Iterator[Finding]:
     if chain.damage:
-        yield Finding("format", f"the log of {name} cannot be read: {chain.damage}", _RESTORE)
+        yield Finding("format", f"the log of {name} cannot be read: {chain.damage}", chain.fix)
         return
     for problem in fold(chain.entries[::-1]):
         yield Finding("log", f"the log of {name}: {problem}", f"git fleet log {name} shows it; {_RESTORE}")
