@@ -73,7 +73,8 @@ def standing(
     index = _index_of_the_unended(snapshot, config)
     unended = [task for task, record in snapshot.tasks.items() if not record.state.state.ended]
     found = readiness.ready_tasks(snapshot, index, config, host=session.around.host, among=unended)
-    ready_at_all = next(found, None) is not None
+    full = readiness.limit(snapshot.tasks.values(), config, snapshot.at, host=session.around.host)
+    ready_at_all = full is None and next(found, None) is not None
     if look is not None:
         look.read(session, snapshot, config)
     going = [record for record in snapshot.plans.values() if record.state is not PlanState.CLOSED]
@@ -279,7 +280,7 @@ def _waits_for(snapshot: Snapshot, index: Index, record: TaskRecord) -> tuple[Ta
 
 
 def ready(session: Session) -> tuple[ReadyTask, ...]:
-    """The tasks that can be claimed now, in the order they are offered (limits are not looked at)."""
+    """The tasks that can be claimed now, in the order they are offered; none where a limit is reached."""
     return ready_in(session, session.snapshot())
 
 
@@ -289,6 +290,8 @@ def ready_in(session: Session, snapshot: Snapshot) -> tuple[ReadyTask, ...]:
         return ()
     index = session.index(snapshot)
     config, host = session.config(), session.around.host
+    if readiness.limit(snapshot.tasks.values(), config, snapshot.at, host=host) is not None:
+        return ()
     found = list(readiness.ready_tasks(snapshot, index, config, host=host))
     plans_found = {record.id.plan: snapshot.plans[record.id.plan].approved for record in found}
     wave = {

@@ -20,7 +20,7 @@ from git_fleet.core.lifecycle import ATTEMPTS
 from git_fleet.core.model import Plan, PlanState, Schedule, State
 from git_fleet.core.overlaps import Overlaps, Recall
 from git_fleet.core.snapshot import PlanRecord, Snapshot, TaskRecord
-from git_fleet.core.wording import first_line
+from git_fleet.core.wording import count, first_line
 
 INTEGRATES = "git fleet integrate"
 """What lifts the limit on proposals that wait: no worker does."""
@@ -253,9 +253,9 @@ def limit(records: Iterable[TaskRecord], config: Config, at: datetime, *, host: 
             states[record.state.state] += 1
     claimed, waiting = states[State.CLAIMED], states[State.PROPOSED] + states[State.VERIFIED]
     if claimed >= config.max_active:
-        return Reason(
-            "limit", f"{claimed} tasks are claimed, max_active is {config.max_active}", "git fleet status"
-        )
+        are = f"{count(claimed, 'task is', 'tasks are')} claimed"
+        return Reason("limit", f"{are}, max_active is {config.max_active}", "git fleet status")
     if waiting >= config.max_review:
-        return Reason("limit", f"{waiting} proposals wait, max_review is {config.max_review}", INTEGRATES)
+        wait = count(waiting, "proposal waits", "proposals wait")
+        return Reason("limit", f"{wait}, max_review is {config.max_review}", INTEGRATES)
     return None

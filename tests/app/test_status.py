@@ -225,7 +225,18 @@ def test_explain_names_a_limit_that_is_reached(repo: Repo) -> None:
     session = open_fleet(repo)
     approved(session, task("a"), task("b"))
     claimed(session, "a")
-    assert [reason.code for reason in status.explain(session, "b").reasons] == ["limit"]
+    (reason,) = status.explain(session, "b").reasons
+    assert (reason.code, reason.text) == ("limit", "1 task is claimed, max_active is 1")
+
+
+def test_nothing_is_ready_where_a_limit_keeps_every_claim_out(repo: Repo) -> None:
+    repo.commit("limit", {"fleet.toml": 'version = 1\nmax_active = 1\ngates = "none"\n'})
+    session = open_fleet(repo)
+    approved(session, task("a"), task("b"))
+    assert "git fleet claim" in [step.command for step in status.status(session).steps]
+    claimed(session, "a")
+    assert status.ready(session) == ()
+    assert "git fleet claim" not in [step.command for step in status.status(session).steps]
 
 
 def test_a_short_name_that_fits_two_plans_is_refused(repo: Repo) -> None:
