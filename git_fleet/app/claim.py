@@ -136,7 +136,7 @@ def _claim_from(
         lost = True
         if session.index(snapshot).overlaps.of(record.id) and not session.long_lived:
             return None  # the guard has moved: what is left of this snapshot proves nothing
-    return None if lost else trouble or _nothing(session, snapshot, request.plan)
+    return None if lost else trouble or nothing(session, snapshot, request.plan)
 
 
 def _named(session: Session, snapshot: Snapshot, name: str, config: Config) -> TaskRecord:
@@ -366,7 +366,7 @@ def _block_exhausted(session: Session, record: TaskRecord) -> None:
     tasks.append(session.store, record, Event("block", session.now(), session.actor, fields))
 
 
-def _nothing(session: Session, snapshot: Snapshot, plan: str) -> NothingReady:
+def nothing(session: Session, snapshot: Snapshot, plan: str) -> NothingReady:
     """Why there is nothing to claim (of `plan`, where one is named), for a worker that may come again."""
     left = [record for record in session.unfinished(snapshot) if plan in ("", record.id.plan)]
     if not left:

@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "Run it": {"run": ("run", "attach", "kill", "restart"), "serve": ("mcp",)},
     "Look": {
         "look": ("status", "ready", "explain", "siblings", "log", "path", "prompt", "worktree"),
+        "wait": ("wait",),
         "context": ("context",),
         "conflicts": ("conflicts",),
         "review": ("review",),

@@ -26,6 +26,11 @@ def take(store: Store, limits: Bucket | None, actor: str, at: datetime) -> int:
     return _take(store, limits, actor, at, all_of_them=False)
 
 
+def missing(store: Store, limits: Bucket | None, at: datetime) -> int:
+    """After how many seconds there will be a token; 0 when there is one (or no limit). Takes none."""
+    return _wait_seconds(_level(store, limits, at)[1], limits) if limits else 0
+
+
 def drain(store: Store, limits: Bucket | None, actor: str, at: datetime) -> None:
     """Take what there is: somebody was told to come later, and all are to slow down."""
     _take(store, limits, actor, at, all_of_them=True)
@@ -37,7 +42,7 @@ def _take(store: Store, limits: Bucket | None, actor: str, at: datetime, *, all_
     for _ in range(_TRIES):
         before, tokens = _level(store, limits, at)
         if tokens < 1:
-            return max(1, math.ceil((1 - tokens) / limits.refill_per_minute * 60))
+            return _wait_seconds(tokens, limits)
         left = 0.0 if all_of_them else tokens - 1
         try:
             store.transact([Update(names.BUCKET, value(before), _write(store, before, left, actor, at))])
@@ -45,6 +50,10 @@ def _take(store: Store, limits: Bucket | None, actor: str, at: datetime, *, all_
         except LostRace:
             continue
     return 1
+
+
+def _wait_seconds(tokens: float, limits: Bucket) -> int:
+    return max(1, math.ceil((1 - tokens) / limits.refill_per_minute * 60)) if tokens < 1 else 0
 
 
 def _level(store: Store, limits: Bucket, at: datetime) -> tuple[Oid | None, float]:
