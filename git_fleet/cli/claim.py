@@ -50,8 +50,8 @@ def claim(
 ) -> int:
     """Take a task, and with it the exclusive right to its files.
 
-    Makes the branch and a worktree beside the repository. Never waits: with nothing ready it says why
-    and ends with exit code 1. --sparse counts where the worktree is made now; `sparse = true` of [worker] in
+    Makes the branch and a worktree beside the repository. Never waits (`git fleet wait` does): with
+    nothing ready it says why and ends with exit code 1. --sparse counts where the worktree is made now; `sparse = true` of [worker] in
     fleet.toml does the same for all.
     """
     if sparse and no_worktree:

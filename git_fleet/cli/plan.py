@@ -135,7 +135,11 @@ def _show_saved(call: Call, made: Imported) -> None:
 @plan.command(epilog=examples("git fleet plan check", "git fleet plan check --workers 4 --strict   for CI"))
 @click.argument("plan_id", type=PLAN, required=False, metavar="[PLAN]")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="The schedule for N workers.")
-@click.option("--strict", is_flag=True, help="End with 1 when tasks collide or something is wrong.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="End with 1 also when two tasks own a common file and neither needs the other.",
+)
 @command
 def check(call: Call, plan_id: str | None, workers: int | None, strict: bool) -> int:
     """Predict collisions, order and speed-up, from the plan and the repository alone."""
