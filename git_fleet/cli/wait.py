@@ -6,7 +6,7 @@ import math
 
 import click
 
-from git_fleet.cli.call import Call, command, examples, say
+from git_fleet.cli.call import Amount, Call, command, examples, say
 from git_fleet.cli.named import PLAN
 
 
@@ -17,7 +17,7 @@ from git_fleet.cli.named import PLAN
     )
 )
 @click.argument("plan", type=PLAN, required=False)
-@click.option("--minutes", type=click.FloatRange(min=0), metavar="N", help="Wait so long at the most.")
+@click.option("--minutes", type=Amount(min=0), metavar="N", help="Wait so long at the most.")
 @command
 def wait(call: Call, plan: str | None, minutes: float | None) -> int:
     """Wait until there is a task to claim.
