@@ -33,8 +33,8 @@ def meant(session: Session, target: str | None, folder: Path, *, store: bool = T
     """The plan that `target` means: a plan's id, else a file (from `folder`), which is imported (to `store`) unless the
     plan is approved exactly so; None: the only open plan, else the only one that is not closed.
 
-    Raises Denied in a task's worktree, InvalidInput for a file that holds no plan and where it is not clear
-    which plan is meant.
+    Raises Denied in a task's worktree, InvalidInput for a file that holds no plan, where there is neither, and where it
+    is not clear which plan is meant.
     """
     if session.placement is not None:
         raise Denied(
@@ -47,7 +47,9 @@ def meant(session: Session, target: str | None, folder: Path, *, store: bool = T
     if (name := target.strip().lower()) in known and (name == target or not path.is_file()):
         also = (f"plan {name} is meant; the file of that name is ./{target}",) if path.is_file() else ()
         return _named(session, known[name], also)
-    return _in_file(session, target, path, store=store) if path.is_file() else Meant(target)
+    if not path.is_file():
+        raise InvalidInput(f"there is no plan {target}, and no such file", hint="git fleet plan list")
+    return _in_file(session, target, path, store=store)
 
 
 def _only(session: Session) -> str:

@@ -129,7 +129,7 @@ def test_without_a_name_it_is_the_only_open_plan(crew: Crew) -> None:
 
 
 def test_a_plan_that_is_not_open_is_refused_with_the_way_on(crew: Crew) -> None:
-    assert refused(crew, "nix", code=1) == ("there is no plan nix, and no such file", "git fleet plan list")
+    assert refused(crew, "nix", code=2) == ("there is no plan nix, and no such file", "git fleet plan list")
     crew.plan(task("a"))
     crew.fleet("plan", "pause", "p")
     assert refused(crew, "p", code=1) == ("plan p is paused", "git fleet plan resume p")

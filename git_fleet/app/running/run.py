@@ -25,7 +25,7 @@ from git_fleet.core.progress import Report
 from git_fleet.core.running import RunResult, Stop, Tally, TaskEnd
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.core.wording import count
-from git_fleet.errors import AnswerIsNo, Denied
+from git_fleet.errors import AnswerIsNo, Denied, InvalidInput
 
 _NOWHERE = launch.Place("/", "/", "branch", 0, (), "{}")
 
@@ -43,8 +43,8 @@ class Ready(Struct, frozen=True):
 def prepare(session: Session, options: Options, ask: Ask | None = None) -> Ready:
     """Check all that can be checked before an agent is started; `options.workers` 0 leaves it to the plan's check.
 
-    Raises Denied in a task's worktree, InvalidInput where no gate is declared or no command is configured,
-    AnswerIsNo for a plan that is not open.
+    Raises Denied in a task's worktree, InvalidInput where no gate is declared or no command is configured, and for a
+    plan that there is not, AnswerIsNo for one that is not open.
     """
     if session.placement is not None:
         raise Denied(
@@ -66,18 +66,16 @@ def prepare(session: Session, options: Options, ask: Ask | None = None) -> Ready
 
 
 def open_plan(snapshot: Snapshot, name: str) -> list[TaskRecord]:
-    """The tasks of a plan that is open. Raises AnswerIsNo."""
+    """The tasks of a plan that is open. Raises AnswerIsNo for one that is not, InvalidInput where there is none."""
     record = snapshot.plans.get(name)
-    state = record.state if record is not None else None
-    if state is PlanState.OPEN:
+    if record is None:
+        raise InvalidInput(f"there is no plan {name}", hint="git fleet plan list")
+    if record.state is PlanState.OPEN:
         return snapshot.of_plan(name)
-    fixes = {
-        None: "git fleet plan list",
-        PlanState.PAUSED: f"git fleet plan resume {name}",
-        PlanState.CLOSED: "git fleet plan list",
-    }
-    said = f"plan {name} is {state}" if state else f"there is no plan {name}, and no such file"
-    raise AnswerIsNo(said, hint=fixes.get(state, f"git fleet plan approve {name}"))
+    fixes = {PlanState.PAUSED: f"git fleet plan resume {name}", PlanState.CLOSED: "git fleet plan list"}
+    raise AnswerIsNo(
+        f"plan {name} is {record.state}", hint=fixes.get(record.state, f"git fleet plan approve {name}")
+    )
 
 
 def _sources(config: Config, tasks: Sequence[Task], options: Options) -> tuple[str, ...]:
