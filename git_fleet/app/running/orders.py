@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from git_fleet.app import agents, outputs, plainfiles, work
-from git_fleet.app.agents import Agent
+from git_fleet.app.agents import Agent, Exit
 from git_fleet.app.running import recovery
 from git_fleet.app.running.desk import held_by
 from git_fleet.app.running.following import GRACE_SECONDS
@@ -74,7 +74,7 @@ def kill(session: Session, name: str) -> Obeyed:
     folder = folder_of(session, record.id.plan)
     place = _leave(session, record, "kill")
     (place / _KILLED).touch()
-    _end(folder, agent)
+    ended = _said(agent, _end(folder, agent))
     runs = recovery.is_running(folder)
     now = _over(session, record) if runs else None
     if now is None and runs and agent is None:
@@ -86,7 +86,7 @@ def kill(session: Session, name: str) -> Obeyed:
         now = session.reread(record)
     if now.state.state not in (State.PENDING, State.REWORK):
         return Obeyed(now, "its agent had ended already" if agent else "its setup had ended already")
-    return Obeyed(now, "its agent was ended, and what it did is saved" if agent else "its setup was ended")
+    return Obeyed(now, f"{ended}, and what it did is saved" if agent else ended)
 
 
 def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
@@ -103,8 +103,7 @@ def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
         record, agent = _at_work(session, name)
         _leave(session, record, "fresh" if fresh else "restart")
         (place / _KILLED).unlink(missing_ok=True)
-        _end(folder, agent)
-        return _started_again(session, record, agent)
+        return _started_again(session, record, agent, _end(folder, agent))
     if fresh:
         raise AnswerIsNo(
             f"{record.id} is {record.state.state.phrase}: --fresh is for a task that an agent works on",
@@ -123,17 +122,13 @@ def restart(session: Session, name: str, *, fresh: bool = False) -> Obeyed:
     return Obeyed(record, "the run may claim it again")
 
 
-def _started_again(session: Session, record: TaskRecord, agent: Agent | None) -> Obeyed:
-    """What becomes of the order to start `agent` again, or the setup that has none yet."""
+def _started_again(session: Session, record: TaskRecord, agent: Agent | None, before: Exit | None) -> Obeyed:
+    """What becomes of the order to start `agent` again, which had ended as `before`, or the setup that has none yet."""
     place = folder_of(session, record.id.plan) / record.id.task
     now = _over(session, record, lambda: agents.read_order(place, _fence(record)) is None)
     if now is not None and _goes_on(record, now):
-        return Obeyed(
-            now,
-            "its agent was ended, and the run starts another"
-            if agent
-            else "its setup was ended, and begins again",
-        )
+        then = "the run starts another" if agent else "begins again"
+        return Obeyed(now, f"{_said(agent, before)}, and {then}")
     if now is not None:
         agents.clear_order(place)
         raise AnswerIsNo(
@@ -143,12 +138,11 @@ def _started_again(session: Session, record: TaskRecord, agent: Agent | None) ->
     _require_run(session, record)
     if agent is None:
         return Obeyed(record, "its worktree is being made still, and its setup begins again after that")
-    ended = agent.exit()
     return Obeyed(
         record,
         "its work is being handed in, and the run starts another agent only where that is refused"
-        if ended is not None and ended.code == 0
-        else "its agent was ended, and the run has yet to start another",
+        if before is not None and before.code == 0
+        else f"{_said(agent, before)}, and the run has yet to start another",
     )
 
 
@@ -223,11 +217,20 @@ def _leave(session: Session, record: TaskRecord, order: str) -> Path:
     return place
 
 
-def _end(folder: Path, agent: Agent | None) -> None:
-    """Have the run look for orders, and end the agent whether there is a run or not."""
+def _end(folder: Path, agent: Agent | None) -> Exit | None:
+    """Have the run look for orders, and end the agent whether there is a run or not: how it had ended before that."""
+    before = agent.exit() if agent is not None else None
     _ring(folder)
     if agent is not None:
         agent.end(GRACE_SECONDS)
+    return before
+
+
+def _said(agent: Agent | None, before: Exit | None) -> str:
+    """What an order has ended, in words."""
+    if agent is None:
+        return "its setup was ended"
+    return "its agent was ended" if before is None else "its agent had ended already"
 
 
 def _goes_on(record: TaskRecord, now: TaskRecord) -> bool:

@@ -18,7 +18,7 @@ from tests.support.clock import START
 from tests.support.documents import validate
 from tests.support.fleet import task
 from tests.support.repo import Repo
-from tests.support.runs import ACTS, FLEET, Crew, lines
+from tests.support.runs import ACTS, FLEET, Crew, lines, once
 
 AGAIN = 'if [ -e "$BOX/$T.again" ]; then ' + ACTS["work"] + "; else " + ACTS["wait"] + "; fi"
 """Waits the first time, does its work once its sign is there."""
@@ -177,6 +177,21 @@ def test_what_is_handed_in_is_not_started_again(crew: Crew, monkeypatch: pytest.
     assert "p/a is " in said
     assert "nothing is started again" in said
     assert (crew.states(), len(crew.starts())) == ({"a": "integrated"}, 1)
+
+
+@pytest.mark.parametrize("order", ["restart", "kill"])
+def test_an_agent_that_has_failed_is_not_said_to_be_ended(crew: Crew, order: str) -> None:
+    """While its run waits before it starts another."""
+    crew.plan(
+        task("a"), agents={"a": once("exit 75", ACTS["work"])}
+    )  # told to come later: that is a long pause
+    with crew.running() as process:
+        folder = crew.repo.path / ".git/fleet/run/p/a"
+        crew.until(lambda: (agent := agents.find(folder)) is not None and agent.exit() is not None)
+        said = crew.fleet(order, "a")
+        lines(process)
+    assert "its agent had ended already, and " in said, said
+    assert crew.states() == {"a": "integrated" if order == "restart" else "pending"}
 
 
 def leave(crew: Crew, name: str, order: str, fence: str = "of an earlier claim") -> None:
