@@ -27,6 +27,7 @@ from git_fleet.core.ids import Oid, TaskId
 from git_fleet.core.progress import Progress, Report, Watch, unwatched
 from git_fleet.core.results import Integration, Skipped
 from git_fleet.core.snapshot import Snapshot
+from git_fleet.core.wording import count
 from git_fleet.errors import InvalidInput, NeedsPerson
 from git_fleet.git.drafts import Drafts
 from git_fleet.store import names, proposals
@@ -56,7 +57,7 @@ def integrate(session: Session, order: Order, report: Report, watch: Watch = unw
 
     Raises Held when somebody else leads, InvalidInput for targets that do not exist or when no gate
     is declared, NeedsPerson when the worktree of main is in the way or main does not pass its own gates, StaleClaim
-    when the lead was lost. What has landed until then has landed.
+    when the lead was lost. What has landed until then has landed; a note of KeyboardInterrupt says so.
     """
     task = _Task(order, report, watch)
     if order.dry_run:
@@ -111,7 +112,8 @@ def keep_integrating(
 class _Task(Struct):
     """What a run is to do. `base` names the branch where only one counts; `begun`: what is asked for has been
     there, so it may have ended since; `left` is what the round before came to nothing with, `seen` the fleet as
-    it was read just before, `unsigned` what was said to rest on events that do not count."""
+    it was read just before, `unsigned` what was said to rest on events that do not count, `landed` what its rounds have
+    brought to main."""
 
     order: Order
     report: Report
@@ -121,17 +123,22 @@ class _Task(Struct):
     left: tuple[TaskId, ...] = ()
     seen: Snapshot | None = None
     unsigned: list[Skipped] = field(default_factory=list)
+    landed: list[str] = field(default_factory=list)
 
 
 def _rounds(session: Session, task: _Task, lead: Leading) -> Integration:
     """Rounds until one has found everything as it was read: configuration, plans, tasks, main."""
     whole: Integration | None = None
     idle = 0
+    task.landed.clear()
     while True:
         try:
             found, again = _round(session, task, lead)
         except NeedsPerson as stop:
-            raise _after(stop, whole) from stop
+            raise _after(stop, task.landed) from stop
+        except KeyboardInterrupt as stop:
+            stop.add_note(_so_far(task.landed))
+            raise
         task.begun = True
         idle = 0 if found.integrated or found.ejected else idle + 1
         whole = found if whole is None else _joined(whole, found)
@@ -153,11 +160,15 @@ def _joined(one: Integration, next_one: Integration) -> Integration:
     )
 
 
-def _after(stop: NeedsPerson, before: Integration | None) -> NeedsPerson:
-    landed = [str(each.id) for each in before.integrated] if before else []
+def _after(stop: NeedsPerson, landed: Sequence[str]) -> NeedsPerson:
     if not landed:
         return stop
     return NeedsPerson(f"{stop.message} (before that, {', '.join(landed)} landed)", hint=stop.hint)
+
+
+def _so_far(landed: Sequence[str]) -> str:
+    before = f"{count(len(landed), 'task')} landed before that; " if landed else ""
+    return f"{before}git fleet integrate goes on"
 
 
 def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integration, bool]:
@@ -200,8 +211,8 @@ def _round(session: Session, task: _Task, lead: Leading | None) -> tuple[Integra
         task.unsigned += unsigned
         try:
             _drain(queue, order)
-        except NeedsPerson as stop:
-            raise _after(stop, _outcome(queue, main, warnings)) from stop
+        finally:
+            task.landed += (str(each.id) for each in queue.tally.integrated)
         task.left = tuple(record.id for record in queue.left)
         return _outcome(queue, main, warnings), queue.over
 

@@ -175,8 +175,9 @@ def run(argv: Sequence[str]) -> int:
         return refuse(usage_error(error), as_json=as_json)
     except FleetError as error:
         return refuse(error, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
-        say("")
+    except (KeyboardInterrupt, click.Abort) as stop:
+        echoed = "\n" if sys.stderr.isatty() else ""  # behind the ^C that stands there
+        say("; ".join([f"{echoed}git-fleet: interrupted", *getattr(stop, "__notes__", ())]))
         return _INTERRUPTED
     except BrokenPipeError:
         _let_go_of_output()

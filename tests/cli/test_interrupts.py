@@ -105,10 +105,22 @@ def test_a_signal_ends_the_gates_and_gives_the_lead_up(
         process.send_signal(number)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == b"git-fleet: interrupted; git fleet integrate goes on"
     assert b"Traceback" not in said
     assert not any(map(alive, gates.known))
     assert nobody_leads(hanging)
     assert hanging.rev("main") == before
+
+
+def test_an_interrupted_run_says_how_much_has_landed(hanging: Repo, gates: Gates, tmp_path: Path) -> None:
+    run = f"[ ! -e b ] || {{ echo $$ >{tmp_path / 'told'}; exec sleep 300; }}"
+    hanging.commit("Hang at b", {"fleet.toml": f"version = 1\n[[gate]]\nname = 'hangs'\nrun = '{run}'\n"})
+    with subprocess.Popen(INTEGRATE, cwd=hanging.path, stderr=subprocess.PIPE) as process:
+        gates.next()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    last = said.splitlines()[-1]
+    assert last == b"git-fleet: interrupted; 1 task landed before that; git fleet integrate goes on"
 
 
 def test_signals_after_the_first_do_not_cut_the_end_of_a_deaf_gate_short(
