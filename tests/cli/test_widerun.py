@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,14 @@ def test_max_cost_ends_a_run_over_a_workspace_when_all_of_it_together_has_cost_s
     assert found["stop"] == {"code": "cost", "text": "it has cost 3.00 US dollars (--max-cost 2.5)"}
     with open_fleet(repo(space, "lib")) as session:
         assert session.snapshot().resolve("b").state.state is State.PENDING
+
+
+def test_a_run_over_a_workspace_leaves_nothing_of_a_task_behind(space: Fleet) -> None:
+    """No thread that listens, and no pipe: a run may have thousands of tasks."""
+    before, pipes = set(threading.enumerate()), set(os.listdir("/dev/fd"))
+    space.ok(*RUN, "--", "sh", "-c", 'mkdir "$FLEET_TASK"; echo x >"$FLEET_TASK/x"')
+    assert {each.name for each in set(threading.enumerate()) - before} == set()
+    assert len(set(os.listdir("/dev/fd")) - pipes) <= 2  # the bell of the one worker
 
 
 def test_what_does_not_go_with_a_workspace_is_refused(space: Fleet) -> None:

@@ -63,11 +63,9 @@ class Conductor(Struct, dict=True):
 
     def conduct(self, left: list[Left]) -> Tally:
         """Work the plan to its end. `left` is what an earlier run has begun."""
-        told = listening.begin(
-            self.session.store.refs, self.session.repo, self.base, self.events
-        )  # before anything is looked at
+        listening.to_refs(self.session.store.refs, self.session.repo, self.base, self.events)
         self._begin(left)
-        told(self.desk)
+        listening.to_orders(self.desk, self.events)
         try:
             while not self._step():
                 pass

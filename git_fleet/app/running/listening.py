@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from git_fleet.app.running import orders
@@ -30,18 +29,18 @@ class Told(Protocol):
         """It has happened."""
 
 
-def begin(refs: Refs, repo: Repository, base: str, events: Told) -> Callable[[Desk], None]:
-    """Look at the refs as they are now: what moves from here on is told to `events`, once the function that is
-    returned has been called."""
+def to_refs(refs: Refs, repo: Repository, base: str, events: Told) -> None:
+    """Tell `events` from now on, to the end of this process, of all that moves: call it before the first look."""
     elsewhere = refs.places(names.FLEET) != (names.FLEET,)
     watched, ignored = refs.places(names.FLEET, names.branch(base)), refs.places(names.LEAD, names.SNAPSHOTS)
     watch = RefWatch(repo, watched, ignored=ignored)
+    threading.Thread(target=_refs, args=(watch, events, elsewhere), name="refs", daemon=True).start()
 
-    def listen(desk: Desk) -> None:
-        threading.Thread(target=_refs, args=(watch, events, elsewhere), name="refs", daemon=True).start()
-        threading.Thread(target=_bell, args=(desk, events), name="bell", daemon=True).start()
 
-    return listen
+def to_orders(desk: Desk, events: Told) -> None:
+    """Tell the seats and `events`, to the end of this process, when a command has ordered something. For the run of a
+    plan alone: of two that listen each would hear a part."""
+    threading.Thread(target=_bell, args=(desk, events), name="bell", daemon=True).start()
 
 
 def _refs(watch: RefWatch, events: Told, elsewhere: bool) -> None:

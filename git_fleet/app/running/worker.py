@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from git_fleet.app import agents, carrying, claim, sharing, work
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import listening
-from git_fleet.app.running.desk import Desk, Options, Seat, held_by
+from git_fleet.app.running.desk import Bell, Desk, Options, Seat, held_by
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.patience import HINDERED, backoff
 from git_fleet.app.running.run import Ready, surroundings
@@ -37,7 +37,8 @@ _HANDED_IN = (State.PROPOSED, State.VERIFIED, State.PARKED, State.INTEGRATED)
 
 class Worker:
     """The worker that `session` acts as, on one plan; `task` names the only one it is to work, `most` how many at the
-    most (0: any number). It waits `patience_seconds` for something to become ready."""
+    most (0: any number). It waits `patience_seconds` for something to become ready. Who has one worker after the other
+    gives them one `bell`."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Worker:
         task: str = "",
         most: int = 0,
         patience_seconds: float = 0.0,
+        bell: Bell | None = None,
     ) -> None:
         options: Options = ready.options
         self.desk = Desk(
@@ -58,7 +60,7 @@ class Worker:
             fleet=session.repo.fleet_dir,
             report=report,
             describe=describe,
-            seats=[Seat(session.actor)],
+            seats=[Seat(session.actor, bell or Bell())],
         )
         self._session, self._seat = session, self.desk.seats[0]
         self._task, self._most, self._patience = task, most, patience_seconds
@@ -88,11 +90,10 @@ class Worker:
         Raises InvalidInput for a task that is not of the plan.
         """
         began, pushed = time.monotonic(), sharing.pushed(self._session.store)
-        refs = self._session.store.refs
-        told = listening.begin(refs, self._session.repo, self._base, self)  # before anything is looked at
+        if self._patience:
+            listening.to_refs(self._session.store.refs, self._session.repo, self._base, self)
         self._require_task()
         self.begin_again()
-        told(self.desk)
         with self._carrying():
             while (record := self._next()) is not None:
                 self._engage(record)

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from git_fleet.app import workspaces
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import run as running
-from git_fleet.app.running.desk import Options
+from git_fleet.app.running.desk import Bell, Options
 from git_fleet.app.running.worker import Worker
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
@@ -98,7 +98,7 @@ class Run(Struct, dict=True):
     events: queue.SimpleQueue[_Freed | _Cleared | _Asked] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
-        self._seats = [f"{self.wanted.name}-{number}" for number in range(1, self.wanted.workers + 1)]
+        self._seats = {f"{self.wanted.name}-{number}": Bell() for number in range(1, self.wanted.workers + 1)}
         self._busy: dict[str, Key] = {}
         self._workers: dict[str, Worker] = {}
         self._left: set[Key] = set()  # given up in this life: others may fare better
@@ -208,7 +208,7 @@ class Run(Struct, dict=True):
         def say(text: str) -> None:
             self.report(f"{repo.name}: {text}")
 
-        return Worker(session, ready, say, self.describe, task=task, most=1)
+        return Worker(session, ready, say, self.describe, task=task, most=1, bell=self._seats[seat])
 
     def _begin_again(self) -> None:
         """Give back what workers of these names hold from a run before that was killed; their agents end, their work is
