@@ -302,9 +302,10 @@ class ExitOn:
             return
         if number == signal.SIGHUP:
             silence(self._terminals)
+        now = number != signal.SIGINT or self.ended_by != 0
         self.ended_by = self.ended_by or number
-        self._screen.asked += 1 if number == signal.SIGINT else 2
-        self.run.ask_to_end(now=number != signal.SIGINT)
+        self._screen.asked += 2 if now else 1
+        self.run.ask_to_end(now=now)
 
 
 @click.command(epilog=examples("git fleet attach 42"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ from tests.support.clock import FakeClock
 from tests.support.documents import validate
 from tests.support.fleet import open_fleet
 from tests.support.machines import make_machines
+from tests.support.race import until
 from tests.support.repo import Repo
 from tests.support.worlds import assert_reachable
 
@@ -95,6 +98,31 @@ def test_a_run_over_a_workspace_leaves_nothing_of_a_task_behind(space: Fleet) ->
     space.ok(*RUN, "--", "sh", "-c", 'mkdir "$FLEET_TASK"; echo x >"$FLEET_TASK/x"')
     assert {each.name for each in set(threading.enumerate()) - before} == set()
     assert len(set(os.listdir("/dev/fd")) - pipes) <= 2  # the bell of the one worker
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_ctrl_c_lets_a_gate_end_and_a_termination_ends_it(
+    space: Fleet, tmp_path: Path, number: signal.Signals
+) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    gate = f"touch {begun}; while [ ! -e {go} ]; do sleep 0.05; done"
+    text = f"version = 1\n[[gate]]\nname = 'slow'\nrun = '{gate}'\n"
+    repo(space, "client").commit("Wait", {"fleet.toml": text})
+    agent = ["sh", "-c", 'mkdir "$FLEET_TASK"; echo x >"$FLEET_TASK/x"']
+    command = [sys.executable, "-m", "git_fleet", *RUN, "--label", "docs", "--json", "--", *agent]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=space.path, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        until(begun.exists)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+            go.touch()
+        else:
+            process.send_signal(number)
+        out, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, b"")
+    assert len(json.loads(out)["integrated"]) == (number == signal.SIGINT)
 
 
 def test_what_does_not_go_with_a_workspace_is_refused(space: Fleet) -> None:

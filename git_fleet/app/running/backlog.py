@@ -7,16 +7,15 @@ the next one.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 from msgspec import Struct
 
+from git_fleet.app.running.calls import Calls
 from git_fleet.app.running.desk import Desk
 from git_fleet.app.session import Session
 from git_fleet.core.config import Config
@@ -25,7 +24,6 @@ from git_fleet.core.snapshot import TaskRecord
 from git_fleet.core.verdicts import to_ask, why_not
 from git_fleet.errors import FleetError, GitFailed, Held
 from git_fleet.git.process import last_words
-from git_fleet.git.tracing import VARIABLE
 from git_fleet.store import names
 
 _GATHER_SECONDS = 2.0
@@ -77,7 +75,7 @@ class Clerk(threading.Thread):
         self._asked = threading.Condition()
         self._generation, self._seen = 0, -1
         self._over = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._calls = Calls(desk.options.program, desk.around)
         self._failed: tuple[object, ...] = ()
         self._failed_at = 0.0
         self._rests_until = 0.0
@@ -94,9 +92,7 @@ class Clerk(threading.Thread):
         with self._asked:
             self._over = True
             self._asked.notify()
-            if now and self._process is not None:
-                with suppress(ProcessLookupError):
-                    self._process.terminate()
+        self._calls.stop(now=now)
 
     def run(self) -> None:
         """The thread."""
@@ -157,7 +153,9 @@ class Clerk(threading.Thread):
         killed, which leaves nothing that the next one does not finish."""
         killed = 0
         for _ in range(_HELD_TRIES):  # then a person is told
-            code, document, last = self._once(tasks)
+            code, document, said_last = self._calls.call(
+                self._desk.root, self._what, *self._arguments, "--json", *tasks
+            )
             error = document.get("error", {})
             killed += code < 0
             if self._over or (code != _HELD and not (code < 0 and killed <= _KILLED_TRIES)):
@@ -167,45 +165,12 @@ class Clerk(threading.Thread):
         said = error.get("message", "")
         hint = error.get("hint", "")
         trouble = f"{self._what}: {said} ({hint})" if said and hint else said
-        answered = code == 0 or (
-            code == _EJECTED and document
-        )  # Python ends with 1, too, where it cannot even begin
+        # Python ends with 1, too, where it cannot even begin.
+        answered = code == 0 or (code == _EJECTED and document)
         if not (trouble or answered or self._over):
+            last = last_words(said_last)
             trouble = f"git fleet {self._what} ended with exit code {code}" + (f": {last}" if last else "")
         return Done(self._what, document, trouble)
-
-    def _once(self, tasks: Sequence[str]) -> tuple[int, dict[str, Any], str]:
-        """One call to its end: its exit code, its answer, the last line that it said to people."""
-        known = self._desk.around.env.items()
-        env = {name: value for name, value in known if not name.startswith("FLEET_") or name == VARIABLE}
-        command = [*self._desk.options.program, self._what, *self._arguments, "--json", *tasks]
-        with self._asked:
-            if self._over:
-                return 0, {}, ""
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._desk.root,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,  # the terminal's Ctrl-C is for us to decide about
-            )
-        process = self._process
-        try:
-            out, err = process.communicate()
-        finally:
-            with self._asked:
-                self._process = None
-        return process.returncode, _document(out), last_words(err.decode(errors="replace"))
-
-
-def _document(out: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(out)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _handed_in(session: Session, plan: str) -> list[tuple[TaskRecord, Config]]:

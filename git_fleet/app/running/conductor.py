@@ -21,7 +21,7 @@ from git_fleet.app.running import backlog, listening, needed, orders, recovery
 from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import IN_TURN, Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
-from git_fleet.app.running.events import Asked, Changed, Event, Free, Looked
+from git_fleet.app.running.events import AT_ONCE, GENTLY, Asked, Changed, Event, Free, Looked
 from git_fleet.app.running.recovery import Left
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -159,12 +159,12 @@ class Conductor(Struct, dict=True):
 
     def _asked(self, *, now: bool) -> None:
         if now or self._stop is not None:
-            self.desk.report("ending the agents; what they did is saved, and their tasks are given back")
+            self.desk.report(AT_ONCE)
             self._stop = Stop("interrupted", "it was interrupted")
             self._end_all()
             return
         self._stop = Stop("interrupted", "it was interrupted")
-        self.desk.report("no new claims; waiting for what goes on (once more ends it and saves the work)")
+        self.desk.report(GENTLY)
         self._changed()
 
     def _end_all(self) -> None:

@@ -8,6 +8,10 @@ from git_fleet.app.running.backlog import Done
 from git_fleet.app.running.desk import Seat
 from git_fleet.app.running.engagement import Ended
 
+GENTLY = "no new claims; waiting for what goes on (once more ends it and saves the work)"
+AT_ONCE = "ending the agents; what they did is saved, and their tasks are given back"
+"""What a person is told who asks for the end of a run."""
+
 
 class Changed(Struct, frozen=True):
     """Something has moved."""

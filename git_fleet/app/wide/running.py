@@ -7,11 +7,10 @@ lands change sets that are ready, by commands of this program, so that they may 
 
 from __future__ import annotations
 
-import json
 import queue
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
@@ -19,13 +18,14 @@ from msgspec import Struct, field
 from git_fleet.app import workspaces
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import run as running
+from git_fleet.app.running.calls import Calls
 from git_fleet.app.running.desk import Bell, Options
+from git_fleet.app.running.events import AT_ONCE, GENTLY
 from git_fleet.app.running.worker import Worker
 from git_fleet.app.session import Session
 from git_fleet.app.surroundings import Surroundings
 from git_fleet.app.wide import across, looking
 from git_fleet.app.wide.limits import Limits
-from git_fleet.core import launch
 from git_fleet.core.ids import TaskId
 from git_fleet.core.model import PlanState, State
 from git_fleet.core.progress import Report
@@ -43,15 +43,14 @@ Key = tuple[str, TaskId]
 
 
 class Wanted(Struct, frozen=True):
-    """What is asked for. `program` starts this program, `command` the agents (else what each fleet.toml says, or
-    `agent`), `name` is what the workers are called, with a number each. `labels`: only tasks with one of them. `jobs`: gate so many
+    """What is asked for. `program` starts this program, `command` the agents (else what each fleet.toml says), `name` is
+    what the workers are called, with a number each. `labels`: only tasks with one of them. `jobs`: gate so many
     candidates at once in a repository. `max_cost_usd` and `max_seconds` end it, 0 is no limit."""
 
     workers: int
     program: tuple[str, ...]
     name: str
     command: tuple[str, ...] = ()
-    agent: launch.Agent | None = None
     labels: tuple[str, ...] = ()
     verify: bool = True
     integrate: bool = True
@@ -77,7 +76,9 @@ class _Cleared(Struct, frozen=True):
 
 
 class _Asked(Struct, frozen=True):
-    """Whoever runs this wants its end."""
+    """Whoever runs this wants its end, gently or `now`."""
+
+    now: bool
 
 
 class _Backlog(Struct, frozen=True):
@@ -110,6 +111,7 @@ class Run(Struct, dict=True):
         self._ending = self._now = False
         self._stop: Stop | None = None
         self._quiet = 0.0  # seconds since something happened
+        self._calls = Calls(self.wanted.program, self.around)
 
     def ask_to_end(self, *, now: bool = False) -> None:
         """Claim nothing more; `now` ends the agents, their work saved and their tasks given back."""
@@ -117,7 +119,7 @@ class Run(Struct, dict=True):
         self._now = self._now or now
         for worker in list(self._workers.values()):
             worker.ask_to_end(now=now)
-        self.events.put(_Asked())
+        self.events.put(_Asked(now))
 
     def work(self) -> WideRun:
         """Work until nothing is left that can be done here. Raises InvalidInput where no repository has an open plan."""
@@ -200,7 +202,6 @@ class Run(Struct, dict=True):
             verify=False,
             integrate=False,
             command=wanted.command,
-            agent=wanted.agent,
             worker=seat,
         )
         ready = running.prepare(session, options)
@@ -243,11 +244,19 @@ class Run(Struct, dict=True):
         match event:
             case _Freed(worker, key, engaged):
                 self._freed(worker, key, engaged)
+            case _Asked(now):
+                self._asked(now=now)
             case _Cleared(generation, landed, moved):
                 self._clerk, self._cleared = False, generation
                 self._landed += landed
                 if moved:
                     self._changed()
+
+    def _asked(self, *, now: bool) -> None:
+        if now:
+            self._calls.stop(now=True)
+        if self._stop is None:  # else it has said why
+            self.report(AT_ONCE if now else GENTLY)
 
     def _freed(self, worker: str, key: Key, engaged: Engaged | None) -> None:
         self._busy.pop(worker, None)
@@ -311,6 +320,8 @@ class Run(Struct, dict=True):
             if each.state not in _LANDS or name in self._refused:
                 continue
             said = self._command("integrate", "--changeset", name, "--workspace", self.space.folder)
+            if self._now:
+                break
             state = str(said.get("state") or "in trouble")
             self.report(f"change set {name}: {state}{': ' + said['why'] if said.get('why') else ''}")
             moved |= state == "landed" or any(part["outcome"] == "ejected" for part in said.get("tasks", ()))
@@ -330,23 +341,12 @@ class Run(Struct, dict=True):
 
     def _command(self, *words: str) -> dict[str, Any]:
         """What a command of this program answers; what goes wrong is said, and is no answer."""
-        env = {name: text for name, text in self.around.env.items() if not name.startswith("FLEET_")}
-        done = subprocess.run(
-            [*self.wanted.program, *words, "--json"],
-            cwd=self.space.folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        try:
-            found: dict[str, Any] = json.loads(done.stdout)
-        except ValueError:
-            found = {"error": {"message": done.stderr.decode(errors="replace").strip()[-400:] or "no answer"}}
-        if "error" in found:
-            self._tell_once(f"git fleet {' '.join(words)}: {found['error']['message']}")
-            return {}
-        return found
+        _, found, said = self._calls.call(Path(self.space.folder), *words, "--json")
+        if self._now or (found and "error" not in found):
+            return found
+        why = found["error"]["message"] if found else said[-400:] or "no answer"
+        self._tell_once(f"git fleet {' '.join(words)}: {why}")
+        return {}
 
     def _result(self) -> WideRun:
         answers = across.ask(self.space, self.around, _unended)

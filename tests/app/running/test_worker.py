@@ -123,6 +123,17 @@ def test_one_that_is_ended_gives_its_task_back_with_its_work(crew: Crew) -> None
     assert (crew.box / "found").read_text() == "begun\n"
 
 
+def test_the_second_ctrl_c_ends_its_agent(crew: Crew) -> None:
+    crew.plan(task("a"), agents={"a": "wait"})
+    process = starting(crew, "--worker", "w")
+    crew.begun("a")
+    process.send_signal(signal.SIGINT)
+    crew.a_moment()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (process.returncode, crew.states()) == (130, {"a": "rework"})
+
+
 def test_one_started_again_under_its_name_takes_its_own_claim_over_with_a_new_fence(crew: Crew) -> None:
     crew.plan(task("a"), task("b"), agents={"b": "wait"})
     process = starting(crew, "--worker", "w", "--task", "b")
