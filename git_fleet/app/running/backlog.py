@@ -153,7 +153,7 @@ class Clerk(threading.Thread):
         killed, which leaves nothing that the next one does not finish."""
         killed = 0
         for _ in range(_HELD_TRIES):  # then a person is told
-            code, document, said_last = self._calls.call(
+            code, document, words = self._calls.call(
                 self._desk.root, self._what, *self._arguments, "--json", *tasks
             )
             error = document.get("error", {})
@@ -168,7 +168,7 @@ class Clerk(threading.Thread):
         # Python ends with 1, too, where it cannot even begin.
         answered = code == 0 or (code == _EJECTED and document)
         if not (trouble or answered or self._over):
-            last = last_words(said_last)
+            last = last_words(words)
             trouble = f"git fleet {self._what} ended with exit code {code}" + (f": {last}" if last else "")
         return Done(self._what, document, trouble)
 
