@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -35,17 +37,42 @@ class Left(NamedTuple):
 @contextmanager
 def alone(folder: Path, plan: str) -> Iterator[None]:
     """Be the only run of the plan on this machine. Raises Held while another one is, GitFailed."""
+    shown = "git fleet status shows it; Ctrl-C in its terminal lets it come to an end"
+    with _only(folder / _LOCK, f"another run works on plan {plan}", shown):
+        yield
+
+
+@contextmanager
+def attending(folder: Path, plan: str, worker: str) -> Iterator[None]:
+    """Be the only worker of that name on the plan on this machine, beside its run. Raises Held while another one is,
+    there or in the run, GitFailed."""
+    own = "--worker NAME gives this one another name"
+    if is_running(folder) and worker in _known(folder):
+        raise Held(f"a run works on plan {plan} on this machine, and has a worker {worker}", hint=own)
+    with _only(_attended(folder, worker), f"another worker {worker} works on plan {plan}", own):
+        yield
+
+
+def is_attended(folder: Path, worker: str) -> bool:
+    """Whether a worker of that name, which is none of a run's, works on the plan whose folder this is."""
+    return flocks.is_held(_attended(folder, worker))
+
+
+def _attended(folder: Path, worker: str) -> Path:
+    return folder / f"worker-{hashlib.sha256(os.fsencode(worker)).hexdigest()[:16]}.lock"
+
+
+@contextmanager
+def _only(place: Path, said: str, hint: str) -> Iterator[None]:
+    """Hold a lock; Held says who does."""
     held = ExitStack()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held.enter_context(flocks.signed(folder / _LOCK, 0o600))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(flocks.signed(place, 0o600))
     except BlockingIOError as busy:
-        raise Held(
-            f"another run works on plan {plan} (process {flocks.holder(folder / _LOCK) or 'unknown'})",
-            hint="git fleet status shows it; Ctrl-C in its terminal lets it come to an end",
-        ) from busy
+        raise Held(f"{said} (process {flocks.holder(place) or 'unknown'})", hint=hint) from busy
     except OSError as error:
-        raise GitFailed(f"cannot write {folder}: {error.strerror}", hint="git fleet doctor") from error
+        raise GitFailed(f"cannot write {place.parent}: {error.strerror}", hint="git fleet doctor") from error
     with held:
         yield
 
@@ -77,12 +104,16 @@ def holds(session: Session, folder: Path, record: TaskRecord) -> bool:
 def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) -> list[Left]:
     """The claims of the plan that workers of earlier runs hold on this machine, in plan order.
 
-    An agent whose claim has ended meanwhile is ended here: what it does now would count for nobody.
+    An agent whose claim has ended meanwhile is ended here: what it does now would count for nobody. Those of workers that
+    are at work beside the runs are left to them.
     """
+    folder = session.repo.fleet_dir / agents.FOLDER / plan
     records = snapshot.of_plan(plan)
     held = {record.id: record for record in records if _held_here(session, record)}
     found: dict[str, Left] = {}
     for agent in agents.all_in(session.repo.fleet_dir, plan):
+        if is_attended(folder, agent.worker):
+            continue
         record = held.get(agent.task)
         claim = record.state.claim if record else None
         if record is not None and claim is not None and str(claim.fence) == agent.fence:
@@ -94,7 +125,8 @@ def left(session: Session, snapshot: Snapshot, plan: str, names: Sequence[str]) 
             agents.forget(agent.folder)
     for record in held.values():
         claim = record.state.claim
-        if record.id.task not in found and claim is not None and claim.holder in names and claim.worktree:
+        ours = claim is not None and claim.holder in names and not is_attended(folder, claim.holder)
+        if record.id.task not in found and ours and claim is not None and claim.worktree:
             found[record.id.task] = Left(record, claim.holder, None)
     return [found[record.id.task] for record in records if record.id.task in found]
 
@@ -112,6 +144,8 @@ def unattended(
     session: Session, plan: str, worker: str, but: Collection[TaskId], given_up: Collection[Oid | None]
 ) -> TaskRecord | None:
     """A claim of the plan that the worker holds here, and nobody works on: what made it failed right after."""
+    if is_attended(session.repo.fleet_dir / agents.FOLDER / plan, worker):
+        return None  # one of the same name beside this run
     for record in session.snapshot().of_plan(plan):
         claim = record.state.claim
         if record.id in but or claim is None or claim.holder != worker or claim.fence in given_up:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from git_fleet.app import agents, carrying, claim, sharing, work
 from git_fleet.app.placing import Placed
-from git_fleet.app.running import listening
+from git_fleet.app.running import listening, recovery
 from git_fleet.app.running.desk import Bell, Desk, Options, Seat, held_by
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.patience import HINDERED, backoff
@@ -87,13 +87,20 @@ class Worker:
     def work(self) -> Worked:
         """Work until there is nothing left, and say what came of it.
 
-        Raises InvalidInput for a task that is not of the plan.
+        Raises InvalidInput for a task that is not of the plan, Held while another of its name is at work here.
         """
+        with self._alone():
+            return self._work()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return recovery.attending(self.desk.folder, self.desk.options.plan, self._seat.worker)
+
+    def _work(self) -> Worked:
         began, pushed = time.monotonic(), sharing.pushed(self._session.store)
         if self._patience:
             listening.to_refs(self._session.store.refs, self._session.repo, self._base, self)
         self._require_task()
-        self.begin_again()
+        self._begin_again()
         with self._carrying():
             while (record := self._next()) is not None:
                 self._engage(record)
@@ -124,7 +131,11 @@ class Worker:
 
     def begin_again(self) -> None:
         """Give back what this worker holds from a former life, all that is found of its work saved: claimed again,
-        it has a new fence."""
+        it has a new fence. Raises Held as `work`."""
+        with self._alone():
+            self._begin_again()
+
+    def _begin_again(self) -> None:
         plan = self.desk.options.plan
         carrying.bring(self._session, plan)
         for agent in agents.all_in(self.desk.fleet, plan):

@@ -17,7 +17,7 @@ from tests.support.clones import make_clone
 from tests.support.documents import validate
 from tests.support.fleet import open_fleet, task, working_on
 from tests.support.repo import Repo
-from tests.support.runs import FLEET, Crew
+from tests.support.runs import FLEET, Crew, lines
 
 SHARED = 'remote = "origin"\nmax_active = 100\nmax_review = 100\nrefresh_seconds = 0'
 
@@ -132,6 +132,29 @@ def test_the_second_ctrl_c_ends_its_agent(crew: Crew) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert (process.returncode, crew.states()) == (130, {"a": "rework"})
+
+
+def test_neither_a_run_nor_another_of_its_name_takes_its_agent(crew: Crew) -> None:
+    """Not while it is at work: it would be ended, or handed in by two."""
+    crew.plan(task("a"), task("b"), agents={"a": "wait", "b": "wait"})
+    process = starting(crew, "--worker", "w", "--task", "a")
+    crew.begun("a")
+    with crew.running("--workers", "1") as run:
+        crew.begun("b")
+        for name, said in (
+            ("w", f"another worker w works on plan p (process {process.pid})"),
+            ("crew-1", "a run works on plan p on this machine, and has a worker crew-1"),
+        ):
+            refused = starting(crew, "--worker", name)
+            err = refused.communicate(timeout=60)[1]
+            assert (refused.returncode, said in err) == (3, True), err
+        crew.go("a")
+        process.communicate(timeout=60)
+        crew.go("b")
+        heard = lines(run)
+    assert (process.returncode, run.returncode) == (0, 0), heard
+    assert not any("goes on" in each for each in heard), heard
+    assert {(name, who) for name, who, _ in crew.starts()} == {("a", "w"), ("b", "crew-1")}
 
 
 def test_one_started_again_under_its_name_takes_its_own_claim_over_with_a_new_fence(crew: Crew) -> None:
