@@ -329,7 +329,7 @@ def test_the_command_prints_its_address_and_ends_at_once_when_interrupted(
                 following()
             _, complaints = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert complaints.strip() == ""
+    assert complaints == "git-fleet: interrupted\n"
 
 
 def test_a_board_that_is_told_to_end_before_it_has_begun_ends(repo: Repo) -> None:

@@ -315,6 +315,7 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("restart",): ["43"],
     ("status",): ["--nope"],
     ("ready",): ["nope"],
+    ("wait",): ["nope"],
     ("explain",): ["99"],
     ("siblings",): ["99"],
     ("conflicts",): ["99"],

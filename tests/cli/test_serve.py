@@ -92,7 +92,7 @@ def test_a_signal_ends_it_though_its_client_stays(
         process.send_signal(number)
         assert process.wait(60) == code
         assert process.stderr is not None
-        assert process.stderr.read() == b"\n"
+        assert process.stderr.read() == b"git-fleet: interrupted\n"
         _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
 
