@@ -20,4 +20,4 @@ def backoff(attempt: int, bounds: tuple[float, float]) -> float:
     first, most = bounds
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = attempt
-    return tenacity.wait_exponential_jitter(initial=first, max=most, jitter=first)(state)
+    return (tenacity.wait_exponential(multiplier=first, max=most) + tenacity.wait_random(0, first))(state)
