@@ -22,6 +22,7 @@ from git_fleet.app.running.backlog import Clerk, Done, Wanted
 from git_fleet.app.running.desk import IN_TURN, Desk, Seat
 from git_fleet.app.running.engagement import Ended, Engagement, How
 from git_fleet.app.running.events import AT_ONCE, GENTLY, Asked, Changed, Event, Free, Looked
+from git_fleet.app.running.patience import HINDERED, backoff
 from git_fleet.app.running.recovery import Left
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
@@ -55,7 +56,7 @@ class Conductor(Struct, dict=True):
         self._stop: Stop | None = None
         self._began = time.monotonic()
         self._spent_before = self._spent(self.session.snapshot())
-        self._retry_at, self._passes = 0.0, False
+        self._retry_at, self._passes, self._missed = 0.0, False, 0
         self._given_up: set[Oid | None] = set()
         self._unsure: set[str] = set()  # workers whose last claim failed, though it may have been made
         self._caller = needed.Caller(self.desk, self.session, self.base, self.tally)
@@ -274,8 +275,10 @@ class Conductor(Struct, dict=True):
             self._unsure.add(seat.worker)
             said = error.message if isinstance(error, FleetError) else str(error)
             self._caller.again(said)
-            self._retry_at = time.monotonic() + _REST_SECONDS
+            self._missed += 1
+            self._retry_at = time.monotonic() + backoff(self._missed, HINDERED)
             return None
+        self._missed = 0
         if isinstance(got, claim.NothingReady):
             self.tally.nothing = got.text
             after = got.retry_after_seconds
@@ -363,6 +366,8 @@ class Conductor(Struct, dict=True):
             return True
         if self._idle["claim"] < self._generation or self.desk.rests_for:
             return False
+        if 0 < self._missed <= _FAILURES:
+            return False  # whether there is something to claim is not known
         return not self._passes and not self._others_at_work()
 
     def _others_at_work(self) -> bool:

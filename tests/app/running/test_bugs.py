@@ -98,3 +98,24 @@ def test_an_integration_that_cannot_even_begin_is_told_of(repo: Repo, tmp_path: 
         )
     assert not found.complete
     assert "git fleet integrate ended with exit code 1: no module of that name" in found.troubles, heard
+
+
+def test_a_claim_that_fails_before_anything_is_claimed_is_tried_again(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = Crew(repo, tmp_path)
+    crew.plan(task("a"))
+    heard: list[str] = []
+    failures = [GitFailed("git was killed")]
+    real = claim.claim
+
+    def claims(session: Session, request: claim.Request) -> claim.Claimed | claim.NothingReady:
+        if failures:
+            raise failures.pop()
+        return real(session, request)
+
+    monkeypatch.setattr(claim, "claim", claims)
+    with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
+        ready = running.prepare(session, Options("p", 1, FLEET, max_seconds=40))
+        found = running.run(session, ready, heard.append, lambda _: "{}")
+    assert (found.complete, found.troubles) == (True, ("git was killed",)), heard
