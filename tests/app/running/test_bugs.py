@@ -11,9 +11,7 @@ from git_fleet.app import claim
 from git_fleet.app.placing import Placed
 from git_fleet.app.running import run as running
 from git_fleet.app.running.desk import Options
-from git_fleet.app.session import Session
 from git_fleet.core.model import State
-from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import GitFailed
 from git_fleet.git.flocks import alone
 from tests.support.fleet import open_fleet, task
@@ -64,26 +62,27 @@ def test_a_run_waits_for_an_integration_that_is_not_its_own(
     assert len(found.troubles) == 1
 
 
-def test_a_claim_whose_command_failed_after_it_was_made_is_worked_on(
-    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["claim", "_closing"])
+def test_a_claim_that_fails_once_is_no_end_whether_it_was_made_or_not(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Its git was killed when the plan was read again, say."""
+    """Its git was killed before anything was claimed, or when the plan was read again after that."""
     crew = Crew(repo, tmp_path)
     crew.plan(task("a"))
     heard: list[str] = []
     failures = [GitFailed("git was killed")]
-    real = claim._closing
+    real = getattr(claim, step)
 
-    def closing(session: Session, snapshot: Snapshot, taken: TaskRecord) -> bool:
+    def fails_once(*given: object) -> object:
         if failures:
             raise failures.pop()
-        return real(session, snapshot, taken)
+        return real(*given)
 
-    monkeypatch.setattr(claim, "_closing", closing)
+    monkeypatch.setattr(claim, step, fails_once)
     with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
-        ready = running.prepare(session, Options("p", 1, FLEET, max_seconds=20))
+        ready = running.prepare(session, Options("p", 1, FLEET, max_seconds=40))
         found = running.run(session, ready, heard.append, lambda _: "{}")
-    assert found.complete, heard
+    assert (found.complete, found.troubles) == (True, ("git was killed",)), heard
     assert [end.attempts for end in found.tasks] == [1]
 
 
@@ -98,24 +97,3 @@ def test_an_integration_that_cannot_even_begin_is_told_of(repo: Repo, tmp_path: 
         )
     assert not found.complete
     assert "git fleet integrate ended with exit code 1: no module of that name" in found.troubles, heard
-
-
-def test_a_claim_that_fails_before_anything_is_claimed_is_tried_again(
-    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crew = Crew(repo, tmp_path)
-    crew.plan(task("a"))
-    heard: list[str] = []
-    failures = [GitFailed("git was killed")]
-    real = claim.claim
-
-    def claims(session: Session, request: claim.Request) -> claim.Claimed | claim.NothingReady:
-        if failures:
-            raise failures.pop()
-        return real(session, request)
-
-    monkeypatch.setattr(claim, "claim", claims)
-    with open_fleet(repo, "lead", env=crew.env, long_lived=True) as session:
-        ready = running.prepare(session, Options("p", 1, FLEET, max_seconds=40))
-        found = running.run(session, ready, heard.append, lambda _: "{}")
-    assert (found.complete, found.troubles) == (True, ("git was killed",)), heard
