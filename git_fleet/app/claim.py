@@ -214,14 +214,13 @@ def _attempt(
         with remembered(session, record, tip, rescued.ref):
             made = TaskRecord(record.task, tip, state.fenced(tip))
             taken, guard_now = _take(session, snapshot, record, event, made, tip)
+            session.remember(taken, guard_now)
+            given_back = _closing(session, snapshot, taken)  # which asks the server once more
     except Busy:
         raise
     except LostRace:
         return None
-    session.remember(taken, guard_now)
-    if _closing(session, snapshot, taken):
-        return None
-    return Claimed(taken, rescued.ref)
+    return None if given_back else Claimed(taken, rescued.ref)
 
 
 def _look_again(session: Session, snapshot: Snapshot, record: TaskRecord, config: Config) -> Snapshot | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from git_fleet.app import sharing
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid, TaskId
-from git_fleet.core.model import State
+from git_fleet.core.model import PlanState, State
 from git_fleet.core.snapshot import Snapshot, TaskRecord
 from git_fleet.errors import Busy, Held, LostRace, Stale, Unreachable
 from git_fleet.git.objects import parse_commit
@@ -61,11 +61,12 @@ def found_out(
     session: Session, snapshot: Snapshot, task: TaskId | None, but: Collection[TaskId]
 ) -> tuple[TaskRecord, str] | None:
     """A claim of this worker's that it was not told of, and what its work goes on from; only of `task` where one is
-    named, of none of `but`. None when there is none, or it has not been made as far as is known here: it is forgotten
-    when something else has become of its task."""
+    named, of none of `but`. None when there is none, or it has not been made as far as is known here, or its plan is
+    being closed, which ends soon: it is forgotten when something else has become of its task."""
     for one, untold in list(session.untold.items()):
-        record = snapshot.record(one)
-        if record is not None and record.tip == untold.parent:
+        record, plan = snapshot.record(one), snapshot.plans.get(one.plan)
+        closing = plan is not None and plan.state is PlanState.CLOSING
+        if closing or (record is not None and record.tip == untold.parent):
             continue
         held = record.state.claim if record is not None and record.state.state is State.CLAIMED else None
         if record is None or held is None or held.fence != untold.claim:

@@ -13,10 +13,11 @@ from git_fleet.app import doctor, handin, integrate, placing, sharing, work
 from git_fleet.app.decided import found_out
 from git_fleet.app.session import Session
 from git_fleet.app.sync import sync
+from git_fleet.core.lifecycle import Event
 from git_fleet.core.model import State
 from git_fleet.errors import Held, InvalidInput, Refused, StaleClaim, Unreachable
 from git_fleet.git.refs import Update
-from git_fleet.store import names, proposals
+from git_fleet.store import names, plans, proposals
 from git_fleet.store.shared import SharedRefs
 from tests.support import servers
 from tests.support.breaking import before_write, die, killed
@@ -72,6 +73,7 @@ def world(tmp_path: Path, clock: FakeClock) -> World:
     return world
 
 
+LETS_TWO_PUSHES_THROUGH = 'mkdir "$0.one" 2>/dev/null || touch "$0.down"\nexec git-receive-pack "$1"\n'
 LETS_ONE_PUSH_THROUGH = '[ ! -e "$0.down" ] || exit 1\ntouch "$0.down"\nexec git-receive-pack "$1"\n'
 
 
@@ -101,6 +103,27 @@ def test_a_claim_that_was_decided_as_the_server_went_away_is_given_to_its_worker
         event.oid,
     )
     assert isinstance(claiming.claim(session, anything), claiming.NothingReady)  # it is told once
+
+
+def test_a_claim_whose_plan_could_not_be_looked_at_again_is_given_to_its_worker(world: World) -> None:
+    session, anything = world.here, claiming.Request(worktree=False)
+    before = session.snapshot()
+    pushed = servers.stand_in(world.one, "receivepack", LETS_TWO_PUSHES_THROUGH)  # the guard's and the log's
+    servers.stand_in(
+        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
+    )
+    with pytest.raises(Unreachable, match="whether p/c was claimed is not known"):
+        claiming.claim(session, claiming.Request("c", worktree=False))
+    servers.reconnect(world.one)
+    there = world.there.snapshot()
+    assert there.tasks[task_id("c")].state.state is State.CLAIMED
+    plan = plans.append(world.there.store, there.plans["p"], Event("closing", world.clock(), "ann"))
+    assert found_out(session, session.snapshot(), None, ()) is None  # whether it counts is being decided
+    plans.append(world.there.store, plan, Event("reopen-plan", world.clock(), "ann"))
+    got = claiming.claim(session, anything)
+    assert isinstance(got, claiming.Claimed)
+    assert got.record.id == task_id("c")
+    assert found_out(session, before, None, ()) is None  # it is told once
 
 
 def test_a_claim_that_was_not_decided_as_the_server_went_away_is_made_anew(world: World) -> None:
