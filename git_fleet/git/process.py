@@ -9,6 +9,7 @@ configuration is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -311,7 +312,7 @@ def failure(args: Sequence[Argument], code: int, stderr: bytes) -> GitFailed:
             f"git {name}: the repository is read-only: {last_words(denied)}",
             hint="make the repository writable for you, then run the same command again",
         )
-    _check_version()
+    _check_version(os.environ.get("PATH"))
     killed = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
     hint = "git fleet doctor"
     if any(words in said for words in _NOT_WRITTEN):
@@ -373,8 +374,10 @@ def git_version() -> tuple[int, ...]:
     return tuple(int(part) for part in word.split(".") if part.isdigit())
 
 
-def _check_version() -> None:
-    """Raises InvalidInput when git is too old. Asked only after a failure: it costs a process."""
+@functools.cache
+def _check_version(path: str | None) -> None:  # noqa: ARG001 - which git that is
+    """Raises InvalidInput when git is too old. Asked only after a failure, and until it is new enough: it costs a
+    process, and whoever loses a race has failed, too."""
     version = git_version()
     if version[:2] < MINIMUM_VERSION:
         found, needed = ".".join(map(str, version)), ".".join(map(str, MINIMUM_VERSION))
