@@ -103,11 +103,25 @@ class Mirror:
         back. Where somebody was faster, or this is cut short, the next look heals it."""
         moves = [Update(names.mirrored(self.remote.name, each.ref), each.old, each.new) for each in updates]
         try:
-            self._refs.transact(moves, message="the remote has it so")
-        except LostRace:
+            while moves:
+                moves = self._moved(moves)
+        except Busy:  # a lock of one of them stays: that keeps no other back
             for one in moves if len(moves) > 1 else ():
                 with suppress(LostRace):
                     self._refs.transact([one], message="the remote has it so")
+
+    def _moved(self, moves: Sequence[Update]) -> list[Update]:
+        """Make all these moves, or, where another was faster with some, none: those that are left then, which are
+        fewer. (As a rule that is none, since all who work here learn the same.) Raises Busy."""
+        try:
+            self._refs.transact(moves, message="the remote has it so")
+        except Busy:
+            raise
+        except LostRace:
+            now = self._refs.read(*(each.ref for each in moves))
+            left = [each for each in moves if value(now, each.ref) == each.old]
+            return left if len(left) < len(moves) else []
+        return []
 
     def _list(self) -> Listing:
         patterns = (f"{names.FLEET}*", f"{names.NOTES}*", *sorted(self.bases))

@@ -342,6 +342,18 @@ def test_the_mirror_never_goes_back(world: tuple[Path, Repo, Repo]) -> None:
         assert one.refs(MIRRORED) == {MIRRORED: second}
 
 
+def test_where_another_was_faster_with_one_the_mirror_follows_with_the_rest(
+    world: tuple[Path, Repo, Repo],
+) -> None:
+    _, one, _ = world
+    first, second = event(one, "first"), event(one, "second")
+    with shared(one) as mine:
+        mine.transact([Update(LOG, ABSENT, first)])
+        mine.mirror.follow([Update(LOG, ABSENT, first), Update(OTHER, ABSENT, second)])
+        beside = OTHER.replace("refs/fleet/", "refs/fleet-remote/origin/")
+        assert one.refs(MIRRORED, beside) == {MIRRORED: first, beside: second}
+
+
 AFTER_THE_FIRST = """\
 git-upload-pack "$1"; code=$?
 if mkdir "$0.seen" 2>/dev/null; then {change}; fi
