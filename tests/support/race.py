@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # Forked, not spawned: sixteen fresh interpreters take longer than most of the races they run.
 _CONTEXT = multiprocessing.get_context("fork")
-_TIMEOUT = 500.0  # seconds; reached only by a deadlock: the longest race takes 280 where four of it run on two cores
+_TIMEOUT = 500.0  # seconds; reached only by a deadlock: four races at once take 280 on two cores
 _GRACE = 60.0  # seconds; for those who are left when one has failed
 
 
