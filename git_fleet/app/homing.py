@@ -56,7 +56,7 @@ def moved(session: Session, ref: str, old: Oid, new: Oid, worktree: Path | None)
     if not isinstance(session.store.refs, SharedRefs) or _here(session, ref) != old:
         return
     if worktree is not None:
-        whole.write(_file(session), f"{ref} {old} {new} {worktree}")
+        whole.write(_file(session), f"{ref} {old} {new} {worktree}", durable=True)
     with (
         suppress(LostRace),
         Refs(session.repo, durable=True) as refs,
