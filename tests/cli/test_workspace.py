@@ -347,6 +347,13 @@ def test_why_a_task_waits_for_another_repository_is_said(shop: Fleet, tmp_path: 
     assert "which is not known: " in shop("explain", "docs", cwd=client).out
 
 
+def test_a_plan_is_shown_with_what_ties_it_to_other_repositories(shop: Fleet, tmp_path: Path) -> None:
+    shown = shop.json("plan-show", "plan", "show", cwd=tmp_path / "all" / "client")["tasks"]
+    ties = {each["task_id"]: (each["needs_elsewhere"], each["changeset"]) for each in shown}
+    assert ties["rename/docs"] == (["service/serve"], None)
+    assert ties["rename/call"][1] == "api"
+
+
 def test_what_does_not_go_with_a_change_set_or_a_workspace_is_refused(shop: Fleet) -> None:
     refused(shop("integrate", "--changeset", "api", "--batch"), "is integrated as a whole")
     refused(shop("integrate", "--workspace", "."), "--workspace goes with --changeset ID")
