@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from git_fleet.app import carrying, includes, isolation, naming, provision, rework, salvage, snapshots
-from git_fleet.app.acting import not_held, taken_over
+from git_fleet.app.acting import holder_fence, not_held, taken_over
 from git_fleet.app.session import Session
 from git_fleet.core import codec, patterns
 from git_fleet.core.config import Config
@@ -366,7 +366,8 @@ def _bare_env(record: TaskRecord, claim: Claim | None) -> dict[str, str]:
 def resume(session: Session, name: str | None, *, sparse: bool = False) -> Placed:
     """The task this actor holds, its worktree finished where a crash left it half-made.
 
-    Raises AnswerIsNo when it holds none (or several, without a name), StaleClaim when it was taken over.
+    Raises AnswerIsNo when it holds none (or several, without a name), StaleClaim when it was taken over, Held or
+    InvalidInput where another or nobody holds what it never held.
     """
     snapshot = session.snapshot()
     mine = [
@@ -379,6 +380,7 @@ def resume(session: Session, name: str | None, *, sparse: bool = False) -> Place
     if name or session.placement:
         record = session.holders_record(snapshot, name)
         if record not in mine:
+            holder_fence(session, record)  # which refuses whoever has never held it in the right words
             raise not_held(record)
         mine = [record]
     if len(mine) != 1:

@@ -16,7 +16,7 @@ from git_fleet.app import handin, placing, work
 from git_fleet.app.session import Session
 from git_fleet.core.model import Claim, State
 from git_fleet.core.snapshot import TaskRecord
-from git_fleet.errors import AnswerIsNo, InvalidInput, StaleClaim
+from git_fleet.errors import AnswerIsNo, Held, InvalidInput, StaleClaim
 from git_fleet.store import names
 from tests.support.clock import FakeClock
 from tests.support.fleet import (
@@ -205,6 +205,18 @@ def test_resume_of_what_is_handed_in_or_another_holds_says_so(
         claim_of(other, "a", worktree=False)
     with pytest.raises(StaleClaim, match="taken over by w2"):
         placing.resume(session, "a")
+
+
+def test_resume_of_what_one_never_held_says_whose_it_is(
+    session: Session, repo: Repo, clock: FakeClock
+) -> None:
+    approved(session, task("a"), task("b"))
+    claim_of(session, "a", worktree=False)
+    with open_fleet(repo, "w2", clock) as other:
+        with pytest.raises(Held, match="p/a is w1's, and you are w2"):
+            placing.resume(other, "a")
+        with pytest.raises(InvalidInput, match="nobody has claimed p/b"):
+            placing.resume(other, "b")
 
 
 def test_a_worktree_whose_folder_was_deleted_is_made_again_with_its_commits(session: Session) -> None:
