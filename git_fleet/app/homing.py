@@ -14,8 +14,9 @@ from pathlib import Path
 from git_fleet.app.session import Session
 from git_fleet.core.ids import Oid
 from git_fleet.errors import LostRace, NeedsPerson
-from git_fleet.git import moves, whole, worktrees
+from git_fleet.git import moves, worktrees
 from git_fleet.git.refs import Refs, Update
+from git_fleet.store import worktree as worktree_files
 from git_fleet.store.base import tip
 from git_fleet.store.shared import SharedRefs
 
@@ -56,7 +57,8 @@ def moved(session: Session, ref: str, old: Oid, new: Oid, worktree: Path | None)
     if not isinstance(session.store.refs, SharedRefs) or _here(session, ref) != old:
         return
     if worktree is not None:
-        whole.write(_file(session), f"{ref} {old} {new} {worktree}", durable=True)
+        line = f"{ref} {old} {new} {worktree}"
+        worktree_files.replace_file(_file(session), line.encode("utf-8", "surrogateescape"))
     with (
         suppress(LostRace),
         Refs(session.repo, durable=True) as refs,

@@ -19,26 +19,13 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def write(path: Path, text: str, *, durable: bool = False) -> None:
-    """Give the file this text in one step; with `durable` it is on the disk then, and not an empty file after a power
-    loss. Whoever does so at the same moment has a file of his own beside it: with one name for all, one would put away
-    what another is still writing, and that one find nothing to put."""
+def write(path: Path, text: str) -> None:
+    """Give the file this text in one step. Whoever does so at the same moment has a file of his own beside it: with one
+    name for all, one would put away what another is still writing, and that one find nothing to put."""
     new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         new.write_text(text, encoding="utf-8", errors="surrogateescape")
-        if durable:
-            _flush(new)
         new.replace(path)
-        if durable:
-            _flush(path.parent)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
