@@ -77,16 +77,21 @@ LETS_TWO_PUSHES_THROUGH = 'mkdir "$0.one" 2>/dev/null || touch "$0.down"\nexec g
 LETS_ONE_PUSH_THROUGH = '[ ! -e "$0.down" ] || exit 1\ntouch "$0.down"\nexec git-receive-pack "$1"\n'
 
 
+def goes_away(clone: Repo, receiving: str) -> None:
+    """The server takes pushes of the clone by the script `receiving`, and says nothing more once that has made its
+    file `down`."""
+    pushed = servers.stand_in(clone, "receivepack", receiving)
+    asked = f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
+    servers.stand_in(clone, "uploadpack", asked)
+
+
 @pytest.mark.parametrize("helped", [True, False])
 def test_a_claim_that_was_decided_as_the_server_went_away_is_given_to_its_worker(
     world: World, helped: bool
 ) -> None:
     session, anything = world.here, claiming.Request(worktree=False)
     before = session.snapshot()
-    pushed = servers.stand_in(world.one, "receivepack", LETS_ONE_PUSH_THROUGH)
-    servers.stand_in(
-        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
-    )
+    goes_away(world.one, LETS_ONE_PUSH_THROUGH)
     with pytest.raises(Unreachable, match="whether p/a was claimed is not known") as refused:
         claiming.claim(session, claiming.Request("a", worktree=False))
     assert refused.value.hint.startswith(f"git fleet claim --resume p/a --worker {session.actor} ")
@@ -108,10 +113,7 @@ def test_a_claim_that_was_decided_as_the_server_went_away_is_given_to_its_worker
 def test_a_claim_whose_plan_could_not_be_looked_at_again_is_given_to_its_worker(world: World) -> None:
     session, anything = world.here, claiming.Request(worktree=False)
     before = session.snapshot()
-    pushed = servers.stand_in(world.one, "receivepack", LETS_TWO_PUSHES_THROUGH)  # the guard's and the log's
-    servers.stand_in(
-        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
-    )
+    goes_away(world.one, LETS_TWO_PUSHES_THROUGH)  # the guard's and the log's
     with pytest.raises(Unreachable, match="whether p/c was claimed is not known"):
         claiming.claim(session, claiming.Request("c", worktree=False))
     servers.reconnect(world.one)
@@ -128,11 +130,7 @@ def test_a_claim_whose_plan_could_not_be_looked_at_again_is_given_to_its_worker(
 
 def test_a_claim_that_was_not_decided_as_the_server_went_away_is_made_anew(world: World) -> None:
     session = world.here
-    servers.stand_in(world.one, "receivepack", 'touch "$0.down"; exit 1\n')
-    pushed = world.one.path.parent / f"receivepack-of-{world.one.path.parent.name}"
-    servers.stand_in(
-        world.one, "uploadpack", f"[ ! -e '{pushed}.down' ] || exit 1\nexec git-upload-pack \"$1\"\n"
-    )
+    goes_away(world.one, 'touch "$0.down"; exit 1\n')
     with pytest.raises(Unreachable):
         claiming.claim(session, claiming.Request("a", worktree=False))
     servers.reconnect(world.one)
